@@ -1,0 +1,58 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Needs only Python 3.11 or later with its venv package, make and git. All that is built or downloaded goes to .build/.
+# make test PYTHON=python3.13      another interpreter
+# make unit ARGS="-k record -x"    arguments for pytest
+
+PYTHON ?= python3
+ARGS ?=
+RUN = $(PYTHON) -B tests/tools/run_steps.py --pytest-args='$(ARGS)'
+
+.PHONY: help demo test setup unit units scenarios integration sanity lint build clean
+
+help:
+	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
+	@echo "make test         everything below, with each supported ansible-core that runs here"
+	@echo "make unit         unit tests, plain pytest"
+	@echo "make units        unit tests by ansible-test, with each ansible-core"
+	@echo "make scenarios    playbooks against the simulated platform"
+	@echo "make integration  integration targets by ansible-test, with each ansible-core"
+	@echo "make sanity       ansible-test sanity, with each ansible-core"
+	@echo "make lint         linters, types, documentation, changelog, licences"
+	@echo "make build        build, install and import check of the collection file"
+	@echo "make setup        only the environments"
+	@echo "make clean        remove .build"
+
+demo:
+	@$(PYTHON) -B tests/tools/run_steps.py --exec main sh tests/tools/demo.sh
+
+test:
+	@$(RUN)
+
+setup:
+	@$(RUN) --setup
+
+unit:
+	@$(RUN) unit
+
+units:
+	@$(RUN) 'units-*'
+
+scenarios:
+	@$(RUN) scenarios
+
+integration:
+	@$(RUN) 'integration-*'
+
+sanity:
+	@$(RUN) 'sanity-*'
+
+lint:
+	@$(RUN) ruff yamllint shellcheck 'ansible-lint*' docs changelog reuse mypy
+
+build:
+	@$(RUN) build importer
+
+clean:
+	rm -rf .build

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Starts the module pilw_vm_power as a job on the maintenance host, renews its lease, and shows how far it is.
+
+The documentation of its options stands in the module of the same name.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+
+MODULE = "pilw.maintenance.pilw_vm_power"
+INFO = "pilw.maintenance.pilw_maintenance_info"
+# The job's own bounds end it; Ansible's limit on it is only there because a job must have one.
+JOB_SECONDS = 7 * 24 * 3600
+FIRST_PAUSE = 0.3
+LONGEST_PAUSE = 3.0
+# Seconds between two lines of progress.
+SHOW_EVERY = 15.0
+_CONNECTION_OPTIONS = ("api_host", "api_key", "location", "validate_certs", "ca_path")
+
+
+class ActionModule(ActionBase):
+    """Without a record, and in check mode, the module is run like any other."""
+
+    supports_check_mode = True
+    supports_async = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        args = self._task.args
+        if self._task.check_mode or not args.get("record"):
+            return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        job = self._start_job(args, task_vars)
+        if not job.get("ansible_job_id"):
+            return job
+        try:
+            return self._follow(job, args, task_vars)
+        finally:
+            self._status(job, task_vars, "cleanup")
+
+    def _start_job(self, args, task_vars):
+        former = self._task.async_val
+        self._task.async_val = JOB_SECONDS
+        try:
+            return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=True)
+        finally:
+            self._task.async_val = former
+
+    def _follow(self, job, args, task_vars):
+        """Poll until the job has ended, at least three times in a lease. A lost connection is tried again within it."""
+        lease = float(args.get("lease") or 30)
+        pause, silent_since, shown_at = FIRST_PAUSE, None, time.monotonic()
+        while True:
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE, lease / 4)
+            try:
+                progress = self._progress(args, task_vars, lease)
+                if not progress.get("busy"):
+                    result = self._status(job, task_vars, "status")
+                    if boolean(result.get("finished", False), strict=False) or result.get("failed"):
+                        return {key: value for key, value in result.items() if not key.startswith("ansible_job")}
+            except AnsibleConnectionFailure as exc:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > lease:
+                    return {
+                        "failed": True,
+                        "unreachable": True,
+                        "msg": f"The maintenance host has not been reached for {lease:g} s: {exc}. The work there ends by itself "
+                        "and is recorded. Run the same command again: it goes on.",
+                    }
+                continue
+            silent_since = None
+            if progress.get("text") and time.monotonic() - shown_at >= SHOW_EVERY:
+                shown_at = time.monotonic()
+                self._display.display(f"  {progress['text']}")
+
+    def _progress(self, args, task_vars, lease):
+        """One look at the record. It also tells the job that somebody still wants it."""
+        wanted = {name: args[name] for name in _CONNECTION_OPTIONS if name in args}
+        wanted.update(gather="progress", record=args["record"], run=args["run"], lease=lease)
+        return self._execute_module(module_name=INFO, module_args=wanted, task_vars=task_vars)
+
+    def _status(self, job, task_vars, mode):
+        """Ask for the job's result, or remove its file."""
+        task = self._task.copy()
+        task.args = {"jid": job["ansible_job_id"], "mode": mode}
+        action = self._shared_loader_obj.action_loader.get(
+            "ansible.legacy.async_status",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        return action.run(task_vars=task_vars)

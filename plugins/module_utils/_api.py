@@ -1,0 +1,166 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""The platform's endpoints, one small method each. Knows no Ansible; tolerant of what is not documented."""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
+    ApiError,
+    InputError,
+    NoRoute,
+    NotFound,
+)
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
+    RUNNING,
+    Host,
+    Vm,
+    VmList,
+    digest,
+    is_uuid,
+    parse_host,
+    parse_vm,
+    parse_vm_list,
+)
+
+LIST_TIMEOUT = 120.0
+POWER_TIMEOUT = 90.0
+DETAIL_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Location:
+    slug: str
+    name: str
+    is_default: bool
+
+
+@dataclass(frozen=True)
+class HostList:
+    """C(unreadable) are digests of rows without a usable uuid."""
+
+    hosts: dict[str, Host]
+    unreadable: tuple[str, ...] = ()
+
+
+class Api:
+    """One location of one platform (the default location when C(location) is empty)."""
+
+    def __init__(
+        self,
+        client: Client,
+        location: str | None = None,
+        *,
+        list_timeout: float = LIST_TIMEOUT,
+        power_timeout: float = POWER_TIMEOUT,
+    ) -> None:
+        if location and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", location):
+            raise InputError(f"location {location} is not a location slug, such as tll01.")
+        self._client = client
+        self.location = location or ""
+        self._list_timeout = list_timeout
+        self._power_timeout = power_timeout
+
+    def at(self, slug: str) -> Api:
+        """The same platform, another location."""
+        return Api(self._client, slug, list_timeout=self._list_timeout, power_timeout=self._power_timeout)
+
+    def _path(self, tail: str) -> str:
+        return f"/v1/{quote(self.location)}/{tail}" if self.location else f"/v1/{tail}"
+
+    def _rows(self, path: str, params: dict[str, str] | None = None) -> list:
+        try:
+            rows = self._client.get(path, params, self._list_timeout)
+        except NoRoute as exc:
+            raise ApiError(
+                "GET",
+                path,
+                status=exc.status,
+                correlation_id=exc.correlation_id,
+                detail=f"{exc.detail}. The location slug is wrong, or this host does not serve the Warren API",
+            ) from exc
+        if not isinstance(rows, list):
+            raise ApiError("GET", path, status=200, detail=f"a list was expected, a {type(rows).__name__} came")
+        return rows
+
+    def locations(self) -> list[Location]:
+        """All locations; unscoped."""
+        found = []
+        for row in self._rows("/v1/config/locations"):
+            slug = row.get("slug") if isinstance(row, dict) else None
+            if is_uuid(str(slug).replace("_", "-")):
+                found.append(Location(slug, str(row.get("display_name") or slug), row.get("is_default") is True))
+        return found
+
+    def vms(self) -> VmList:
+        """Every VM in every state. Not paginated, as far as is known."""
+        return parse_vm_list(self._rows(self._path("user-resource/vm/all")))
+
+    def running_vms(self) -> VmList:
+        """What the platform's own filter calls running, checked row by row: other states are dropped."""
+        found = parse_vm_list(self._rows(self._path("user-resource/vm/all"), {"status": RUNNING}))
+        return VmList({vm.uuid: vm for vm in found.running}, found.unreadable)
+
+    def vm(self, uuid: str) -> Vm | None:
+        """One VM by its own detail, the authority for it; None when the platform says that it does not exist."""
+        path = self._path("user-resource/admin/vm")
+        try:
+            row = self._client.get(path, {"uuid": _checked(uuid)}, DETAIL_TIMEOUT)
+        except NotFound:
+            return None
+        vm = parse_vm(row)
+        if vm is None or vm.uuid != uuid:
+            raise ApiError("GET", path, status=200, detail=f"the answer is not the VM {uuid}")
+        return vm
+
+    def hosts(self) -> HostList:
+        hosts: dict[str, Host] = {}
+        unreadable = []
+        for row in self._rows(self._path("base-operator/host/list")):
+            host = parse_host(row)
+            if host is None:
+                unreadable.append(digest(row))
+            else:
+                hosts[host.uuid] = host
+        return HostList(hosts, tuple(unreadable))
+
+    def set_accepting(self, uuid: str, accepting: bool) -> None:
+        """Whether new workloads may be placed on a host. Sets a flag, so that repeating it does no harm."""
+        self._client.send(
+            "PUT",
+            self._path("base-operator/admin/host_flags"),
+            {"uuid": _checked(uuid), "is_accepting_workloads": "1" if accepting else "0"},
+            self._list_timeout,
+        )
+
+    def power(self, uuid: str, action: str, force: bool = False) -> str | None:
+        """Send C(start) or C(stop). Blocks until the platform answers. Returns the state in the answer, if any."""
+        form = {"uuid": _checked(uuid)}
+        if force:
+            form["force"] = "True"
+        vm = parse_vm(
+            self._client.send("POST", self._path(f"user-resource/admin/vm/{action}"), form, self._power_timeout)
+        )
+        return vm.state if vm and vm.uuid == uuid else None
+
+
+def timed(call: t.Callable[[], t.Any]) -> tuple[t.Any, float, float]:
+    """The result of a call, when it began (monotonic seconds) and how long it took."""
+    began = time.monotonic()
+    result = call()
+    return result, began, time.monotonic() - began
+
+
+def _checked(uuid: str) -> str:
+    if not is_uuid(uuid):
+        raise InputError("a uuid with characters that no uuid has was refused; nothing was sent for it.")
+    return uuid

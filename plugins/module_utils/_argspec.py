@@ -1,0 +1,90 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Options that several modules share, and how values that came as plain command line strings are read."""
+
+from __future__ import annotations
+
+import ast
+import json
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+
+
+def api_options(request_timeout: float) -> dict[str, t.Any]:
+    """Documented in doc_fragments/api.py."""
+    return {
+        "api_host": {"type": "str", "required": True, "fallback": (env_fallback, ["API_HOST"])},
+        "api_key": {"type": "str", "required": True, "no_log": True, "fallback": (env_fallback, ["ADMIN_APIKEY"])},
+        "location": {"type": "str"},
+        "validate_certs": {"type": "bool", "default": True},
+        "ca_path": {"type": "path"},
+        "request_timeout": {"type": "float", "default": request_timeout},
+    }
+
+
+def record_options() -> dict[str, t.Any]:
+    """Documented in doc_fragments/record.py."""
+    return {"record": {"type": "path"}, "run": {"type": "str", "no_log": False}}
+
+
+NEEDS_RUN = {"record": ["run"], "run": ["record"]}
+
+
+def words(value: t.Any, option: str) -> list[str] | None:
+    """A list of words. Takes a list, JSON, a comma separated string, or C(none) for an empty list; None when not given."""
+    value = structure(value, option)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, list) or not all(isinstance(item, (str, int)) for item in value):
+        raise InputError(f"{option} must be a list, a comma separated string, or none.")
+    return [str(item) for item in value if str(item)]
+
+
+def groups(value: t.Any) -> list[dict[str, t.Any]]:
+    """Ordered groups as C({name, query, delay}). Takes a list, JSON, or C(none)."""
+    found = structure(value, "groups")
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise InputError("groups must be a list of {name, query, delay}, also as JSON, or none.")
+    parsed = []
+    for entry in found:
+        if not isinstance(entry, dict) or not entry.get("name") or not entry.get("query"):
+            raise InputError(f"groups: each needs name and query, and may have delay (seconds); this does not: {entry}")
+        if set(entry) - {"name", "query", "delay"}:
+            raise InputError(f"groups: {entry['name']} has unknown keys; only name, query and delay are known.")
+        try:
+            delay = float(entry.get("delay") or 0)
+        except (TypeError, ValueError) as exc:
+            raise InputError(f"groups: the delay of {entry['name']} is not a number of seconds.") from exc
+        parsed.append({"name": str(entry["name"]), "query": str(entry["query"]), "delay": delay})
+    if len({group["name"] for group in parsed}) != len(parsed):
+        raise InputError("groups: two have the same name.")
+    return parsed
+
+
+def structure(value: t.Any, option: str) -> t.Any:
+    """Undo what -e name=value does to a structure: text that is JSON (or a Python literal) becomes what it says."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text:
+        return None
+    if text.lower() == "none":
+        return []
+    if text[0] not in "[{":
+        return text
+    for reader in (json.loads, ast.literal_eval):
+        try:
+            return reader(text)
+        except (ValueError, SyntaxError):
+            continue
+    raise InputError(f"{option} looks like JSON and is not: {text[:200]}")

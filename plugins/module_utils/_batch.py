@@ -1,0 +1,271 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""What to send to which VM next, and when a VM is settled. Pure decisions: no clock, no network, no file.
+
+Times are seconds of any steady clock, handed in by the caller. Only a list of running VMs that was begun after a
+VM's call was answered settles that VM: an answer alone proves nothing, and an unclear one is never blindly resent.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
+
+MAX_BACKOFF = 60.0
+# A VM that starts itself again is stopped again this often, then named.
+MAX_COMEBACKS = 3
+
+
+class Answer(Enum):
+    """What an answer to a power call means."""
+
+    ACCEPTED = "accepted"
+    PENDING = "still at work"  # our time limit or a 504: the platform is most likely still at it; never resent
+    UNCLEAR = "unclear"  # 5xx or a cut connection: done or not; resent only after the state was read
+    BUSY = "busy"  # 409
+    THROTTLED = "throttled"  # 429: not taken
+    UNSENT = "not sent"  # no connection
+    REFUSED = "refused"  # 401, 403 and other 4xx
+    GONE = "gone"
+
+
+# The VM's own time limit runs from the first of these.
+_STARTS_CLOCK = frozenset({Answer.ACCEPTED, Answer.PENDING, Answer.UNCLEAR})
+# Tried again for as long as twice the time limit; the others for a number of times.
+_BOUND_BY_TIME = frozenset({Answer.BUSY, Answer.THROTTLED, Answer.UNSENT})
+
+
+def meaning(error: ApiError | None) -> Answer:
+    """Sort the outcome of a power call."""
+    if error is None:
+        return Answer.ACCEPTED
+    if isinstance(error, NotFound):
+        return Answer.GONE
+    if isinstance(error, (AuthError, NoRoute)):
+        return Answer.REFUSED
+    if not error.sent:
+        return Answer.UNSENT
+    if error.timed_out or error.status == 504:
+        return Answer.PENDING
+    if error.status == 429:
+        return Answer.THROTTLED
+    if error.status == 409:
+        return Answer.BUSY
+    if error.status is not None and 400 <= error.status < 500 and error.detail != "empty body":
+        return Answer.REFUSED
+    return Answer.UNCLEAR
+
+
+class Step(Enum):
+    WAITING = 1  # to be sent, not before C(not_before)
+    OPEN = 2  # its call is open
+    ANSWERED = 3  # the next list decides
+    SETTLED = 4
+
+
+@dataclass
+class Item:
+    """One VM on its way to the wanted state."""
+
+    uuid: str
+    label: str
+    must_send: bool = False
+    step: Step = Step.WAITING
+    not_before: float = 0.0
+    calls: int = 0
+    clock_from: float | None = None
+    hindered_from: float | None = None
+    answered_at: float = 0.0
+    answer: Answer | None = None
+    answer_text: str = ""
+    failures: int = 0
+    comebacks: int = 0
+    outcome: str | None = None
+    error: str = ""
+    outlived: bool = False
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A decision that the caller writes down."""
+
+    item: Item
+    outcome: str
+    error: str
+
+
+@dataclass
+class Batch:
+    """VMs that go to one state together. C(timeout): seconds per VM. C(backoff): seconds, base of growing pauses."""
+
+    start: bool
+    force: bool
+    timeout: float
+    retries: int
+    backoff: float
+    items: dict[str, Item] = field(default_factory=dict)
+
+    def add(self, uuid: str, label: str, must_send: bool = False) -> None:
+        self.items[uuid] = Item(uuid, label, must_send)
+
+    def at(self, *steps: Step) -> list[Item]:
+        return [item for item in self.items.values() if item.step in steps]
+
+    @property
+    def finished(self) -> bool:
+        return all(item.step is Step.SETTLED for item in self.items.values())
+
+    @property
+    def needs_list(self) -> bool:
+        return any(item.step is Step.ANSWERED for item in self.items.values())
+
+    def sendable(self, now: float, room: int) -> list[Item]:
+        """At most C(room) VMs whose call may be sent now, longest waiting first."""
+        due = [item for item in self.at(Step.WAITING) if item.not_before <= now]
+        return sorted(due, key=lambda item: item.not_before)[: max(0, room)]
+
+    def sent(self, item: Item) -> None:
+        item.step = Step.OPEN
+        item.calls += 1
+
+    def answered(self, item: Item, error: ApiError | None, state: str | None, now: float) -> Answer:
+        """Take in the answer of a call. C(state) is the VM's state as the answer tells it."""
+        answer = meaning(error)
+        text = str(error) if error else ""
+        if answer is Answer.ACCEPTED and self.start and state is not None and state != _model.RUNNING:
+            answer, text = Answer.UNCLEAR, f"the platform answered the start with state {state}"
+        item.step, item.answer, item.answer_text, item.answered_at = Step.ANSWERED, answer, text, now
+        if answer in _STARTS_CLOCK and item.clock_from is None:
+            item.clock_from = now
+        if answer in _BOUND_BY_TIME:
+            item.hindered_from = now if item.hindered_from is None else item.hindered_from
+        else:
+            item.hindered_from = None
+        if answer in (Answer.UNCLEAR, Answer.REFUSED):
+            item.failures += 1
+        pause = min(MAX_BACKOFF, self.backoff * 2 ** min(item.calls - 1, 10))
+        item.not_before = now + max(pause, (error.retry_after or 0.0) if error else 0.0)
+        return answer
+
+    def listed(self, running: t.Container[str], began: float, now: float) -> list[Settled]:
+        """Take in a list of the running VMs that was begun at C(began). Returns what is settled now."""
+        settled = []
+        for item in self.items.values():
+            runs = item.uuid in running
+            if item.step is Step.ANSWERED and item.answered_at <= began:
+                decision = self._decide(item, runs, began)
+                if decision:
+                    settled.append(self._settle(item, *decision))
+            elif item.step is Step.SETTLED and runs and not self.start:
+                comeback = self._comeback(item, now)
+                if comeback:
+                    settled.append(comeback)
+        return settled
+
+    def settle_unsent(self, item: Item, outcome: str, error: str = "") -> Settled:
+        """Settle a VM that needs no call."""
+        return self._settle(item, outcome, error)
+
+    def _settle(self, item: Item, outcome: str, error: str) -> Settled:
+        item.step, item.outcome, item.error = Step.SETTLED, outcome, error
+        return Settled(item, outcome, error)
+
+    def _decide(self, item: Item, runs: bool, began: float) -> tuple[str, str] | None:
+        """The outcome of an answered VM, or None while it is to be waited for (or was put back to be sent again)."""
+        if runs == self.start:
+            if item.answer is Answer.GONE and not self.start:
+                return _model.VANISHED, ""
+            if item.clock_from is None:  # none of our calls was taken: somebody else did it
+                return (_model.ALREADY_RUNNING if self.start else _model.ALREADY_STOPPED), ""
+            if self.start:
+                return _model.STARTED, ""
+            return (_model.FORCED if self.force else _model.CLEAN), ""
+        if item.answer is Answer.GONE and self.start:
+            return _model.VANISHED, item.answer_text
+        if item.clock_from is not None and began - item.clock_from >= self.timeout:
+            item.outlived = True
+            word = "start" if self.start else ("power cut" if self.force else "graceful stop")
+            last = f"; last answer: {item.answer_text}" if item.answer_text else ""
+            return self._missed, f"not done {self.timeout:g} s after its {word} was taken{last}"
+        if item.answer in _BOUND_BY_TIME:
+            if item.hindered_from is not None and began - item.hindered_from >= 2 * self.timeout:
+                return _model.REFUSED, item.answer_text
+            item.step = Step.WAITING
+        elif item.answer in (Answer.UNCLEAR, Answer.REFUSED, Answer.GONE):
+            if item.failures > self.retries or item.answer is Answer.GONE and item.calls > self.retries:
+                return self._given_up(item)
+            item.step = Step.WAITING
+        return None
+
+    def _given_up(self, item: Item) -> tuple[str, str] | None:
+        if item.answer is Answer.REFUSED and item.clock_from is None:
+            return _model.REFUSED, item.answer_text
+        if self.start:
+            return _model.FAILED, item.answer_text
+        # An unclear stop may still work: its own time limit ends the wait.
+        return None if item.clock_from is not None else (_model.REFUSED, item.answer_text)
+
+    @property
+    def _missed(self) -> str:
+        return _model.FAILED if self.start else _model.WOULD_NOT_STOP
+
+    def _comeback(self, item: Item, now: float) -> Settled | None:
+        if item.outcome not in _model.STOP_DONE:
+            return None
+        item.comebacks += 1
+        if item.comebacks > MAX_COMEBACKS:
+            return self._settle(item, _model.WOULD_NOT_STOP, f"it started again after each of {MAX_COMEBACKS} stops")
+        item.step, item.not_before, item.clock_from, item.failures = Step.WAITING, now, None, 0
+        item.outcome = None
+        return None
+
+
+@dataclass
+class Throttle:
+    """How many calls may be open. Halved when the platform says that it is too much, doubled after calm."""
+
+    most: int
+    calm: float = 10.0
+    limit: int = field(init=False)
+    _changed_at: float = field(default=float("-inf"), init=False)
+    _silent_until: float = field(default=float("-inf"), init=False)
+
+    def __post_init__(self) -> None:
+        self.limit = self.most
+
+    def slow_down(self, now: float, retry_after: float | None) -> None:
+        # Calls that were open together are refused together: that is one message, not many.
+        if now - self._changed_at >= self.calm / 2:
+            self.limit = max(1, self.limit // 2)
+            self._changed_at = now
+        if retry_after:
+            self._silent_until = max(self._silent_until, now + retry_after)
+
+    def allowed(self, now: float) -> int:
+        """Calls that may be open now."""
+        if self.limit < self.most and now - self._changed_at >= self.calm:
+            self.limit = min(self.most, self.limit * 2)
+            self._changed_at = now
+        return 0 if now < self._silent_until else self.limit
+
+
+@dataclass(frozen=True)
+class Brake:
+    """Stops a mass start that goes wrong. Percent of the VMs tried so far that did not come up."""
+
+    percent: float
+    sample: int = 10  # VMs settled before the share means anything
+
+    def pulled(self, failed: int, settled: int) -> bool:
+        return settled >= self.sample and failed * 100 > self.percent * settled
+
+    def canaries_dead(self, failed: int, tried: int) -> bool:
+        """More than half of the first few did not come up."""
+        return self.percent < 100 and tried > 0 and failed * 2 > tried

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Every error that the collection raises on purpose, so that a module's main has one thing to catch."""
+
+from __future__ import annotations
+
+
+class PilwError(Exception):
+    """Base of all. The text says what happened, what was done already, and what to do next."""
+
+    def facts(self) -> dict:
+        """Machine readable part of the failure, for the module's result."""
+        return {}
+
+
+class InputError(PilwError):
+    """An option or an input file cannot be used; nothing was asked of the platform."""
+
+
+class RecordError(PilwError):
+    """The record cannot be opened, read or written."""
+
+
+class Refused(PilwError):
+    """A gate said no. C(items) are what the operator can accept with O(accept)."""
+
+    def __init__(self, text: str, items: list[str] | None = None) -> None:
+        super().__init__(text)
+        self.items = items or []
+
+    def facts(self) -> dict:
+        return {"refused_items": self.items}
+
+
+class StaleRun(PilwError):
+    """Another run has taken over the record; this one must send nothing more."""
+
+
+class LeaseLost(PilwError):
+    """Nobody has renewed the lease: whoever started this work is gone; nothing more is sent."""
+
+
+class ApiError(PilwError):
+    """An HTTP call that did not give a usable answer.
+
+    C(status) is None when no answer came. C(sent) is False only when it is certain that the platform did not
+    get the request (no connection), so that sending again repeats nothing.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int | None = None,
+        detail: str = "",
+        correlation_id: str | None = None,
+        retry_after: float | None = None,
+        sent: bool = True,
+        timed_out: bool = False,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.status = status
+        self.detail = detail
+        self.correlation_id = correlation_id
+        self.retry_after = retry_after
+        self.sent = sent
+        self.timed_out = timed_out
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        answer = f"answered {self.status}" if self.status is not None else "gave no answer"
+        text = f"{self.method} {self.path} {answer}"
+        if self.detail:
+            text += f": {self.detail}"
+        if self.correlation_id:
+            text += f" (X-Warren-Correlation-Id {self.correlation_id})"
+        return text
+
+    def facts(self) -> dict:
+        return {
+            "error": {
+                "method": self.method,
+                "path": self.path,
+                "status": self.status,
+                "detail": self.detail,
+                "correlation_id": self.correlation_id,
+            }
+        }
+
+
+class AuthError(ApiError):
+    """401 or 403: the key is missing, wrong, revoked or has no admin right."""
+
+
+class NotFound(ApiError):
+    """The platform says that the VM does not exist (400 with its own words, or 404 that is not a routing answer)."""
+
+
+class NoRoute(ApiError):
+    """404 of the gateway: the location slug or the path is unknown. Says nothing about any VM."""

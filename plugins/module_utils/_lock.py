@@ -1,0 +1,156 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Who works on a record right now: a kernel file lock, and a lease that the one who started the work renews."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import time
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, Refused
+
+_PAUSE = 0.2
+
+
+class Lock:
+    """Held by a process as long as it lives and works on the record; the kernel lets go of it when it dies."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = os.path.join(folder, "lock")
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise RecordError(f"The lock {self._path} cannot be opened: {exc}.") from exc
+
+    def holder(self) -> dict[str, t.Any] | None:
+        """What the living holder wrote about itself; None when nobody holds it."""
+        if not os.path.exists(self._path):
+            return None
+        handle = self._open()
+        try:
+            if _try_lock(handle):
+                return None
+            with contextlib.suppress(ValueError):
+                return json.loads(os.pread(handle, 4096, 0).decode("utf-8", "replace"))
+            return {}
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def held(self, about: dict[str, t.Any], wait: float = 15.0) -> t.Iterator[None]:
+        """Hold the lock. C(wait): seconds to wait for the former holder. C(about) is what others are shown."""
+        handle = self._open()
+        try:
+            deadline = time.monotonic() + wait
+            while not _try_lock(handle):
+                if time.monotonic() > deadline:
+                    raise Refused(f"Another process works on this record: {describe(self.holder() or {})}.")
+                time.sleep(_PAUSE)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(about).encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def describe(holder: dict[str, t.Any]) -> str:
+    return (
+        f"{holder.get('actor', 'somebody')}, {holder.get('what', 'at work')} since {holder.get('since', 'a while')} "
+        f"(process {holder.get('pid', 'unknown')})"
+    )
+
+
+class Lease:
+    """A file whose content changes while someone still wants the work. Measured by our own steady clock only."""
+
+    def __init__(self, folder: str, seconds: float, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._path = os.path.join(folder, "lease")
+        self._seconds = seconds
+        self._clock = clock
+        self._content = self._read()
+        self._since = clock()
+
+    def _read(self) -> str:
+        try:
+            with open(self._path, encoding="ascii") as handle:
+                return handle.read()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def renew(self) -> None:
+        unfinished = f"{self._path}.{os.getpid()}"
+        handle = os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(8))
+        os.replace(unfinished, self._path)
+
+    def renewed(self) -> bool:
+        """Whether someone renewed it since this object last looked."""
+        content = self._read()
+        if content == self._content:
+            return False
+        self._content, self._since = content, self._clock()
+        return True
+
+    def alive(self) -> bool:
+        return self.renewed() or self._clock() - self._since < self._seconds
+
+
+def wait_for_former_run(
+    lock: Lock,
+    lease: Lease,
+    former: dict[str, t.Any] | None,
+    *,
+    takeover: bool,
+    wait: float,
+    settle: float,
+    sleep: t.Callable[[float], None] = time.sleep,
+    clock: t.Callable[[], float] = time.monotonic,
+) -> None:
+    """Return when nobody works on the record any more.
+
+    C(former) is the run that held the record last. A work whose lease is being renewed lives: refused, unless
+    C(takeover). One whose lease is not renewed ends by itself: waited for, at most C(wait) seconds. A run that did
+    not say that it ended may be between two steps: the lock is watched for C(settle) seconds.
+    """
+    if former is None or (former["ended"] and lock.holder() is None):
+        return
+    deadline, quiet_until = clock() + wait, clock() + settle
+    item = f"takeover:{former['token']}"
+    while True:
+        holder = lock.holder()
+        if holder is None:
+            if takeover or clock() >= quiet_until:
+                return
+        elif not takeover and (lease.renewed() or clock() > deadline):
+            raise Refused(
+                f"Another run is at work on this maintenance: {describe(holder)}. Nothing was changed. Let it end, or "
+                f"take over: it then sends nothing more. To take over: -e ceph_maint_accept={item}",
+                [item],
+            )
+        elif takeover and clock() > deadline:
+            raise Refused(
+                f"The former run was told to stop and has not ended yet: {describe(holder)}. Its open calls are bounded; "
+                "run the same command again in a minute."
+            )
+        else:
+            quiet_until = clock() + settle
+        sleep(_PAUSE)

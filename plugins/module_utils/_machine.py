@@ -1,0 +1,110 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Is one of the VMs to be stopped the very machine that runs this? Identity of a Linux machine, and the comparison."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+import uuid
+from dataclasses import dataclass
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm
+
+_PRODUCT_UUID = "/sys/class/dmi/id/product_uuid"
+_NET = "/sys/class/net"
+_FIB_TRIE = "/proc/net/fib_trie"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A VM that is, or may be, a machine of ours. C(sure) is False for a private address alone."""
+
+    vm: Vm
+    machine: str
+    by: str
+    sure: bool
+
+
+def identity() -> dict[str, t.Any]:
+    """What this machine knows of itself: SMBIOS UUID, MACs, IPv4 addresses, and what could not be read."""
+    unread = []
+    smbios = ""
+    try:
+        with open(_PRODUCT_UUID, encoding="ascii", errors="replace") as handle:
+            smbios = handle.read().strip()
+    except OSError:
+        unread.append("SMBIOS UUID (only root can read it)")
+    macs = _macs()
+    if not macs:
+        unread.append("MAC addresses")
+    addresses = _addresses()
+    if not addresses:
+        unread.append("addresses")
+    return {
+        "name": os.uname().nodename,
+        "smbios_uuid": smbios,
+        "macs": macs,
+        "addresses": addresses,
+        "unread": unread,
+    }
+
+
+def _macs() -> list[str]:
+    found = set()
+    try:
+        for name in os.listdir(_NET):
+            with open(os.path.join(_NET, name, "address"), encoding="ascii", errors="replace") as handle:
+                found.add(handle.read().strip().lower())
+    except OSError:
+        pass
+    return sorted(found - {"", "00:00:00:00:00:00"})
+
+
+def _addresses() -> list[str]:
+    try:
+        with open(_FIB_TRIE, encoding="ascii", errors="replace") as handle:
+            text = handle.read()
+    except OSError:
+        return []
+    local = re.findall(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL", text)
+    return sorted({address for address in local if not address.startswith("127.")})
+
+
+def spellings(text: t.Any) -> set[str]:
+    """A UUID in both byte orders: firmware and platform do not agree on the first three fields."""
+    try:
+        value = uuid.UUID(str(text))
+    except ValueError:
+        return set()
+    return {str(value), str(uuid.UUID(bytes_le=value.bytes))}
+
+
+def matches(vms: t.Iterable[Vm], machines: t.Iterable[dict[str, t.Any]]) -> list[Match]:
+    """VMs that share an identity with one of the machines; the surest sign of each pair."""
+    found = []
+    for machine in machines:
+        own = spellings(machine.get("smbios_uuid"))
+        macs = {str(mac).lower() for mac in machine.get("macs") or []}
+        addresses = set(machine.get("addresses") or [])
+        for vm in vms:
+            sign = _sign(vm, own, macs, addresses)
+            if sign:
+                found.append(Match(vm, str(machine.get("name", "?")), *sign))
+    return found
+
+
+def _sign(vm: Vm, own: set[str], macs: set[str], addresses: set[str]) -> tuple[str, bool] | None:
+    if own & spellings(vm.uuid):
+        return "SMBIOS UUID", True
+    if str(vm.row.get("mac") or "").lower() in macs:
+        return "MAC address", True
+    if vm.row.get("public_ipv4") in addresses:
+        return "public address", True
+    if vm.row.get("private_ipv4") in addresses:
+        return "private address", False
+    return None

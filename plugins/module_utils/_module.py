@@ -1,0 +1,91 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""From module options to an Api, to the record, and to one way of ending."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._client import REQUESTS_IMPORT_ERROR, Client
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
+
+
+def check_libraries(module: AnsibleModule) -> None:
+    """Fail with Ansible's usual words when a library is missing on the host that the module runs on."""
+    if REQUESTS_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_IMPORT_ERROR)
+    if JMESPATH_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("jmespath"), exception=JMESPATH_IMPORT_ERROR)
+
+
+def api_for(params: dict[str, t.Any], *, power: bool = False) -> Api:
+    """The API as the shared options name it. C(power): request_timeout is that of power calls, not of lists."""
+    client = Client(
+        params["api_host"],
+        params["api_key"],
+        validate_certs=params["validate_certs"],
+        ca_path=params["ca_path"] or None,
+        pool_size=(params.get("concurrency") or 1) + 1,
+    )
+    limit = params["request_timeout"]
+    if limit <= 0:
+        raise InputError("request_timeout must be more than 0 seconds.")
+    return Api(
+        client,
+        params["location"] or None,
+        list_timeout=LIST_TIMEOUT if power else limit,
+        power_timeout=limit if power else POWER_TIMEOUT,
+    )
+
+
+@contextlib.contextmanager
+def working_on(params: dict[str, t.Any], what: str, actor: str = "") -> t.Iterator[Record]:
+    """The record of C(params), held by this process alone, for as long as this run is the one that holds it."""
+    record = Record(params["record"], copy_of(params["record"]))
+    try:
+        record.check_run(params["run"])
+        run = record.run() or {}
+        about = {
+            "run": params["run"],
+            "actor": actor or run.get("actor", ""),
+            "what": what,
+            "since": now_text(),
+            "pid": os.getpid(),
+        }
+        with Lock(os.path.dirname(params["record"])).held(about):
+            record.check_run(params["run"])
+            yield record
+            record.copy()
+    finally:
+        record.close()
+
+
+def copy_of(path: str) -> str | None:
+    """Where the second copy of a record goes: noted beside it when it was opened."""
+    try:
+        with open(os.path.join(os.path.dirname(path), "copy_dir"), encoding="utf-8") as handle:
+            return handle.read().strip() or None
+    except OSError:
+        return None
+
+
+def finish(module: AnsibleModule, run: t.Callable[[], dict[str, t.Any]]) -> None:
+    """End the module with what C(run) returns, or with the words of the error that it raised."""
+    try:
+        result = run()
+    except PilwError as exc:
+        module.fail_json(msg=str(exc), **exc.facts())
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)

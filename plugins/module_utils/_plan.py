@@ -1,0 +1,363 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""What a prepare or a restore would do, and everything that speaks against it. Pure: facts in, plan out."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._machine import matches
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
+    CREATING,
+    DELETED,
+    RUNNING,
+    STOPPED,
+    Host,
+    Vm,
+    VmList,
+    count_by,
+)
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm, to_open
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching
+
+# Measured on one deployment; only used to estimate.
+STOP_SECONDS = 22
+START_SECONDS = 4
+# Longer lists are cut in the text, never in the data.
+SHOWN = 20
+
+
+@dataclass
+class Settings:
+    """What the operator asked for. C(keep_closed) None: the question was not answered."""
+
+    api_host: str
+    location: str = ""
+    query: str = ""
+    exclude: str = ""
+    hosts_query: str = ""
+    keep_closed: list[str] | None = None
+    accept: list[str] = field(default_factory=list)
+    groups: list[dict] = field(default_factory=list)
+    concurrency: int = 20
+    stop_timeout: float = 600
+    force_timeout: float = 300
+    start_timeout: float = 900
+    force: bool = False
+    record_copy: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{self.api_host}@{self.location}" if self.location else self.api_host
+
+
+@dataclass
+class LocationFacts:
+    """What one location's admin lists gave: uuids and counts, or why not."""
+
+    slug: str
+    vms: frozenset[str] = frozenset()
+    hosts: int = 0
+    problem: str = ""
+
+
+@dataclass
+class RecordFacts:
+    """An open record, as a plan needs it."""
+
+    identity: str
+    phase: str
+    opened_at: str
+    safe_at: str | None
+    age: float
+    adopted_from: str | None
+    hosts: list[dict]
+    vms: list[RecordedVm]
+
+
+@dataclass
+class Plan:
+    """C(refusals) are texts; C(items) what the operator can accept; C(lines) the plan as read by people."""
+
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
+    stop: list[Vm] = field(default_factory=list)
+    start: list[RecordedVm] = field(default_factory=list)
+    close_hosts: list[Host] = field(default_factory=list)
+    open_hosts: list[dict] = field(default_factory=list)
+    worst_seconds: float = 0.0
+
+    def refuse(self, text: str, accepted: t.Container[str], *items: str) -> None:
+        """Refuse, unless every item is accepted. Without an item there is another way on, and the text says it."""
+        open_items = [item for item in items if item not in accepted]
+        if items and not open_items:
+            self.warnings.append(f"Accepted: {text}")
+        else:
+            self.refusals.append(text)
+            self.items += open_items
+
+
+def accept_argument(accepted: list[str], items: list[str]) -> str:
+    """The whole argument that accepts what is asked, with what was accepted before. Needs no quotes in a shell."""
+    return "-e ceph_maint_accept=" + ",".join(dict.fromkeys([*accepted, *items]))
+
+
+def plan_prepare(
+    settings: Settings,
+    hosts: HostList,
+    vms: VmList,
+    locations: list[LocationFacts],
+    record: RecordFacts | None,
+    machines: list[dict],
+) -> Plan:
+    """Everything that would later stand in the way of safe is refused here, before any host is closed."""
+    plan, accepted = Plan(), settings.accept
+    scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
+    known = {vm.uuid for vm in record.vms} if record else set()
+    chosen = [vm for vm in vms.vms.values() if vm.uuid in scope or vm.uuid in known]
+    plan.stop = [vm for vm in chosen if vm.state == RUNNING and f"vm:{vm.uuid}" not in accepted]
+    group_names(chosen, settings.groups)
+    _check_locations(plan, settings, locations)
+    _check_rows(plan, settings, hosts, vms)
+    for vm in chosen:
+        if vm.state not in (RUNNING, STOPPED, CREATING, DELETED):
+            plan.refuse(f"VM {vm.label()} is neither running nor stopped and would hold Ceph open.", accepted, f"vm:{vm.uuid}")
+    for found in matches(chosen, machines):
+        text = f"VM {found.vm.label()} has the {found.by} of {found.machine}"
+        if found.sure and found.vm.holds_storage:
+            plan.refuse(
+                f"{text}, the machine that runs this: it would stop itself. Run from a machine outside this cloud.",
+                accepted,
+                f"self:{found.vm.uuid}",
+            )
+        elif not found.sure:
+            plan.warnings.append(f"{text}. A private address proves nothing; see that it is another machine.")
+    for machine in machines:
+        if machine.get("unread"):
+            plan.warnings.append(
+                f"Not proven that {machine.get('name', '?')} is no VM of this cloud: not readable there: "
+                f"{', '.join(machine['unread'])}."
+            )
+    _plan_hosts(plan, settings, hosts, record)
+    if not settings.record_copy:
+        plan.warnings.append("No second copy of the record is kept. Set ceph_maint_record_copy to a folder on another disk.")
+    _describe_prepare(plan, settings, hosts, vms, chosen, scope, record)
+    return plan
+
+
+def _check_locations(plan: Plan, settings: Settings, locations: list[LocationFacts]) -> None:
+    slugs = [location.slug for location in locations]
+    if len(slugs) > 1 and not settings.location:
+        plan.refuse(
+            f"The platform has {len(slugs)} locations ({', '.join(slugs)}) and one run covers one of them. "
+            "Choose with -e ceph_maint_location=SLUG",
+            (),
+        )
+    if settings.location and slugs and settings.location not in slugs:
+        plan.refuse(
+            f"The platform does not list a location {settings.location}; it lists {', '.join(slugs)}.",
+            settings.accept,
+            f"location:{settings.location}",
+        )
+    for number, one in enumerate(locations):
+        for other in locations[number + 1 :]:
+            if one.vms and one.vms == other.vms:
+                plan.refuse(
+                    f"The locations {one.slug} and {other.slug} show the same VMs: this platform seems to ignore the "
+                    "location in admin lists, so what a list covers is not known.",
+                    settings.accept,
+                    f"same-rows:{one.slug}+{other.slug}",
+                )
+
+
+def _check_rows(plan: Plan, settings: Settings, hosts: HostList, vms: VmList) -> None:
+    if not vms.vms and not vms.unreadable:
+        plan.refuse(
+            f"The platform {settings.place} shows no VM at all. A key without admin rights or a wrong location looks the "
+            "same.",
+            settings.accept,
+            f"empty:{settings.place}",
+        )
+    if not hosts.hosts and not hosts.unreadable:
+        plan.refuse(
+            f"The platform {settings.place} shows no hypervisor host, so none can be closed to new VMs.",
+            settings.accept,
+            f"no-hosts:{settings.place}",
+        )
+    for row in (*vms.unreadable, *hosts.unreadable):
+        plan.refuse(f"A row of a list has no usable uuid ({row}) and cannot be acted on.", settings.accept, f"row:{row}")
+
+
+def choose_hosts(hosts: HostList, query: str) -> list[Host]:
+    """The hosts that a run closes: all, or those of the query."""
+    if not query:
+        return list(hosts.hosts.values())
+    uuids = matching([host.row for host in hosts.hosts.values()], query, "hosts_query")
+    return [host for uuid, host in hosts.hosts.items() if uuid in uuids]
+
+
+def hosts_named(hosts: HostList, names: list[str], option: str) -> set[str]:
+    """The uuids of hosts given by uuid or name; a name that fits none is an error."""
+    found = set()
+    for name in names:
+        uuids = {uuid for uuid, host in hosts.hosts.items() if name in (uuid, host.name)}
+        if not uuids:
+            raise InputError(f"{option}: no host has the uuid or name {name}. Nothing was changed.")
+        found |= uuids
+    return found
+
+
+def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordFacts | None) -> None:
+    chosen = choose_hosts(hosts, settings.hosts_query)
+    keep = hosts_named(hosts, settings.keep_closed or [], "hosts_keep_closed")
+    remembered = {host["uuid"]: host for host in record.hosts} if record else {}
+    plan.close_hosts = [host for host in chosen if not host.untouchable and host.accepting is not False]
+    unknown = [host for host in chosen if host.accepting is None and not host.untouchable and host.uuid not in remembered]
+    way = (
+        "Say which hosts are to stay closed at the end: -e ceph_maint_hosts_keep_closed=UUID,UUID (or none, when all of "
+        "them took workloads before)"
+    )
+    if settings.keep_closed is None and unknown:
+        plan.refuse(
+            f"The platform does not show whether {len(unknown)} of {len(chosen)} hosts take workloads, so what to put back "
+            f"is not known. {way}",
+            (),
+        )
+    elif settings.keep_closed is None and chosen and record is None and not any(host.accepting for host in chosen):
+        plan.refuse(
+            "No host takes workloads now, and there is no record that says why: an earlier maintenance may have closed "
+            f"them. {way}",
+            (),
+        )
+    closed = [host for host in chosen if host.accepting is False]
+    away = [host for host in chosen if host.untouchable]
+    plan.lines.append(
+        f"Hosts: {len(chosen)} of {len(hosts.hosts)}; to close {len(plan.close_hosts)}, closed already {len(closed)}, left "
+        f"alone (MAINTENANCE, OFFLINE) {len(away)}, to stay closed at the end {len(keep)}"
+    )
+    plan.lines += _named([host.label() for host in plan.close_hosts], "  to close: ")
+    plan.lines += _named([host.label() for host in closed], "  closed already: ")
+    plan.lines += _named([host.label() for host in away], "  left alone: ")
+
+
+def _describe_prepare(
+    plan: Plan,
+    settings: Settings,
+    hosts: HostList,
+    vms: VmList,
+    chosen: list[Vm],
+    scope: set[str],
+    record: RecordFacts | None,
+) -> None:
+    lines = plan.lines
+    lines.insert(0, f"Platform: {settings.place}")
+    if record:
+        lines.insert(
+            1,
+            f"Open record: {record.identity}, phase {record.phase}, since {record.opened_at}, {len(record.vms)} VMs recorded: "
+            "this run goes on with it",
+        )
+    states = count_by(vm.state for vm in vms.vms.values())
+    shown = ", ".join(f"{state} {count}" for state, count in states.items()) or "none"
+    lines.append(f"VMs: {len(vms.vms)} of {len({vm.owner for vm in vms.vms.values()})} owners: {shown}")
+    owners = count_by(vm.owner for vm in plan.stop)
+    lines.append(f"To stop: {len(plan.stop)} VMs of {len(owners)} owners")
+    lines += _owner_lines(plan.stop)
+    creating = [vm for vm in chosen if vm.state == CREATING]
+    if creating:
+        lines.append(f"Being created, waited for before the list is taken: {len(creating)}")
+    outside = [vm for vm in vms.holding if vm.uuid not in scope]
+    if settings.query or settings.exclude:
+        lines.append(f"Left out by the scope: {len(outside)} VMs that are not stopped, so the end will not be safe for Ceph")
+    count, pool = len(plan.stop), max(1, settings.concurrency)
+    likely = math.ceil(count / pool) * STOP_SECONDS
+    waves = len(settings.groups) + 1
+    plan.worst_seconds = math.ceil(count / pool) * POWER_TIMEOUT + waves * 2 * settings.stop_timeout
+    if settings.force:
+        plan.worst_seconds += settings.force_timeout + math.ceil(count / pool) * POWER_TIMEOUT
+    lines.append(
+        f"Time to stop: about {_minutes(likely)} if all obey ({STOP_SECONDS} s a stop, {pool} at once), at most "
+        f"{_minutes(plan.worst_seconds)}"
+    )
+    lines.append(
+        "VMs that do not stop in time: "
+        + ("their power is cut" if settings.force else "named; their power is not cut (ceph_maint_force=false)")
+    )
+
+
+def plan_restore(
+    settings: Settings,
+    record: RecordFacts | None,
+    running: VmList | None,
+    *,
+    adopting: str,
+    ceph_is_back: bool,
+    folder: str,
+) -> Plan:
+    """The gate before anything is opened or started. C(running) None: the API does not answer yet."""
+    plan = Plan()
+    if record is None and not adopting:
+        plan.refuse(
+            f"There is no open record in {folder}, so nothing is known that could be brought back. If the record lies "
+            "elsewhere, set ceph_maint_record_dir, ceph_maint_api_host and ceph_maint_location as they were in the prepare. "
+            "To restore from a hand-made list: -e ceph_maint_running_vms=/path/running_vms.json",
+            (),
+        )
+        return plan
+    if record is not None and adopting:
+        plan.refuse(
+            f"There is an open record ({record.identity}, phase {record.phase}, {len(record.vms)} VMs), and it knows more than "
+            f"{adopting}. Restore without ceph_maint_running_vms, or end the record with the playbook ceph_maint_close first.",
+            (),
+        )
+        return plan
+    if (record is None or record.safe_at or record.adopted_from) and not ceph_is_back:
+        plan.refuse(
+            "Ceph was to be taken down, and no Ceph host is configured that could tell whether it serves again. A VM started "
+            "before that hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true",
+            (),
+        )
+    if record is not None:
+        plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+        plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
+        plan.lines = [
+            f"Platform: {settings.place}",
+            f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",
+            f"Hosts to open: {len(plan.open_hosts)} of {len(record.hosts)} recorded",
+            *_named([f"{host['uuid']} ({host['name']})" for host in plan.open_hosts], "  to open: "),
+            f"VMs to start: {len(plan.start)} of {len(record.vms)} recorded"
+            + (" (the API does not answer yet)" if running is None else ""),
+        ]
+    return plan
+
+
+def _owner_lines(vms: list[Vm]) -> list[str]:
+    lines = []
+    by_owner: dict[str, list[Vm]] = {}
+    for vm in vms:
+        by_owner.setdefault(vm.owner, []).append(vm)
+    ranked = sorted(by_owner.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    for owner, owned in ranked[:SHOWN]:
+        names = ", ".join(vm.name or vm.uuid for vm in owned[:5])
+        lines.append(f"  owner {owner}: {len(owned)} ({names}{', ...' if len(owned) > 5 else ''})")
+    if len(ranked) > SHOWN:
+        lines.append(f"  and {len(ranked) - SHOWN} more owners with {sum(len(o) for _n, o in ranked[SHOWN:])} VMs")
+    return lines
+
+
+def _named(labels: list[str], lead: str) -> list[str]:
+    shown = [lead + label for label in labels[:SHOWN]]
+    return shown + ([f"{lead}and {len(labels) - SHOWN} more"] if len(labels) > SHOWN else [])
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{math.ceil(seconds / 60)} min"

@@ -1,0 +1,352 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""The engine: brings many VMs to one power state with bounded concurrency. The loop that sends and writes down.
+
+What to do is decided in _batch; this file holds the threads, the clock, the list calls and the record.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api, timed
+from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
+    Answer,
+    Batch,
+    Brake,
+    Item,
+    Settled,
+    Step,
+    Throttle,
+)
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text
+
+_TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
+# Lists are at least this many times their own duration apart, so that polling never loads the platform.
+_LIST_SHARE = 10
+# Seconds without any good list after which the engine gives up waiting for the API.
+OUTAGE_LIMIT = 600.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """C(must_send): a call is sent even to a VM that already shows the wanted state, as an earlier call may undo it."""
+
+    uuid: str
+    label: str
+    must_send: bool = False
+
+
+@dataclass
+class Wave:
+    """VMs that are sent together; the next wave waits until each of these is settled."""
+
+    name: str
+    targets: list[Target]
+    delay: float = 0.0
+    canary: bool = False
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the engine is to do. Times in seconds."""
+
+    start: bool
+    force: bool = False
+    concurrency: int = 20
+    timeout: float = 600.0
+    poll_interval: float = 5.0
+    retries: int = 2
+    max_fail_percentage: float = 20.0
+
+    @property
+    def action(self) -> str:
+        return "start" if self.start else "stop"
+
+
+class Journal(t.Protocol):
+    """Where the engine writes down what it does. C(write) must be on disk before it returns."""
+
+    def write(self, changes: list[Change]) -> None: ...
+
+    def alive(self) -> bool: ...
+
+
+class NoJournal:
+    """For a use without a record."""
+
+    def write(self, changes: list[Change]) -> None:
+        """Nothing is kept."""
+
+    def alive(self) -> bool:
+        return True
+
+
+class RecordJournal:
+    """Into the record, under one run's token, as long as the lease is renewed."""
+
+    def __init__(self, record: Record, run: str, leased: t.Callable[[], bool]) -> None:
+        self._record = record
+        self._run = run
+        self._leased = leased
+
+    def write(self, changes: list[Change]) -> None:
+        if changes:
+            self._record.write(self._run, changes)
+
+    def alive(self) -> bool:
+        self._record.check_run(self._run)
+        return self._leased()
+
+
+@dataclass
+class Result:
+    """What came of it: outcome and error text per VM, and why the engine ended early, if it did."""
+
+    outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    ended: PilwError | None = None
+    unsettled: list[str] = field(default_factory=list)
+    calls: int = 0
+
+    def failed(self, start: bool) -> list[str]:
+        good = _model.START_DONE if start else _model.STOP_DONE
+        return [uuid for uuid, (outcome, _error) in self.outcomes.items() if outcome not in good]
+
+
+class Stop(PilwError):
+    """The brake was pulled, or the API stayed away: nothing more is sent."""
+
+
+class Engine:
+    """One use of C(run) at a time."""
+
+    def __init__(
+        self,
+        api: Api,
+        orders: Orders,
+        journal: Journal,
+        clock: t.Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._orders = orders
+        self._journal = journal
+        self._clock = clock
+        self._throttle = Throttle(orders.concurrency)
+        self._brake = Brake(orders.max_fail_percentage)
+        self._result = Result()
+        self._last_good_list = clock()
+        self._list_ok = True
+        self._next_list = clock()
+
+    def run(self, waves: list[Wave]) -> Result:
+        """Bring every wave to its state. Ends early on a lost lease, a newer run, a refused key or the brake."""
+        senders = ThreadPoolExecutor(self._orders.concurrency, thread_name_prefix="power")
+        lister = ThreadPoolExecutor(1, thread_name_prefix="list")
+        try:
+            for number, wave in enumerate(waves):
+                batch = self._batch(wave)
+                self._run_wave(batch, senders, lister)
+                if wave.canary and self._brake.canaries_dead(self._failed_in(batch), len(batch.items)):
+                    raise Stop(_canary_text(batch))
+                if wave.delay and number + 1 < len(waves):
+                    self._pause(wave.delay)
+        except PilwError as exc:
+            self._result.ended = exc
+        finally:
+            senders.shutdown()
+            lister.shutdown()
+        named = [target.uuid for wave in waves for target in wave.targets]
+        self._result.unsettled = [uuid for uuid in named if uuid not in self._result.outcomes]
+        return self._result
+
+    def _batch(self, wave: Wave) -> Batch:
+        orders = self._orders
+        batch = Batch(orders.start, orders.force, orders.timeout, orders.retries, orders.poll_interval)
+        for target in wave.targets:
+            batch.add(target.uuid, target.label, target.must_send)
+        return batch
+
+    def _run_wave(self, batch: Batch, senders: ThreadPoolExecutor, lister: ThreadPoolExecutor) -> None:
+        open_calls: dict[Future, Item] = {}
+        listing: Future | None = None
+        stopping: PilwError | None = None
+        first_look = True
+        self._last_good_list = self._clock()
+        while open_calls or (stopping is None and not batch.finished):
+            now = self._clock()
+            try:
+                if stopping is None:
+                    if not self._journal.alive():
+                        raise LeaseLost(_LEASE_TEXT)
+                    self._check_outage(now)
+                    if not first_look:
+                        self._send(batch, open_calls, senders, now)
+                    wanted = first_look or batch.needs_list or not self._list_ok
+                    if listing is None and wanted and now >= self._next_list:
+                        listing = lister.submit(timed, self._api.running_vms)
+            except PilwError as exc:
+                stopping = exc
+            pending = [*open_calls, *([listing] if listing else [])]
+            if pending:
+                wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
+            else:
+                time.sleep(min(_TICK, max(0.01, self._next_list - now)) if batch.needs_list else 0.05)
+            try:
+                self._collect(batch, open_calls)
+                if listing is not None and listing.done():
+                    done, listing = listing, None
+                    if self._take_list(batch, done, first_look):
+                        first_look = False
+                if stopping is None:
+                    self._check_brake()
+            except PilwError as exc:
+                stopping = stopping or exc
+        if stopping is not None:
+            raise stopping
+
+    def _send(
+        self, batch: Batch, open_calls: dict[Future, Item], senders: ThreadPoolExecutor, now: float
+    ) -> None:
+        if not self._list_ok:
+            return  # the API is away: a call now would only turn a clear state into an unclear one
+        items = batch.sendable(now, self._throttle.allowed(now) - len(open_calls))
+        if not items:
+            return
+        orders = self._orders
+        column = "force_sent_at" if orders.force else f"{orders.action}_sent_at"
+        word = "power cut sent" if orders.force else f"{orders.action} sent"
+        columns: dict[str, t.Any] = {column: now_text()}
+        if orders.start:
+            columns["start_outcome"] = None
+        # On disk before anything is sent.
+        self._journal.write([Change(item.uuid, columns, word) for item in items])
+        for item in items:
+            batch.sent(item)
+            self._result.calls += 1
+            open_calls[senders.submit(self._api.power, item.uuid, orders.action, orders.force)] = item
+
+    def _collect(self, batch: Batch, open_calls: dict[Future, Item]) -> None:
+        changes = []
+        for future in [future for future in open_calls if future.done()]:
+            item = open_calls.pop(future)
+            error = future.exception()
+            if error is not None and not isinstance(error, ApiError):
+                raise error
+            now = self._clock()
+            state = None if error else future.result()
+            answer = batch.answered(item, error, state, now)
+            if error is not None and error.status in (429, 503):
+                self._throttle.slow_down(now, error.retry_after)
+            if answer in (Answer.THROTTLED, Answer.UNSENT, Answer.BUSY, Answer.REFUSED, Answer.GONE):
+                columns = {}
+            else:
+                columns = {f"{self._orders.action}_answered_at": now_text()}
+            changes.append(
+                Change(item.uuid, columns, f"{self._orders.action} answered", f"{answer.value} {item.answer_text}".strip())
+            )
+        self._write_down(changes)
+
+    def _write_down(self, changes: list[Change]) -> None:
+        if changes:
+            self._journal.write(changes)
+
+    def _take_list(self, batch: Batch, done: Future, first_look: bool) -> bool:
+        """Whether the list was good. A refused one ends the run: the key is no longer good for anything."""
+        now = self._clock()
+        error = done.exception()
+        if isinstance(error, AuthError):
+            raise Stop(
+                f"The platform no longer accepts the API key: {error}. Nothing more is sent; what was answered so far is "
+                "recorded. Get a key that works, then run the same command again: it goes on."
+            )
+        if error is not None:
+            if not isinstance(error, ApiError):
+                raise error
+            self._list_ok = False
+            self._next_list = now + self._orders.poll_interval
+            return False
+        found, began, took = done.result()
+        self._list_ok, self._last_good_list = True, now
+        self._next_list = began + max(self._orders.poll_interval, _LIST_SHARE * took)
+        running = found.vms
+        if first_look:
+            settled = self._reconcile(batch, running)
+        else:
+            settled = batch.listed(running, began, now)
+        self._settle(settled)
+        return True
+
+    def _reconcile(self, batch: Batch, running: t.Container[str]) -> list[Settled]:
+        """VMs that are already where they should be need no call."""
+        word = _model.ALREADY_RUNNING if self._orders.start else _model.ALREADY_STOPPED
+        return [
+            batch.settle_unsent(item, word)
+            for item in batch.at(Step.WAITING)
+            if (item.uuid in running) == self._orders.start and not item.must_send
+        ]
+
+    def _settle(self, settled: list[Settled]) -> None:
+        action, changes = self._orders.action, []
+        for entry in settled:
+            self._result.outcomes[entry.item.uuid] = (entry.outcome, entry.error)
+            columns: dict[str, t.Any] = {f"{action}_outcome": entry.outcome, f"{action}_error": entry.error or None}
+            good = entry.outcome in (_model.START_DONE if self._orders.start else _model.STOP_DONE)
+            if good:
+                columns["started_at" if self._orders.start else "stopped_at"] = now_text()
+            if not self._orders.start:
+                columns["outlived_at"] = now_text() if entry.item.outlived else None
+            changes.append(Change(entry.item.uuid, columns, f"{action}: {entry.outcome}", entry.error))
+        self._write_down(changes)
+
+    def _failed_in(self, batch: Batch) -> int:
+        return sum(1 for item in batch.items.values() if item.outcome == _model.FAILED)
+
+    def _check_brake(self) -> None:
+        if not self._orders.start:
+            return
+        tried = [outcome for outcome, _error in self._result.outcomes.values() if outcome != _model.ALREADY_RUNNING]
+        failed = tried.count(_model.FAILED)
+        if self._brake.pulled(failed, len(tried)):
+            raise Stop(
+                f"{failed} of the {len(tried)} VMs tried so far did not start, more than "
+                f"{self._orders.max_fail_percentage:g} percent: the starting was stopped, the rest was not touched. Look at "
+                "Ceph and at the failed VMs, then run the same command again: it goes on with those that do not run. "
+                "To go on in spite of failures: -e ceph_maint_max_fail_percentage=100"
+            )
+
+    def _check_outage(self, now: float) -> None:
+        if now - self._last_good_list > OUTAGE_LIMIT + self._orders.timeout:
+            raise Stop(
+                f"The API has given no VM list for {now - self._last_good_list:.0f} s. Nothing more is sent; what was "
+                "answered so far is recorded. Once the API answers, run the same command again: it goes on."
+            )
+
+    def _pause(self, seconds: float) -> None:
+        until = self._clock() + seconds
+        while self._clock() < until:
+            if not self._journal.alive():
+                raise LeaseLost(_LEASE_TEXT)
+            time.sleep(min(_TICK, max(0.01, until - self._clock())))
+
+
+_LEASE_TEXT = (
+    "The ansible-playbook that started this work no longer asks for it (interrupted, killed or cut off). Nothing more was "
+    "sent; the calls that were open have been recorded. Run the same command again: it goes on."
+)
+
+
+def _canary_text(batch: Batch) -> str:
+    named = "; ".join(f"{item.label}: {item.error}" for item in batch.items.values() if item.outcome == _model.FAILED)
+    return (
+        f"Most of the first {len(batch.items)} VMs did not start, so the rest was not touched: {named}. Look at Ceph "
+        "(stale locks, blocklisted clients, pause flag) and at these VMs, then run the same command again. To go on without "
+        "this trial: -e ceph_maint_canary=0 -e ceph_maint_max_fail_percentage=100"
+    )

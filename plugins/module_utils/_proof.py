@@ -1,0 +1,142 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""The proof that every VM is down: three lists, apart in time, each judged row by row."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import DELETED, RUNNING, Vm, VmList
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
+
+# More VMs than this missing from a list are not asked for one by one: such a list is not whole.
+MAX_DETAILS = 200
+
+SAFE_WORDS = "SAFE TO TAKE CEPH DOWN"
+SCOPE_WORDS = "SCOPE STOPPED, NOT SAFE TO TAKE CEPH DOWN"
+NOT_SAFE_WORDS = "NOT SAFE TO TAKE CEPH DOWN"
+
+
+@dataclass
+class Verdict:
+    """What the lists together say."""
+
+    holding: dict[str, Vm] = field(default_factory=dict)  # not released, not accepted, in scope
+    outside: dict[str, Vm] = field(default_factory=dict)  # not released, not accepted, left out by the scope
+    excepted: dict[str, Vm] = field(default_factory=dict)  # not released, accepted by name
+    unexplained: dict[str, str] = field(default_factory=dict)  # seen before, missing now: why that is not enough
+    unreadable: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)  # missing now, and their own detail says that they are no more
+    proofs: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.holding or self.unexplained or self.unreadable)
+
+    @property
+    def safe(self) -> bool:
+        return self.clean and not self.outside
+
+    @property
+    def to_stop(self) -> list[Vm]:
+        """In scope and running: a stop can bring these down."""
+        return [vm for vm in self.holding.values() if vm.state == RUNNING]
+
+    @property
+    def items(self) -> list[str]:
+        """What would have to be accepted."""
+        named = [f"vm:{uuid}" for uuid in [*self.holding, *self.unexplained]]
+        return named + [f"row:{row}" for row in sorted(self.unreadable)]
+
+    def headline(self) -> str:
+        if not self.clean:
+            return NOT_SAFE_WORDS
+        if self.outside:
+            return SCOPE_WORDS
+        if self.excepted:
+            return f"SAFE EXCEPT {len(self.excepted)} ACCEPTED: {', '.join(sorted(self.excepted))}"
+        return SAFE_WORDS
+
+    def reasons(self) -> list[str]:
+        """Each thing that stands against safe, one line each."""
+        lines = [f"VM {vm.label()}" for vm in self.holding.values()]
+        lines += [f"VM {uuid}: {why}" for uuid, why in self.unexplained.items()]
+        lines += [f"a list row without a usable uuid ({row})" for row in sorted(self.unreadable)]
+        return lines
+
+
+def judge(
+    verdict: Verdict, found: VmList, *, query: str, exclude: str, accepted: t.Container[str], whole: bool
+) -> None:
+    """Add what one list says to the verdict. C(whole): the list was asked for without a filter."""
+    holding = found.holding if whole else found.running
+    scope = in_scope(found.vms.values(), query, exclude) if (query or exclude) else None
+    for vm in holding:
+        if f"vm:{vm.uuid}" in accepted:
+            verdict.excepted[vm.uuid] = vm
+        elif scope is not None and vm.uuid not in scope:
+            verdict.outside[vm.uuid] = vm
+        else:
+            verdict.holding[vm.uuid] = vm
+    verdict.unreadable.update(row for row in found.unreadable if f"row:{row}" not in accepted)
+
+
+def explain_missing(
+    verdict: Verdict,
+    found: VmList,
+    known: t.Iterable[str],
+    detail: t.Callable[[str], Vm | None],
+    *,
+    accepted: t.Container[str],
+) -> None:
+    """Every VM seen before and missing now must be gone by its own detail; otherwise the list is not whole."""
+    missing = [uuid for uuid in known if uuid not in found.vms and f"vm:{uuid}" not in accepted]
+    for number, uuid in enumerate(missing):
+        if number >= MAX_DETAILS:
+            verdict.unexplained[uuid] = f"missing from the list, as are {len(missing)} in all: the list is not whole"
+            continue
+        vm = detail(uuid)
+        if vm is None or vm.state == DELETED:
+            verdict.gone.add(uuid)
+        elif vm.holds_storage:
+            verdict.holding[uuid] = vm
+        else:
+            verdict.unexplained[uuid] = f"{vm.state} by its own detail, but missing from the list: the list is not whole"
+
+
+def prove(
+    api: Api,
+    *,
+    known: t.Callable[[], t.Iterable[str]],
+    note: t.Callable[[VmList], None],
+    accepted: t.Container[str],
+    query: str,
+    exclude: str,
+    interval: float,
+    sleep: t.Callable[[float], None],
+) -> Verdict:
+    """Make the proof: all VMs, the running ones, all VMs again, C(interval) seconds apart.
+
+    C(known): uuids that earlier lists have shown. C(note) keeps each whole list. Ends at the first list that says no.
+    """
+    verdict = Verdict()
+    for number, whole in enumerate((True, False, True)):
+        if number:
+            sleep(interval)
+        found = api.vms() if whole else api.running_vms()
+        judge(verdict, found, query=query, exclude=exclude, accepted=accepted, whole=whole)
+        if whole:
+            explain_missing(verdict, found, list(known()), api.vm, accepted=accepted)
+            note(found)
+        if not verdict.clean:
+            return verdict
+    verdict.proofs = [
+        f"two whole lists of VMs {2 * interval:g} s apart, and one of running VMs between them, show none that is not "
+        "stopped or deleted" + (", except those accepted" if verdict.excepted else "")
+    ]
+    return verdict

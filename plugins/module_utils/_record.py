@@ -1,0 +1,478 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""The record: one SQLite file that says what ran, what was closed, what was done and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sqlite3
+import time
+import typing as t
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, StaleRun
+from ansible_collections.pilw.maintenance.plugins.module_utils._files import write_json
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
+    START_DONE,
+    STOP_DONE,
+    Host,
+    Vm,
+    VmList,
+)
+
+SCHEMA = 1
+BUSY_TIMEOUT = 20.0  # seconds that a writer waits for another
+
+CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
+    "closing",
+    "recorded",
+    "stopping",
+    "safe",
+    "opening",
+    "starting",
+    "done",
+)
+
+_TABLES = """
+CREATE TABLE maintenance (
+    id TEXT PRIMARY KEY, api_host TEXT NOT NULL, location TEXT NOT NULL, reason TEXT NOT NULL,
+    phase TEXT NOT NULL, opened_at TEXT NOT NULL, safe_at TEXT, done_at TEXT, headline TEXT NOT NULL DEFAULT '',
+    adopted_from TEXT, query TEXT NOT NULL DEFAULT '', exclude TEXT NOT NULL DEFAULT '');
+CREATE TABLE runs (
+    token TEXT PRIMARY KEY, actor TEXT NOT NULL, purpose TEXT NOT NULL, since TEXT NOT NULL, ended TEXT);
+CREATE TABLE accepted (item TEXT PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL);
+CREATE TABLE hosts (
+    uuid TEXT PRIMARY KEY, name TEXT NOT NULL, before INTEGER, now INTEGER, keep_closed INTEGER NOT NULL,
+    closed_by_us INTEGER NOT NULL DEFAULT 0, error TEXT, at TEXT NOT NULL);
+CREATE TABLE vms (
+    uuid TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, api_row TEXT NOT NULL,
+    first_seen TEXT NOT NULL, late INTEGER NOT NULL, state TEXT NOT NULL, state_at TEXT NOT NULL,
+    stop_sent_at TEXT, stop_answered_at TEXT, stop_outcome TEXT, stop_error TEXT, stopped_at TEXT,
+    outlived_at TEXT, force_sent_at TEXT,
+    start_sent_at TEXT, start_answered_at TEXT, start_outcome TEXT, start_error TEXT, started_at TEXT);
+CREATE TABLE seen (uuid TEXT PRIMARY KEY, state TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL, what TEXT NOT NULL, uuid TEXT, detail TEXT);
+"""
+
+_VM_COLUMNS = frozenset(
+    "state state_at stop_sent_at stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
+    "start_sent_at start_answered_at start_outcome start_error started_at".split()
+)
+
+
+def now_text() -> str:
+    """The time as the record keeps it: UTC, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def age_seconds(text: str) -> float:
+    """How long ago a time of the record was, by the wall clock; 0 when that clock went back."""
+    when = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    return max(0.0, time.time() - when.timestamp())
+
+
+@dataclass
+class Change:
+    """One change to one recorded VM: columns, and the event that tells it."""
+
+    uuid: str
+    columns: dict[str, t.Any]
+    event: str = ""
+    detail: str = ""
+
+
+@dataclass
+class RecordedVm:
+    """One VM of the running set as the record has it."""
+
+    uuid: str
+    owner: str
+    name: str
+    late: bool
+    state: str
+    columns: dict[str, t.Any] = field(repr=False)
+
+    @property
+    def stop_done(self) -> bool:
+        return self.columns["stop_outcome"] in STOP_DONE
+
+    @property
+    def start_done(self) -> bool:
+        return self.columns["start_outcome"] in START_DONE
+
+    @property
+    def outlived(self) -> bool:
+        """Its graceful stop was accepted or unclear, and it ran on past its own time limit."""
+        return self.columns["outlived_at"] is not None
+
+    @property
+    def start_unclear(self) -> bool:
+        """A start was sent and nobody knows what came of it."""
+        return self.columns["start_sent_at"] is not None and self.columns["start_outcome"] is None
+
+    @property
+    def row(self) -> dict:
+        return json.loads(self.columns["api_row"])
+
+    def label(self) -> str:
+        return f"{self.uuid} ({self.name or 'no name'}, owner {self.owner})"
+
+
+class Record:
+    """An open database file. Every write goes through one transaction that checks the run token first."""
+
+    def __init__(self, path: str, copy_dir: str | None = None) -> None:
+        self.path = path
+        self._copy_dir = copy_dir
+        self.warnings: list[str] = []
+        try:
+            # Read-write even to read: a read-only open fails after a crash inside a transaction.
+            self._db = sqlite3.connect(f"file:{_uri_path(path)}?mode=rw", uri=True, timeout=BUSY_TIMEOUT)
+            self._db.isolation_level = None
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA synchronous=EXTRA")
+            schema = self._db.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.Error as exc:
+            raise RecordError(_broken(path, exc)) from exc
+        if schema != SCHEMA:
+            raise RecordError(
+                f"The record {path} has schema {schema}, this version of pilw.maintenance knows {SCHEMA}. "
+                "Nothing was changed. Go on with the version that made it."
+            )
+
+    @classmethod
+    def create(cls, path: str, *, api_host: str, location: str, reason: str, copy_dir: str | None = None) -> Record:
+        """A new record in phase closing. The file appears whole or not at all."""
+        unfinished = f"{path}.new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        try:
+            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600))
+            db = sqlite3.connect(unfinished, isolation_level=None)
+            with contextlib.closing(db):
+                db.execute("PRAGMA synchronous=EXTRA")
+                db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
+                stamp = now_text()
+                identity = f"{stamp.translate({ord(c): None for c in '-:'})}-{secrets.token_hex(3)}"
+                db.execute(
+                    "INSERT INTO maintenance (id, api_host, location, reason, phase, opened_at) VALUES (?,?,?,?,?,?)",
+                    (identity, api_host, location, reason, CLOSING, stamp),
+                )
+            os.rename(unfinished, path)
+            _sync_folder(os.path.dirname(path))
+        except (OSError, sqlite3.Error) as exc:
+            raise RecordError(f"The record {path} cannot be made: {exc}. Nothing was changed on the platform.") from exc
+        return cls(path, copy_dir)
+
+    def close(self) -> None:
+        self._db.close()
+
+    # Reading: always whole, so that no open cursor blocks a writer.
+
+    def _all(self, sql: str, *values: t.Any) -> list[sqlite3.Row]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as exc:
+            raise RecordError(_broken(self.path, exc)) from exc
+
+    @property
+    def maintenance(self) -> dict[str, t.Any]:
+        rows = self._all("SELECT * FROM maintenance")
+        if len(rows) != 1:
+            raise RecordError(_broken(self.path, "it does not hold exactly one maintenance"))
+        return dict(rows[0])
+
+    @property
+    def phase(self) -> str:
+        return self.maintenance["phase"]
+
+    def run(self) -> dict[str, t.Any] | None:
+        """The run that holds the record now."""
+        rows = self._all("SELECT * FROM runs ORDER BY rowid DESC LIMIT 1")
+        return dict(rows[0]) if rows else None
+
+    def last_event_at(self) -> str:
+        rows = self._all("SELECT at FROM events ORDER BY number DESC LIMIT 1")
+        return rows[0]["at"] if rows else self.maintenance["opened_at"]
+
+    def events(self) -> list[dict[str, t.Any]]:
+        return [dict(row) for row in self._all("SELECT * FROM events ORDER BY number")]
+
+    def accepted(self) -> list[str]:
+        return [row["item"] for row in self._all("SELECT item FROM accepted ORDER BY rowid")]
+
+    def hosts(self) -> list[dict[str, t.Any]]:
+        """C(before) and C(now) as bool or None (not readable); C(keep_closed) and C(closed_by_us) as bool."""
+        flags = ("before", "now", "keep_closed", "closed_by_us")
+        return [
+            {**dict(row), **{flag: _bool(row[flag]) for flag in flags}}
+            for row in self._all("SELECT * FROM hosts ORDER BY rowid")
+        ]
+
+    def vms(self) -> list[RecordedVm]:
+        """The running set, in the order in which it was first seen."""
+        return [
+            RecordedVm(row["uuid"], row["owner"], row["name"], bool(row["late"]), row["state"], dict(row))
+            for row in self._all("SELECT * FROM vms ORDER BY rowid")
+        ]
+
+    def count_vms(self) -> int:
+        return self._all("SELECT count(*) AS n FROM vms")[0]["n"]
+
+    def seen(self) -> dict[str, str]:
+        """Every VM that a list has shown since the record was opened, with its last state."""
+        return {row["uuid"]: row["state"] for row in self._all("SELECT uuid, state FROM seen")}
+
+    def check_run(self, token: str) -> None:
+        """Raise StaleRun unless this run still holds the record."""
+        run = self.run()
+        if run is None or run["token"] != token:
+            holder = f"{run['actor']} ({run['purpose']}, since {run['since']})" if run else "nobody"
+            raise StaleRun(
+                f"Another run has taken over the maintenance: {holder}. This run sends nothing more. "
+                "See what goes on with the playbook pilw.maintenance.ceph_maint_status."
+            )
+
+    # Writing.
+
+    @contextlib.contextmanager
+    def _transaction(self, token: str | None) -> t.Iterator[sqlite3.Connection]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                if token is not None:
+                    self.check_run(token)
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as exc:
+            raise RecordError(
+                f"The record {self.path} cannot be written: {exc}. What it held before is whole. "
+                "Make room or mend the disk, then run the same command again: it goes on."
+            ) from exc
+
+    def _event(self, run: str, what: str, uuid: str | None = None, detail: str | None = None) -> None:
+        self._db.execute(
+            "INSERT INTO events (at, run, what, uuid, detail) VALUES (?,?,?,?,?)", (now_text(), run, what, uuid, detail)
+        )
+
+    def begin_run(self, actor: str, purpose: str) -> str:
+        """Take the record over for a new run; calls that carry an older token are refused from now on."""
+        token = secrets.token_hex(6)
+        with self._transaction(None) as db:
+            db.execute(
+                "INSERT INTO runs (token, actor, purpose, since) VALUES (?,?,?,?)", (token, actor, purpose, now_text())
+            )
+            self._event(token, f"run began: {purpose}", detail=actor)
+        return token
+
+    def end_run(self, token: str) -> None:
+        with self._transaction(token) as db:
+            db.execute("UPDATE runs SET ended=? WHERE token=?", (now_text(), token))
+            self._event(token, "run ended")
+
+    def accept(self, token: str, items: t.Iterable[str]) -> None:
+        """Remember what the operator accepted."""
+        known = set(self.accepted())
+        with self._transaction(token) as db:
+            for item in items:
+                if item not in known:
+                    db.execute("INSERT INTO accepted (item, at, run) VALUES (?,?,?)", (item, now_text(), token))
+                    self._event(token, "accepted", detail=item)
+
+    def set_scope(self, token: str, query: str, exclude: str) -> None:
+        with self._transaction(token) as db:
+            db.execute("UPDATE maintenance SET query=?, exclude=?", (query, exclude))
+
+    def set_phase(self, token: str, phase: str) -> None:
+        """Move to a phase other than safe, which only C(write_safe) writes."""
+        if phase not in PHASES or phase == SAFE:
+            raise ValueError(phase)
+        with self._transaction(token) as db:
+            self._move(db, token, phase)
+
+    def _move(self, db: sqlite3.Connection, token: str, phase: str) -> None:
+        if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] != phase:
+            db.execute("UPDATE maintenance SET phase=?", (phase,))
+            self._event(token, f"phase {phase}")
+
+    def back_to_stopping(self, token: str) -> None:
+        """A prepare on an open record: the same set is to be down again, so what became of starts is past."""
+        with self._transaction(token) as db:
+            # A start whose outcome nobody knows stays known as such: its VM may still come up and gets a stop.
+            db.execute(
+                "UPDATE vms SET start_outcome=NULL, start_error=NULL, started_at=NULL, start_sent_at=NULL, "
+                "start_answered_at=NULL WHERE start_outcome IS NOT NULL"
+            )
+            db.execute("UPDATE maintenance SET safe_at=NULL, headline=''")
+            if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] != CLOSING:
+                self._move(db, token, STOPPING)
+
+    def write_safe(self, token: str, headline: str, proofs: list[str]) -> None:
+        """Only for the call that has just made the proofs."""
+        with self._transaction(token) as db:
+            self._move(db, token, SAFE)
+            db.execute("UPDATE maintenance SET safe_at=?, headline=?", (now_text(), headline))
+            self._event(token, "proved safe", detail=f"{headline}: {'; '.join(proofs)}")
+
+    def write_not_safe(self, token: str, why: str) -> None:
+        """A proof failed. A record that was safe goes back to stopping; when it was safe stays known."""
+        with self._transaction(token) as db:
+            if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] == SAFE:
+                self._move(db, token, STOPPING)
+            self._event(token, "not safe", detail=why)
+
+    def write_done(self, token: str) -> None:
+        with self._transaction(token) as db:
+            self._move(db, token, DONE)
+            db.execute("UPDATE maintenance SET done_at=?", (now_text(),))
+
+    def remember_hosts(self, token: str, hosts: t.Iterable[Host], keep_closed: t.Container[str]) -> None:
+        """The flag as it was before us, once: committed before the first write is sent, never overwritten later."""
+        with self._transaction(token) as db:
+            for host in hosts:
+                db.execute(
+                    "INSERT OR IGNORE INTO hosts (uuid, name, before, now, keep_closed, at) VALUES (?,?,?,?,?,?)",
+                    (host.uuid, host.name, host.accepting, host.accepting, host.uuid in keep_closed, now_text()),
+                )
+                if host.uuid in keep_closed:
+                    db.execute("UPDATE hosts SET keep_closed=1 WHERE uuid=?", (host.uuid,))
+        self.export()
+
+    def closing_host(self, token: str, uuid: str) -> None:
+        """Said before the write is sent: from now on this host is ours to open again."""
+        with self._transaction(token) as db:
+            db.execute("UPDATE hosts SET closed_by_us=1 WHERE uuid=?", (uuid,))
+            self._event(token, "host is being closed", uuid)
+
+    def host_written(self, token: str, uuid: str, now: bool | None, error: str | None = None) -> None:
+        with self._transaction(token) as db:
+            db.execute("UPDATE hosts SET now=?, error=?, at=? WHERE uuid=?", (now, error, now_text(), uuid))
+            word = "not written" if error else ("opened" if now else "closed")
+            self._event(token, f"host {word}", uuid, error)
+
+    def add_running(self, token: str, vms: t.Iterable[Vm], late: bool, adopted_from: str | None = None) -> int:
+        """Add VMs to the running set. Never removes, never overwrites. Returns how many are new."""
+        stamp = now_text()
+        with self._transaction(token) as db:
+            before = db.execute("SELECT count(*) FROM vms").fetchone()[0]
+            for vm in vms:
+                cursor = db.execute(
+                    "INSERT OR IGNORE INTO vms (uuid, owner, name, api_row, first_seen, late, state, state_at) "
+                    "VALUES (?,?,?,?,?,?,?,?)",
+                    (vm.uuid, vm.owner, vm.name, json.dumps(vm.row), stamp, late, vm.state, stamp),
+                )
+                if cursor.rowcount:
+                    self._event(token, "recorded late" if late else "recorded", vm.uuid)
+            added = db.execute("SELECT count(*) FROM vms").fetchone()[0] - before
+            if adopted_from:
+                db.execute("UPDATE maintenance SET adopted_from=?", (adopted_from,))
+            if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] == CLOSING:
+                self._move(db, token, RECORDED)
+        if added or not os.path.exists(self._beside("running_vms.json")):
+            self.export()
+        return added
+
+    def note_states(self, token: str, found: VmList) -> None:
+        """Keep what a whole list showed. A VM seen stopped has not outlived anything any more."""
+        stamp = now_text()
+        with self._transaction(token) as db:
+            db.executemany(
+                "INSERT INTO seen (uuid, state, at) VALUES (?,?,?) "
+                "ON CONFLICT(uuid) DO UPDATE SET state=excluded.state, at=excluded.at",
+                [(vm.uuid, vm.state, stamp) for vm in found.vms.values()],
+            )
+            db.executemany(
+                "UPDATE vms SET state=?, state_at=? WHERE uuid=? AND state<>?",
+                [(vm.state, stamp, vm.uuid, vm.state) for vm in found.vms.values()],
+            )
+            db.executemany(
+                "UPDATE vms SET outlived_at=NULL WHERE uuid=? AND outlived_at IS NOT NULL",
+                [(vm.uuid,) for vm in found.vms.values() if not vm.holds_storage],
+            )
+
+    def write(self, token: str, changes: t.Iterable[Change]) -> None:
+        """Commit changes to VMs in one transaction; refused when the run is stale."""
+        with self._transaction(token) as db:
+            for change in changes:
+                if not _VM_COLUMNS.issuperset(change.columns):
+                    raise ValueError(sorted(change.columns))
+                names = ", ".join(f"{name}=?" for name in change.columns)
+                if names:
+                    db.execute(f"UPDATE vms SET {names} WHERE uuid=?", (*change.columns.values(), change.uuid))
+                if change.event:
+                    self._event(token, change.event, change.uuid, change.detail or None)
+
+    # Copies that outlive this file, and that a shell can use.
+
+    def _beside(self, name: str) -> str:
+        return os.path.join(os.path.dirname(self.path), name)
+
+    def export(self) -> None:
+        """Rewrite running_vms.json and hosts_to_open.json beside the record, and the second copy of all."""
+        rows = [vm.row for vm in self.vms()]
+        hosts = [{"uuid": host["uuid"], "name": host["name"]} for host in self.hosts() if to_open(host)]
+        try:
+            for folder in filter(None, (os.path.dirname(self.path), self._copy_dir)):
+                write_json(os.path.join(folder, "running_vms.json"), rows)
+                write_json(os.path.join(folder, "hosts_to_open.json"), hosts)
+        except OSError as exc:
+            raise RecordError(
+                f"The list beside the record cannot be written: {exc}. The record {self.path} itself is whole. "
+                "Make room or mend the disk, then run the same command again: it goes on."
+            ) from exc
+        self.copy()
+
+    def copy(self) -> None:
+        """A second copy of the database, taken by SQLite itself and put in place in one step."""
+        if not self._copy_dir:
+            return
+        target = os.path.join(self._copy_dir, os.path.basename(self.path))
+        unfinished = f"{target}.new"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unfinished)
+            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600))
+            with contextlib.closing(sqlite3.connect(unfinished)) as other:
+                self._db.backup(other)
+            os.replace(unfinished, target)
+        except (OSError, sqlite3.Error) as exc:
+            self.warnings.append(f"The second copy of the record in {self._copy_dir} could not be written: {exc}.")
+
+
+def to_open(host: dict[str, t.Any]) -> bool:
+    """Whether a recorded host is to be opened at the end: it took workloads before (or nobody knows), and may again."""
+    return host["before"] is not False and not host["keep_closed"]
+
+
+def _bool(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _uri_path(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _broken(path: str, why: t.Any) -> str:
+    return (
+        f"The record {path} cannot be read: {why}. Nothing was changed. It is kept as it is; the same list stands in "
+        "running_vms.json beside it and in the second copy, if one was set (ceph_maint_record_copy)."
+    )

@@ -1,0 +1,163 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""What came of a maintenance, from its record: data for programs and a few lines for people."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
+    CLOSING,
+    DONE,
+    OPENING,
+    RECORDED,
+    SAFE,
+    STARTING,
+    STOPPING,
+    Record,
+    RecordedVm,
+    to_open,
+)
+
+# Longer lists are cut in the text, never in the data.
+SHOWN = 40
+
+_WORDS = {
+    _model.CLEAN: "stopped clean",
+    _model.FORCED: "power cut",
+    _model.ALREADY_STOPPED: "already stopped",
+    _model.VANISHED: "vanished",
+    _model.WOULD_NOT_STOP: "would not stop",
+    _model.REFUSED: "refused",
+    _model.STARTED: "running again",
+    _model.ALREADY_RUNNING: "already running",
+    _model.FAILED: "did not start",
+    "": "not tried",
+}
+
+NEXT_STEP = {
+    CLOSING: "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
+    RECORDED: "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
+    STOPPING: "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
+    SAFE: "pilw.maintenance.ceph_maint_verify just before Ceph goes down; pilw.maintenance.ceph_maint_restore when it is back",
+    OPENING: "pilw.maintenance.ceph_maint_restore goes on",
+    STARTING: "pilw.maintenance.ceph_maint_restore tries those that do not run; pilw.maintenance.ceph_maint_close gives them up",
+    DONE: "nothing",
+}
+
+
+def hosts_left_closed(record: Record) -> list[dict[str, t.Any]]:
+    """Hosts that do not take workloads as far as is known, each with why."""
+    found = []
+    for host in record.hosts():
+        if host["now"] is True:
+            continue
+        if host["error"]:
+            why = host["error"]
+        elif host["keep_closed"]:
+            why = "kept closed as asked"
+        elif host["before"] is False:
+            why = "was closed before"
+        elif host["closed_by_us"]:
+            why = "closed by this maintenance, not opened yet"
+        elif host["now"] is None and not host["closed_by_us"]:
+            continue
+        else:
+            why = "not touched by this maintenance"
+        found.append({"uuid": host["uuid"], "name": host["name"], "why": why, "ours": _ours(host)})
+    return found
+
+
+def _ours(host: dict[str, t.Any]) -> bool:
+    return bool(host["closed_by_us"]) and to_open(host)
+
+
+def unrecovered(record: Record) -> list[RecordedVm]:
+    """Recorded VMs that do not run again and are not gone; each must run, be accepted or be given up."""
+    accepted = set(record.accepted())
+    return [vm for vm in record.vms() if not vm.start_done and f"vm:{vm.uuid}" not in accepted]
+
+
+def report_data(record: Record) -> dict[str, t.Any]:
+    """The whole maintenance, as report.json holds it."""
+    maintenance = record.maintenance
+    accepted = set(record.accepted())
+    vms = [
+        {
+            "uuid": vm.uuid,
+            "user_id": vm.owner,
+            "status": vm.state,
+            "name": vm.name,
+            "late": vm.late,
+            "stop": vm.columns["stop_outcome"],
+            "stop_error": vm.columns["stop_error"],
+            "stopped_at": vm.columns["stopped_at"],
+            "start": vm.columns["start_outcome"],
+            "start_error": vm.columns["start_error"],
+            "started_at": vm.columns["started_at"],
+            "accepted": f"vm:{vm.uuid}" in accepted,
+        }
+        for vm in record.vms()
+    ]
+    return {
+        "maintenance": maintenance,
+        "accepted": sorted(accepted),
+        "counts": {
+            "vms": len(vms),
+            "late": sum(1 for vm in vms if vm["late"]),
+            "stop": count_by(vm["stop"] or "" for vm in vms),
+            "start": count_by(vm["start"] or "" for vm in vms),
+        },
+        "hosts": record.hosts(),
+        "hosts_left_closed": hosts_left_closed(record),
+        "vms": vms,
+        "events": record.events(),
+    }
+
+
+def counts_text(counts: dict[str, int]) -> str:
+    return ", ".join(f"{_WORDS.get(word, word)} {count}" for word, count in counts.items()) or "none"
+
+
+def by_owner(vms: list[RecordedVm], reason: t.Callable[[RecordedVm], str]) -> list[str]:
+    """One line a VM, grouped by owner, cut after a screen."""
+    ordered = sorted(vms, key=lambda vm: (vm.owner, vm.uuid))
+    lines = [f"  owner {vm.owner}: {vm.uuid} {vm.name}: {reason(vm)}" for vm in ordered[:SHOWN]]
+    if len(ordered) > SHOWN:
+        lines.append(f"  and {len(ordered) - SHOWN} more; all of them are in report.json beside the record")
+    return lines
+
+
+def stop_lines(record: Record) -> list[str]:
+    """What became of the stop, with those that do not obey by owner."""
+    vms = record.vms()
+    counts = count_by(vm.columns["stop_outcome"] or "" for vm in vms)
+    left = [vm for vm in vms if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
+    lines = [f"VMs recorded {len(vms)}: {counts_text(counts)}"]
+    lines += by_owner(left, lambda vm: f"{_WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}")
+    return lines
+
+
+def start_lines(record: Record) -> list[str]:
+    """What became of the start: hosts still closed first, then suspects, then what did not come back, by owner."""
+    closed = hosts_left_closed(record)
+    vms = record.vms()
+    lines = [f"Hosts still closed: {len(closed)}"]
+    lines += [f"  {host['uuid']} {host['name']}: {host['why']}" for host in closed[:SHOWN]]
+    suspects = [vm for vm in vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
+    if suspects:
+        lines.append("Ran through the outage, or were never stopped by us: look at their file systems")
+        lines += by_owner(suspects, lambda vm: "running")
+    lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
+    lost = unrecovered(record)
+    if lost:
+        lines.append(f"Did not come back: {len(lost)}")
+        lines += by_owner(
+            lost, lambda vm: vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
+        )
+    return lines

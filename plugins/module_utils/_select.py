@@ -1,0 +1,58 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""JMESPath selection of VM and host rows."""
+
+from __future__ import annotations
+
+import traceback
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, is_uuid
+
+try:
+    import jmespath
+
+    JMESPATH_IMPORT_ERROR = None
+except ImportError:
+    JMESPATH_IMPORT_ERROR = traceback.format_exc()
+
+
+def matching(rows: t.Iterable[dict], expression: str, option: str) -> set[str]:
+    """The uuids of the rows that the expression gives. It must give rows or uuids; C(option) names it in errors."""
+    try:
+        found = jmespath.search(expression, list(rows))
+    except (jmespath.exceptions.JMESPathError, TypeError, ValueError) as exc:
+        words = " ".join(str(exc).split())
+        raise InputError(f"{option}: the JMESPath expression {expression} cannot be used: {words}") from exc
+    if isinstance(found, list):
+        uuids = [item.get("uuid") if isinstance(item, dict) else item for item in found]
+        if all(is_uuid(uuid) for uuid in uuids):
+            return set(uuids)
+    raise InputError(
+        f"{option}: the JMESPath expression {expression} must give a list of rows or of uuids, such as "
+        f"[?user_id==`8`]; it gave {type(found).__name__}."
+    )
+
+
+def in_scope(vms: t.Iterable[Vm], query: str | None, exclude: str | None) -> set[str]:
+    """The uuids of the VMs that a maintenance with this scope acts on."""
+    vms = list(vms)
+    rows = [vm.row for vm in vms]
+    chosen = matching(rows, query, "query") if query else {vm.uuid for vm in vms}
+    if exclude:
+        chosen -= matching(rows, exclude, "exclude")
+    return chosen & {vm.uuid for vm in vms}
+
+
+def group_names(vms: t.Iterable[Vm], groups: list[dict]) -> dict[str, str]:
+    """Which ordered group each VM is in, by uuid; the first that matches. VMs in none are left out."""
+    rows = [vm.row for vm in vms]
+    names: dict[str, str] = {}
+    for group in groups:
+        for uuid in matching(rows, group["query"], f"groups, {group['name']}"):
+            names.setdefault(uuid, group["name"])
+    return names

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Which recorded VMs get which power call, in which order. Pure: the record's rows and one list in, waves out."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import Target, Wave
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, RecordedVm, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names
+
+REST = "all others"
+
+
+def to_stop(
+    recorded: list[RecordedVm], running: t.Container[str], accepted: t.Container[str]
+) -> tuple[list[RecordedVm], list[Change]]:
+    """VMs to stop gracefully, and what to write down of those that are down already."""
+    targets, changes = [], []
+    for vm in recorded:
+        if f"vm:{vm.uuid}" in accepted:
+            continue
+        if vm.uuid in running or vm.start_unclear:
+            targets.append(vm)
+        elif not vm.stop_done:
+            changes.append(_down(vm))
+    return targets, changes
+
+
+def to_force(recorded: list[RecordedVm], running: t.Container[str], accepted: t.Container[str]) -> list[RecordedVm]:
+    """VMs that outlived their graceful stop and still run: the only ones whose power may be cut."""
+    return [vm for vm in recorded if vm.outlived and vm.uuid in running and f"vm:{vm.uuid}" not in accepted]
+
+
+def to_start(recorded: list[RecordedVm], running: t.Container[str]) -> tuple[list[RecordedVm], list[Change]]:
+    """VMs to start, those never tried first, and what to write down of those that run already."""
+    targets, changes = [], []
+    for vm in recorded:
+        if vm.uuid in running:
+            if not vm.start_done or vm.columns["start_outcome"] == _model.VANISHED:
+                # Running after a start of ours that nobody saw end: that start did it.
+                word = _model.STARTED if vm.columns["start_sent_at"] else _model.ALREADY_RUNNING
+                columns = {"start_outcome": word, "start_error": None, "started_at": now_text()}
+                changes.append(Change(vm.uuid, columns, f"start: {word}"))
+        elif vm.columns["start_outcome"] != _model.VANISHED:
+            targets.append(vm)
+    targets.sort(key=lambda vm: vm.columns["start_sent_at"] is not None)
+    return targets, changes
+
+
+def _down(vm: RecordedVm) -> Change:
+    """A VM that is down while the record does not know why: a call of ours that nobody saw end, or its owner."""
+    if vm.columns["force_sent_at"]:
+        word = _model.FORCED
+    elif vm.columns["stop_sent_at"]:
+        word = _model.CLEAN
+    else:
+        word = _model.ALREADY_STOPPED
+    columns = {"stop_outcome": word, "stop_error": None, "stopped_at": now_text(), "outlived_at": None}
+    return Change(vm.uuid, columns, f"stop: {word}")
+
+
+def stop_waves(vms: list[RecordedVm], groups: list[dict]) -> list[Wave]:
+    """All that are in no group, then the groups in reverse order."""
+    waves = _by_group(vms, groups)
+    return [wave for wave in [waves.pop(REST), *reversed(list(waves.values()))] if wave.targets]
+
+
+def start_waves(vms: list[RecordedVm], groups: list[dict], canary: int) -> list[Wave]:
+    """A few first, then the groups in order, then all others."""
+    first = canaries(vms, groups, canary)
+    names = {vm.uuid for vm in first}
+    waves = _by_group([vm for vm in vms if vm.uuid not in names], groups)
+    ordered = [*(wave for name, wave in waves.items() if name != REST), waves[REST]]
+    trial = Wave("canary", [Target(vm.uuid, vm.label()) for vm in first], canary=True)
+    return [wave for wave in [trial, *ordered] if wave.targets]
+
+
+def canaries(vms: list[RecordedVm], groups: list[dict], count: int) -> list[RecordedVm]:
+    """The first few to start: of the first group that has any, of different owners where possible."""
+    if count <= 0 or not vms:
+        return []
+    names = _group_of(vms, groups)
+    order = [group["name"] for group in groups] + [REST]
+    best = min(order.index(names.get(vm.uuid, REST)) for vm in vms)
+    pool = [vm for vm in vms if order.index(names.get(vm.uuid, REST)) == best]
+    owners: set[str] = set()
+    fresh, others = [], []
+    for vm in pool:
+        (others if vm.owner in owners else fresh).append(vm)
+        owners.add(vm.owner)
+    return (fresh + others)[:count]
+
+
+def _group_of(vms: list[RecordedVm], groups: list[dict]) -> dict[str, str]:
+    parsed = [vm for vm in (parse_vm(vm.row) for vm in vms) if vm is not None]
+    return group_names(parsed, groups) if groups else {}
+
+
+def _by_group(vms: list[RecordedVm], groups: list[dict]) -> dict[str, Wave]:
+    names = _group_of(vms, groups)
+    waves = {group["name"]: Wave(group["name"], [], group["delay"]) for group in groups}
+    waves[REST] = Wave(REST, [])
+    for vm in vms:
+        waves[names.get(vm.uuid, REST)].targets.append(Target(vm.uuid, vm.label(), vm.start_unclear))
+    return waves

@@ -1,0 +1,233 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pilw_host_flags
+short_description: Close hypervisor hosts to new workloads, or open them again
+version_added: 0.1.0
+description:
+  - Sets the flag C(is_accepting_workloads) of all or some hypervisor hosts, and only where it differs.
+  - Where the host list does not show the flag it is not known, and it is set.
+  - Hosts that the list shows as MAINTENANCE or OFFLINE get no write in either direction, as the platform moves their VMs.
+options:
+  is_accepting_workloads:
+    description:
+      - Whether the hosts are to take new workloads.
+      - One of O(is_accepting_workloads) and O(restored) is needed.
+    type: bool
+  restored:
+    description:
+      - Put back what the record remembers, and nothing else. Only hosts that this maintenance closed, that took workloads
+        before, and that are not in O(keep_closed) are opened. Needs O(record).
+    type: bool
+    default: false
+  hosts:
+    description:
+      - Uuids or names of the hosts to change. All hosts when not given.
+      - Takes a list, a comma separated string, or V(none).
+    type: raw
+  query:
+    description:
+      - JMESPath expression over the host rows that selects the hosts to change, such as V([?pool=='compute']).
+    type: str
+  keep_closed:
+    description:
+      - Uuids or names of hosts that are to stay closed at the end. Remembered in the record.
+      - Takes a list, a comma separated string, or V(none).
+    type: raw
+  request_timeout:
+    description:
+      - Seconds that one request may take.
+    type: float
+    default: 120.0
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - Where the platform does not show the flag, it is set again at each run.
+extends_documentation_fragment:
+  - pilw.maintenance.api
+  - pilw.maintenance.record
+  - pilw.maintenance.attributes
+author:
+  - pilw.maintenance contributors (@pilw-maintenance)
+"""
+
+EXAMPLES = r"""
+- name: Close all hosts to new workloads
+  pilw.maintenance.pilw_host_flags:
+    api_host: api.example.com
+    api_key: "{{ vault_api_key }}"
+    is_accepting_workloads: false
+
+- name: Open one host
+  pilw.maintenance.pilw_host_flags:
+    hosts: [5b0cfa4e-0000-4000-8000-000000000001]
+    is_accepting_workloads: true
+"""
+
+RETURN = r"""
+changed_hosts:
+  description: Uuids of the hosts whose flag was set, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+failed_hosts:
+  description: Hosts that could not be set, each with C(uuid), C(name) and C(why).
+  returned: always
+  type: list
+  elements: dict
+skipped_hosts:
+  description: Hosts left alone as MAINTENANCE or OFFLINE, each with C(uuid), C(name) and C(why).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
+
+
+def told(host: Host | dict, why: str) -> dict[str, str]:
+    """How a result names a host."""
+    if isinstance(host, dict):
+        return {"uuid": host["uuid"], "name": host["name"], "why": why}
+    return {"uuid": host.uuid, "name": host.name, "why": why}
+
+
+def choose(params: dict[str, t.Any], listed: HostList, record: Record | None) -> tuple[list[Host], list[dict], bool]:
+    """The hosts to bring to a state, those that cannot be, and the state."""
+    if params["restored"]:
+        chosen, failed = [], []
+        keep = set(_argspec.words(params["keep_closed"], "keep_closed") or [])
+        for host in record.hosts() if record else []:
+            if not (host["closed_by_us"] and to_open(host)) or keep & {host["uuid"], host["name"]}:
+                continue
+            if host["uuid"] in listed.hosts:
+                chosen.append(listed.hosts[host["uuid"]])
+            else:
+                failed.append(told(host, "the platform does not list it any more"))
+        return chosen, failed, True
+    chosen = choose_hosts(listed, params["query"] or "")
+    names = _argspec.words(params["hosts"], "hosts")
+    if names is not None:
+        uuids = hosts_named(listed, names, "hosts")
+        chosen = [host for host in chosen if host.uuid in uuids]
+    return chosen, [], params["is_accepting_workloads"]
+
+
+def set_flag(api: Api, host: Host, accepting: bool, params: dict[str, t.Any], record: Record | None) -> str | None:
+    """Write one flag. Returns why it failed, if it did."""
+    if record and not accepting:
+        record.closing_host(params["run"], host.uuid)
+    error = None
+    try:
+        api.set_accepting(host.uuid, accepting)
+    except AuthError:
+        raise
+    except ApiError as exc:
+        error = str(exc)
+    if record:
+        record.host_written(params["run"], host.uuid, host.accepting if error else accepting, error)
+    return error
+
+
+def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: bool) -> dict[str, t.Any]:
+    """Bring the chosen hosts to the wanted state and say what was done."""
+    listed = api.hosts()
+    chosen, failed, accepting = choose(params, listed, record)
+    if record and not check_mode:
+        if params["restored"]:
+            record.set_phase(params["run"], OPENING)
+        else:
+            keep = hosts_named(listed, _argspec.words(params["keep_closed"], "keep_closed") or [], "keep_closed")
+            record.remember_hosts(params["run"], chosen, keep)
+    skipped = [told(host, f"the platform has it as {host.state}") for host in chosen if host.untouchable]
+    pending = [host for host in chosen if not host.untouchable and host.accepting is not accepting]
+    if record and not check_mode:
+        for host in chosen:
+            if host.untouchable and params["restored"]:
+                record.host_written(params["run"], host.uuid, False, f"the platform has it as {host.state}")
+            elif host.accepting is accepting:
+                record.host_written(params["run"], host.uuid, accepting)
+    changed = []
+    for host in pending:
+        error = None if check_mode else set_flag(api, host, accepting, params, record)
+        if error:
+            failed.append(told(host, error))
+        else:
+            changed.append(host)
+    result: dict[str, t.Any] = {
+        "changed": bool(changed),
+        "changed_hosts": [host.uuid for host in changed],
+        "failed_hosts": failed,
+        "skipped_hosts": skipped,
+        "diff": {
+            "before": {host.uuid: {"is_accepting_workloads": host.accepting} for host in changed},
+            "after": {host.uuid: {"is_accepting_workloads": accepting} for host in changed},
+        },
+    }
+    accepted = record.accepted() if record else []
+    fatal = [host for host in failed if f"host:{host['uuid']}" not in accepted]
+    if fatal and not (record and params["restored"]):
+        result["failed"] = True
+        word = "opened" if accepting else "closed"
+        result["msg"] = (
+            f"{len(fatal)} hosts could not be {word}: "
+            + "; ".join(f"{host['uuid']} ({host['name']}): {host['why']}" for host in fatal)
+            + f". {len(changed)} others were. Run the same again once they answer"
+            + (
+                f", or go on with them open: -e ceph_maint_accept={','.join('host:' + host['uuid'] for host in fatal)}"
+                if record
+                else "."
+            )
+        )
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_argspec.api_options(LIST_TIMEOUT),
+            **_argspec.record_options(),
+            "is_accepting_workloads": {"type": "bool"},
+            "restored": {"type": "bool", "default": False},
+            "hosts": {"type": "raw"},
+            "query": {"type": "str"},
+            "keep_closed": {"type": "raw"},
+        },
+        required_by=_argspec.NEEDS_RUN,
+        required_if=[("restored", True, ("record",)), ("restored", False, ("is_accepting_workloads",))],
+        supports_check_mode=True,
+    )
+    _module.check_libraries(module)
+
+    def work() -> dict[str, t.Any]:
+        api = _module.api_for(module.params)
+        if not module.params["record"]:
+            return run(module.params, api, None, module.check_mode)
+        with _module.working_on(module.params, "setting host flags") as record:
+            return run(module.params, api, record, module.check_mode)
+
+    _module.finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

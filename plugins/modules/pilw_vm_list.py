@@ -1,0 +1,225 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pilw_vm_list
+short_description: List VMs of the whole platform, or take the running ones into a maintenance record
+version_added: 0.1.0
+description:
+  - Lists the VMs of all users, by state and by a JMESPath expression. Writes nothing to the platform.
+  - With O(record) the running VMs are added to the running set of the record. Nothing is ever removed from it.
+  - With O(record) the list is read again until no VM is being created and two lists agree.
+  - The name was given before Ansible's rule that reading modules end in C(_info).
+options:
+  status:
+    description:
+      - States to list. V(running), V(stopped), V(creating), V(deleted), or any other word that the platform uses.
+      - Every row's own state is looked at; the platform's filter is never trusted alone.
+      - An empty list means all states. With O(record) only V(running) makes sense.
+    type: list
+    elements: str
+    default: [running]
+  query:
+    description:
+      - JMESPath expression over the VM rows that selects VMs, such as V([?user_id==`8`]).
+    type: str
+  exclude:
+    description:
+      - JMESPath expression over the VM rows; what it selects is left out.
+    type: str
+  settle_timeout:
+    description:
+      - Seconds to wait for VMs that are being created. Only with O(record).
+    type: float
+    default: 300.0
+  poll_interval:
+    description:
+      - Seconds between two lists. Only with O(record).
+    type: float
+    default: 5.0
+  request_timeout:
+    description:
+      - Seconds that one list may take.
+    type: float
+    default: 120.0
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+extends_documentation_fragment:
+  - pilw.maintenance.api
+  - pilw.maintenance.record
+  - pilw.maintenance.attributes
+author:
+  - pilw.maintenance contributors (@pilw-maintenance)
+"""
+
+EXAMPLES = r"""
+- name: List the running VMs of one owner
+  pilw.maintenance.pilw_vm_list:
+    api_host: api.example.com
+    api_key: "{{ vault_api_key }}"
+    query: "[?user_id==`8`]"
+  register: running
+"""
+
+RETURN = r"""
+vms:
+  description: The platform's own rows. Without O(record) only.
+  returned: without record
+  type: list
+  elements: dict
+count:
+  description: How many VMs were selected.
+  returned: always
+  type: int
+added:
+  description: How many VMs were added to the running set, or would be in check mode.
+  returned: with record
+  type: int
+recorded:
+  description: How many VMs the running set has now.
+  returned: with record
+  type: int
+states:
+  description: How many VMs of the whole platform are in each state.
+  returned: always
+  type: dict
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
+    CREATING,
+    RUNNING,
+    Vm,
+    VmList,
+    count_by,
+    normal_state,
+)
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
+
+
+def select(found: VmList, params: dict[str, t.Any], states: list[str]) -> list[Vm]:
+    """The VMs of a list that the options name."""
+    scope = in_scope(found.vms.values(), params["query"], params["exclude"])
+    return [vm for vm in found.vms.values() if vm.uuid in scope and (not states or vm.state in states)]
+
+
+def states_of(found: VmList) -> dict[str, int]:
+    return count_by(vm.state for vm in found.vms.values())
+
+
+def run(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
+    """List."""
+    states = [normal_state(word) for word in params["status"]]
+    found = api.running_vms() if states == [RUNNING] else api.vms()
+    vms = select(found, params, states)
+    return {"changed": False, "vms": [vm.row for vm in vms], "count": len(vms), "states": states_of(found)}
+
+
+def predict(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.Any]:
+    """What a run would add."""
+    found = api.vms()
+    known = {vm.uuid for vm in record.vms()}
+    running = select(found, params, [RUNNING])
+    new = [vm for vm in running if vm.uuid not in known]
+    return result_of(found, running, [vm.uuid for vm in new], len(known) + len(new), len(known))
+
+
+def take(
+    params: dict[str, t.Any],
+    api: Api,
+    record: Record,
+    clock: t.Callable[[], float] = time.monotonic,
+    sleep: t.Callable[[float], None] = time.sleep,
+) -> dict[str, t.Any]:
+    """Add what runs to the record until nothing is being created and two lists agree."""
+    accepted = record.accepted()
+    known = {vm.uuid for vm in record.vms()}
+    deadline = clock() + params["settle_timeout"]
+    former: set[str] | None = None
+    while True:
+        found = api.vms()
+        record.note_states(params["run"], found)
+        running = select(found, params, [RUNNING])
+        # Each addition is on disk before the next list is asked for; what two lists disagree about is kept.
+        left = [vm for vm in running if f"vm:{vm.uuid}" not in accepted]
+        record.add_running(params["run"], left, late=record.phase != CLOSING)
+        creating = [vm for vm in select(found, params, [CREATING]) if f"vm:{vm.uuid}" not in accepted]
+        uuids = {vm.uuid for vm in running}
+        if not creating and former == uuids:
+            break
+        if clock() > deadline:
+            if not creating:
+                break  # owners start and stop VMs all the time; those started later are caught before safe
+            items = [f"vm:{vm.uuid}" for vm in creating]
+            raise Refused(
+                f"Still being created after {params['settle_timeout']:g} s: {'; '.join(vm.label() for vm in creating)}. "
+                "No VM was stopped; hosts are closed. Wait and run the same again, or leave them out: "
+                f"{accept_argument(accepted, items)}",
+                items,
+            )
+        former = uuids
+        sleep(params["poll_interval"])
+    now = {vm.uuid for vm in record.vms()}
+    return result_of(found, running, sorted(now - known), len(now), len(known))
+
+
+def result_of(found: VmList, running: list[Vm], added: list[str], recorded: int, before: int) -> dict[str, t.Any]:
+    return {
+        "changed": bool(added),
+        "count": len(running),
+        "added": len(added),
+        "recorded": recorded,
+        "states": states_of(found),
+        "diff": {"before": {"recorded": before}, "after": {"recorded": recorded}},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_argspec.api_options(LIST_TIMEOUT),
+            **_argspec.record_options(),
+            "status": {"type": "list", "elements": "str", "default": [RUNNING]},
+            "query": {"type": "str"},
+            "exclude": {"type": "str"},
+            "settle_timeout": {"type": "float", "default": 300.0},
+            "poll_interval": {"type": "float", "default": 5.0},
+        },
+        required_by=_argspec.NEEDS_RUN,
+        supports_check_mode=True,
+    )
+    _module.check_libraries(module)
+
+    def work() -> dict[str, t.Any]:
+        api = _module.api_for(module.params)
+        if not module.params["record"]:
+            return run(module.params, api)
+        if [normal_state(word) for word in module.params["status"]] != [RUNNING]:
+            raise InputError("With record, status must be running: only running VMs are ever recorded.")
+        with _module.working_on(module.params, "taking the list of running VMs") as record:
+            return (predict if module.check_mode else take)(module.params, api, record)
+
+    _module.finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pilw_vm_power
+short_description: Start or stop many VMs, with bounded concurrency and a time limit for each
+version_added: 0.1.0
+description:
+  - Brings given VMs, or those of a maintenance record, to one power state. The calls of the platform block until a VM is
+    down or up, so that O(concurrency) of them are kept open at once.
+  - A VM is settled by a list of running VMs that was begun after its call was answered, never by the answer alone. A call
+    whose outcome is unclear (time-out, 5xx, cut connection) is never blindly sent again.
+  - One VM's failure never ends the work for the others.
+  - With O(record) each VM is on disk before its call is sent, its outcome is written down, and the module fails only when
+    the work ended early; VMs that did not obey are in RV(exceptions) and in the record. Without it the module fails when a
+    VM is not in the wanted state in the end.
+  - With O(record) the work runs as a job on the maintenance host. It ends by itself within O(lease) after the
+    C(ansible-playbook) that started it is gone.
+options:
+  state:
+    description:
+      - The state to bring the VMs to.
+    type: str
+    choices: [started, stopped]
+    required: true
+  force:
+    description:
+      - With O(state=stopped), cut the power instead of asking the guest to shut down.
+      - With O(record) only VMs that outlived the time limit of a graceful stop are cut.
+    type: bool
+    default: false
+  vms:
+    description:
+      - Uuids of the VMs. One of O(vms) and O(record) is needed.
+    type: list
+    elements: str
+  groups:
+    description:
+      - Ordered groups, each with C(name), C(query) (JMESPath over VM rows) and C(delay) (seconds after its start). They are
+        started in this order before the other VMs, and stopped in reverse after them. The next one waits until each VM of
+        the former is settled. Only with O(record).
+      - Takes a list, JSON, or V(none).
+    type: raw
+  concurrency:
+    description:
+      - How many power calls are open at once. Halved for a while when the platform answers 429 or 503.
+    type: int
+    default: 20
+  timeout:
+    description:
+      - Seconds that each VM has, from the moment that its own call was accepted or unclear.
+    type: float
+    default: 600.0
+  poll_interval:
+    description:
+      - Seconds between two lists of running VMs; at least ten times as long as such a list takes.
+    type: float
+    default: 5.0
+  retries:
+    description:
+      - How often a call that was refused or failed is tried again for one VM. A busy VM (409) and a throttled call (429)
+        are tried again until twice O(timeout) has passed.
+    type: int
+    default: 2
+  canary:
+    description:
+      - With O(state=started) and O(record), how many VMs are started first, alone. When most of them fail nothing else is
+        started. 0 is off.
+    type: int
+    default: 3
+  max_fail_percentage:
+    description:
+      - With O(state=started), the share of failed VMs among those tried, in percent, above which nothing more is started.
+    type: float
+    default: 20.0
+  lease:
+    description:
+      - Seconds after which the work ends by itself when the one who started it does not ask for it any more. Only with
+        O(record).
+    type: float
+    default: 30.0
+  request_timeout:
+    description:
+      - Seconds that one power call may block before its outcome is read from the VM's state.
+    type: float
+    default: 90.0
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+  action:
+    description: Has an action plugin of the same name, which starts the work as a job and shows its progress.
+    support: full
+extends_documentation_fragment:
+  - pilw.maintenance.api
+  - pilw.maintenance.record
+  - pilw.maintenance.attributes
+author:
+  - pilw.maintenance contributors (@pilw-maintenance)
+"""
+
+EXAMPLES = r"""
+- name: Stop two VMs gracefully
+  pilw.maintenance.pilw_vm_power:
+    api_host: api.example.com
+    api_key: "{{ vault_api_key }}"
+    state: stopped
+    vms:
+      - 5b0cfa4e-0000-4000-8000-000000000001
+      - 5b0cfa4e-0000-4000-8000-000000000002
+"""
+
+RETURN = r"""
+counts:
+  description: How many VMs had each outcome.
+  returned: always
+  type: dict
+  sample: {clean: 118, would_not_stop: 2}
+vms:
+  description: The VMs with their C(outcome) and C(error).
+  returned: without record
+  type: list
+  elements: dict
+exceptions:
+  description: VMs that are not in the wanted state, with C(outcome) and C(error). At most 100.
+  returned: always
+  type: list
+  elements: dict
+unsettled:
+  description: How many VMs were not settled when the work ended early.
+  returned: always
+  type: int
+calls:
+  description: How many power calls were sent, or would be in check mode.
+  returned: always
+  type: int
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
+    Engine,
+    NoJournal,
+    Orders,
+    RecordJournal,
+    Result,
+    Target,
+    Wave,
+)
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
+    STARTING,
+    STOPPING,
+    Change,
+    Record,
+)
+
+MAX_EXCEPTIONS = 100
+
+
+def orders_of(params: dict[str, t.Any]) -> Orders:
+    for name, least in (("concurrency", 1), ("retries", 0), ("canary", 0)):
+        if params[name] < least:
+            raise InputError(f"{name} must be at least {least}.")
+    for name in ("timeout", "poll_interval"):
+        if params[name] <= 0:
+            raise InputError(f"{name} must be more than 0 seconds.")
+    start = params["state"] == "started"
+    if start and params["force"]:
+        raise InputError("force cuts power, so it goes with state=stopped only.")
+    return Orders(
+        start=start,
+        force=params["force"],
+        concurrency=params["concurrency"],
+        timeout=params["timeout"],
+        poll_interval=params["poll_interval"],
+        retries=params["retries"],
+        max_fail_percentage=params["max_fail_percentage"],
+    )
+
+
+def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) -> dict[str, t.Any]:
+    """Given VMs, without a record."""
+    uuids = list(dict.fromkeys(params["vms"]))
+    wrong = [uuid for uuid in uuids if not is_uuid(uuid)]
+    if wrong:
+        raise InputError(f"vms: these are no uuids: {', '.join(map(repr, wrong))}. Nothing was sent.")
+    if check_mode:
+        running = api.running_vms().vms
+        return predicted(sum(1 for uuid in uuids if (uuid in running) != orders.start))
+    result = Engine(api, orders, NoJournal()).run([Wave("all", [Target(uuid, uuid) for uuid in uuids])])
+    told = told_of(result, orders.start)
+    told["vms"] = [{"uuid": u, "outcome": o, "error": e} for u, (o, e) in result.outcomes.items()]
+    if result.failed(orders.start) and not told.get("failed"):
+        told["failed"] = True
+        told["msg"] = (
+            f"{len(result.failed(orders.start))} of {len(uuids)} VMs are not {params['state']}: "
+            + "; ".join(f"{entry['uuid']}: {entry['outcome']} ({entry['error']})" for entry in told["exceptions"][:20])
+        )
+    return told
+
+
+def waves_of(
+    params: dict[str, t.Any], api: Api, orders: Orders, record: Record
+) -> tuple[list[Wave], list[Change]]:
+    """What to do for the record's VMs, and what to write down without doing anything."""
+    recorded, running, accepted = record.vms(), api.running_vms().vms, record.accepted()
+    groups = _argspec.groups(params["groups"])
+    if orders.start:
+        targets, changes = _targets.to_start(recorded, running)
+        return _targets.start_waves(targets, groups, params["canary"]), changes
+    if orders.force:
+        return _targets.stop_waves(_targets.to_force(recorded, running, accepted), groups), []
+    targets, changes = _targets.to_stop(recorded, running, accepted)
+    return _targets.stop_waves(targets, groups), changes
+
+
+def run_recorded(
+    params: dict[str, t.Any], api: Api, orders: Orders, record: Record, check_mode: bool
+) -> dict[str, t.Any]:
+    """The VMs of the record."""
+    waves, changes = waves_of(params, api, orders, record)
+    count = sum(len(wave.targets) for wave in waves)
+    if check_mode:
+        return predicted(count)
+    record.set_phase(params["run"], STARTING if orders.start else STOPPING)
+    record.write(params["run"], changes)
+    lease = Lease(os.path.dirname(params["record"]), params["lease"])
+    result = Engine(api, orders, RecordJournal(record, params["run"], lease.alive)).run(waves)
+    told = told_of(result, orders.start)
+    for change in changes:
+        word = next((value for name, value in change.columns.items() if name.endswith("_outcome")), None)
+        if word:
+            told["counts"][word] = told["counts"].get(word, 0) + 1
+    return told
+
+
+def predicted(calls: int) -> dict[str, t.Any]:
+    return {"changed": calls > 0, "counts": {}, "exceptions": [], "unsettled": 0, "calls": calls}
+
+
+def told_of(result: Result, start: bool) -> dict[str, t.Any]:
+    counts = count_by(outcome for outcome, _error in result.outcomes.values())
+    exceptions = [
+        {"uuid": uuid, "outcome": result.outcomes[uuid][0], "error": result.outcomes[uuid][1]}
+        for uuid in result.failed(start)[:MAX_EXCEPTIONS]
+    ]
+    told: dict[str, t.Any] = {
+        "changed": result.calls > 0,
+        "counts": counts,
+        "exceptions": exceptions,
+        "unsettled": len(result.unsettled),
+        "calls": result.calls,
+        "diff": {"before": {}, "after": counts},
+    }
+    if result.ended:
+        told.update(failed=True, msg=str(result.ended), **result.ended.facts())
+    return told
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_argspec.api_options(POWER_TIMEOUT),
+            **_argspec.record_options(),
+            "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
+            "force": {"type": "bool", "default": False},
+            "vms": {"type": "list", "elements": "str"},
+            "groups": {"type": "raw"},
+            "concurrency": {"type": "int", "default": 20},
+            "timeout": {"type": "float", "default": 600.0},
+            "poll_interval": {"type": "float", "default": 5.0},
+            "retries": {"type": "int", "default": 2},
+            "canary": {"type": "int", "default": 3},
+            "max_fail_percentage": {"type": "float", "default": 20.0},
+            "lease": {"type": "float", "default": 30.0},
+        },
+        required_by=_argspec.NEEDS_RUN,
+        required_one_of=[("vms", "record")],
+        mutually_exclusive=[("vms", "record")],
+        supports_check_mode=True,
+    )
+    _module.check_libraries(module)
+
+    def work() -> dict[str, t.Any]:
+        orders = orders_of(module.params)
+        api = _module.api_for(module.params, power=True)
+        if not module.params["record"]:
+            return run(module.params, api, orders, module.check_mode)
+        what = "starting VMs" if orders.start else ("cutting power" if orders.force else "stopping VMs")
+        with _module.working_on(module.params, what) as record:
+            return run_recorded(module.params, api, orders, record, module.check_mode)
+
+    _module.finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

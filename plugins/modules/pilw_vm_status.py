@@ -1,0 +1,210 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pilw_vm_status
+short_description: Tell uuid, owner and state of VMs, and wait for a state
+version_added: 0.1.0
+description:
+  - Tells the state of given VMs, or of the VMs of a maintenance record. Writes nothing to the platform.
+  - With O(record) the states are kept in the record, and a VM that does not run any more after its start is noted as failed.
+  - The name was given before Ansible's rule that reading modules end in C(_info).
+options:
+  vms:
+    description:
+      - Uuids of the VMs. One of O(vms) and O(record) is needed.
+    type: list
+    elements: str
+  state:
+    description:
+      - The state that the VMs should be in. With it O(wait) waits, and RV(others) names those in another state.
+    type: str
+    choices: [running, stopped]
+  wait:
+    description:
+      - Seconds to wait until all VMs are in O(state).
+    type: float
+    default: 0.0
+  hold:
+    description:
+      - Seconds to let pass before looking, to catch VMs that do not stay up.
+    type: float
+    default: 0.0
+  poll_interval:
+    description:
+      - Seconds between two lists while waiting.
+    type: float
+    default: 5.0
+  request_timeout:
+    description:
+      - Seconds that one list may take.
+    type: float
+    default: 120.0
+attributes:
+  check_mode:
+    support: full
+    details:
+      - In check mode nothing is kept in the record either.
+  diff_mode:
+    support: N/A
+  idempotent:
+    support: full
+extends_documentation_fragment:
+  - pilw.maintenance.api
+  - pilw.maintenance.record
+  - pilw.maintenance.attributes
+author:
+  - pilw.maintenance contributors (@pilw-maintenance)
+"""
+
+EXAMPLES = r"""
+- name: Uuid, owner and state of two VMs
+  pilw.maintenance.pilw_vm_status:
+    api_host: api.example.com
+    api_key: "{{ vault_api_key }}"
+    vms:
+      - 5b0cfa4e-0000-4000-8000-000000000001
+      - 5b0cfa4e-0000-4000-8000-000000000002
+    state: running
+    wait: 120
+"""
+
+RETURN = r"""
+vms:
+  description: C(uuid), C(user_id), C(name) and C(status) of each VM; status V(gone) when the platform knows it no more.
+  returned: without record
+  type: list
+  elements: dict
+others:
+  description: The same for the VMs that are not in O(state). With O(record) at most 100 of them.
+  returned: with state
+  type: list
+  elements: dict
+counts:
+  description: How many of the VMs are in each state.
+  returned: always
+  type: dict
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, now_text
+
+GONE = "gone"
+MAX_OTHERS = 100
+
+
+def look(api: Api, uuids: list[str]) -> tuple[list[dict[str, str]], VmList]:
+    """The state of each VM: one list for all, and the detail of those that the list does not show."""
+    found = api.vms()
+    rows = []
+    for uuid in uuids:
+        vm = found.vms.get(uuid) or api.vm(uuid)
+        rows.append(vm.brief() if vm else {"uuid": uuid, "user_id": "", "name": "", "status": GONE})
+    return rows, found
+
+
+def watch(
+    params: dict[str, t.Any],
+    api: Api,
+    uuids: list[str],
+    clock: t.Callable[[], float] = time.monotonic,
+    sleep: t.Callable[[float], None] = time.sleep,
+) -> tuple[list[dict[str, str]], VmList]:
+    """Look until all are in the wanted state, or the time is over."""
+    if params["hold"] > 0:
+        sleep(params["hold"])
+    deadline = clock() + params["wait"]
+    while True:
+        rows, found = look(api, uuids)
+        wanted = params["state"]
+        if not wanted or all(row["status"] == wanted for row in rows) or clock() >= deadline:
+            return rows, found
+        sleep(min(params["poll_interval"], max(0.1, deadline - clock())))
+
+
+def corrections(recorded: list[RecordedVm], states: dict[str, str]) -> list[Change]:
+    """What the record has to learn after the starts from what each VM is now."""
+    changes = []
+    for vm in recorded:
+        state, outcome = states[vm.uuid], vm.columns["start_outcome"]
+        if state == _model.RUNNING and not vm.start_done:
+            columns = {"start_outcome": _model.STARTED, "start_error": None, "started_at": now_text()}
+            changes.append(Change(vm.uuid, columns, "seen running after all"))
+        elif state in (GONE, _model.DELETED) and outcome != _model.VANISHED:
+            changes.append(Change(vm.uuid, {"start_outcome": _model.VANISHED, "start_error": None}, "vanished"))
+        elif state not in (_model.RUNNING, GONE, _model.DELETED) and vm.start_done:
+            columns = {"start_outcome": _model.FAILED, "start_error": f"it ran again, and is {state} now"}
+            changes.append(Change(vm.uuid, columns, "did not stay up", state))
+    return changes
+
+
+def result_of(params: dict[str, t.Any], rows: list[dict[str, str]], limit: int | None) -> dict[str, t.Any]:
+    result: dict[str, t.Any] = {"changed": False, "counts": _model.count_by(row["status"] for row in rows)}
+    if params["state"]:
+        result["others"] = [row for row in rows if row["status"] != params["state"]][:limit]
+    return result
+
+
+def run(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
+    """Of given VMs."""
+    wrong = [uuid for uuid in params["vms"] if not is_uuid(uuid)]
+    if wrong:
+        raise InputError(f"vms: these are no uuids: {', '.join(map(repr, wrong))}. Nothing was asked.")
+    rows, _found = watch(params, api, params["vms"])
+    return {**result_of(params, rows, None), "vms": rows}
+
+
+def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode: bool) -> dict[str, t.Any]:
+    """Of the running set."""
+    recorded = record.vms()
+    rows, found = watch(params, api, [vm.uuid for vm in recorded])
+    if not check_mode:
+        record.note_states(params["run"], found)
+        if params["state"] == _model.RUNNING:
+            record.write(params["run"], corrections(recorded, {row["uuid"]: row["status"] for row in rows}))
+    return result_of(params, rows, MAX_OTHERS)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_argspec.api_options(LIST_TIMEOUT),
+            **_argspec.record_options(),
+            "vms": {"type": "list", "elements": "str"},
+            "state": {"type": "str", "choices": [_model.RUNNING, _model.STOPPED]},
+            "wait": {"type": "float", "default": 0.0},
+            "hold": {"type": "float", "default": 0.0},
+            "poll_interval": {"type": "float", "default": 5.0},
+        },
+        required_by=_argspec.NEEDS_RUN,
+        required_one_of=[("vms", "record")],
+        mutually_exclusive=[("vms", "record")],
+        supports_check_mode=True,
+    )
+    _module.check_libraries(module)
+
+    def work() -> dict[str, t.Any]:
+        api = _module.api_for(module.params)
+        if not module.params["record"]:
+            return run(module.params, api)
+        with _module.working_on(module.params, "looking at the VMs") as record:
+            return run_recorded(module.params, api, record, module.check_mode)
+
+    _module.finish(module, work)
+
+
+if __name__ == "__main__":
+    main()

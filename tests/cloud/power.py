@@ -1,0 +1,97 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The power desk: admits or refuses a power call, and owns the action that follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Iterable
+
+from cloud.backend import Backend, Refused, Vm, no_such_vm
+from cloud.options import Options
+
+
+@dataclass
+class _Action:
+    word: str
+    task: asyncio.Task[None]
+
+
+class PowerDesk:
+    """An admitted action is a task of its own: it goes on whatever becomes of the request."""
+
+    def __init__(self, options: Options, backend: Backend, frozen: Iterable[int] = ()) -> None:
+        self._options = options
+        self._backend = backend
+        self._going: dict[str, _Action] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._locked_until: dict[str, float] = {}
+        self.frozen = set(frozen)
+
+    async def begin(self, word: str, vm: Vm, force: bool) -> asyncio.Task[None]:
+        """Admit `stop` or `start` and return the action; Refused when the platform will not."""
+        if vm.state == "deleted":
+            raise no_such_vm(vm.uuid)
+        if vm.owner in self.frozen and word in self._options.frozen_actions:
+            raise Refused(403, "Billing account is frozen", None)
+        self._refuse_locked(vm)
+        if word == "start":
+            await self._refuse_start(vm)
+        # No await from here on: between looking and spawning nobody else may be admitted.
+        going = self._going.get(vm.uuid)
+        if going is not None and not (force and going.word == "stop" and self._options.force_overrides_busy):
+            if self._options.busy_refuses or going.word != word:
+                raise Refused(409, "Server is locked")
+            return going.task
+        if word == "stop" and vm.state == "stopped" and self._options.stop_stopped_status != 200:
+            raise Refused(self._options.stop_stopped_status, "Virtual machine is already stopped: %s" % vm.uuid)
+        return self._spawn(word, vm, force)
+
+    def lock(self, vm: Vm, seconds: float) -> None:
+        """Refuse power calls on a VM for so long; 0 unlocks it."""
+        self._locked_until[vm.uuid] = time.monotonic() + self._options.real(seconds)
+
+    async def close(self) -> None:
+        """End what still goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _refuse_locked(self, vm: Vm) -> None:
+        if "locked" in vm.traits and vm.uuid not in self._locked_until:
+            self.lock(vm, self._options.locked_seconds)
+        if vm.state == "creating" or time.monotonic() < self._locked_until.get(vm.uuid, 0.0):
+            raise Refused(409, "Server is locked")
+
+    async def _refuse_start(self, vm: Vm) -> None:
+        options = self._options
+        if vm.state == "running":
+            if options.start_running_status != 200:
+                raise Refused(options.start_running_status, "Virtual machine is already running: %s" % vm.uuid)
+        elif options.needs_open_host_to_start:
+            if not any(host.accepting for host in await self._backend.hosts(vm.location)):
+                raise Refused(options.no_host_status, "No suitable hypervisor found")
+
+    def _spawn(self, word: str, vm: Vm, force: bool) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(self._work(word, vm, force))
+        action = _Action(word, task)
+        self._going[vm.uuid] = action
+        self._tasks.add(task)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            if self._going.get(vm.uuid) is action:
+                del self._going[vm.uuid]
+            if not done.cancelled():
+                done.exception()  # nobody may be left to read it, and asyncio would log that
+
+        task.add_done_callback(ended)
+        return task
+
+    async def _work(self, word: str, vm: Vm, force: bool) -> None:
+        if word == "start" and vm.state != "running":
+            await self._backend.start(vm)
+        elif word == "stop" and vm.state != "stopped":
+            await self._backend.stop(vm, force)

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What `make test` runs: one entry for each step. run_steps.py runs them, at most two at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+from setup_env import BUILD, ROOT, venv
+from trees import INSIDE
+
+TREE = BUILD / "tree" / INSIDE
+DIST = BUILD / "dist"
+JUNIT = BUILD / "junit"
+JOBS = os.environ.get("PILW_TEST_JOBS", "2")
+
+# Said by ansible-test when it did less than it was asked to, with exit status 0.
+SILENT_PASS = r'All targets skipped|Required program "|Skipping sanity test|^WARNING: Excluding'
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    name: str
+    command: tuple[str, ...]
+    env: str = "main"
+    kind: str = "plain"  # plain, pytest, units, sanity, integration: how its tests are counted
+    cwd: Path = ROOT
+    collections: Path = BUILD / "link"
+    lock: str = ""  # steps with the same lock never run at the same time
+    after: tuple[str, ...] = ()
+    must_say: str = ""
+    must_not_say: str = ""
+    timeout: int = 900
+
+
+def pytest(name: str, *args: str, env: str = "main", lock: str = "", timeout: int = 1200) -> Step:
+    command = (str(venv(env) / "bin" / "pytest"), f"--junitxml={JUNIT / name}.xml", *args)
+    return Step(name, command, env=env, kind="pytest", lock=lock, timeout=timeout)
+
+
+def ansible_test(kind: str, env: str, *args: str) -> Step:
+    # {python} becomes the version of the environment's interpreter once that exists.
+    command = (str(venv(env) / "bin" / "ansible-test"), kind, "--venv", "--python", "{python}", "--color", "no", *args)
+    return Step(
+        f"{kind}-{env}",
+        command,
+        env=env,
+        kind=kind,
+        cwd=BUILD / f"tree-{env}" / INSIDE,
+        lock=f"ansible-test-{env}",
+        must_not_say=SILENT_PASS,
+    )
+
+
+def static(name: str, *command: str, must_say: str = "", must_not_say: str = "", cwd: Path = TREE) -> Step:
+    # The linters write caches into the folder they check: one after the other.
+    return Step(name, command, cwd=cwd, collections=BUILD / "tree", lock="tree", must_say=must_say, must_not_say=must_not_say)
+
+
+def sanity(env: str) -> Step:
+    # pslint looks at PowerShell files, of which there are none, and needs a program that machines rarely have.
+    return ansible_test("sanity", env, "--skip-test", "pslint")
+
+
+def every_core(env: str) -> Step:
+    return pytest(f"scenarios-{env}", "tests/scenarios", "-m", "every_core", "-n", JOBS, "--dist", "worksteal", env=env)
+
+
+def shell_scripts() -> list[str]:
+    scripts = [".ci/run", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("*.sh")) if "output" not in path.parts)]
+    return [script for script in scripts if (ROOT / script).is_file()]
+
+
+def all_steps() -> list[Step]:
+    """In the order of their start, as far as locks allow."""
+    # The simulated platform may bring tests of its own.
+    cloud = ["tests/cloud"] if any((ROOT / "tests" / "cloud").rglob("test_*.py")) else []
+    return [
+        pytest("unit", "tests/unit", *cloud),
+        pytest("scenarios", "tests/scenarios", "-n", JOBS, "--dist", "worksteal", timeout=1800),
+        static("ruff", "ruff", "check", "--no-cache", "."),
+        static("yamllint", "yamllint", "--strict", "."),
+        static("shellcheck", "shellcheck", *shell_scripts()),
+        static("ansible-lint", "ansible-lint", "--offline", "--nocolor", must_say=r"in [1-9]\d* files? processed"),
+        static(
+            "ansible-lint-args",
+            *("ansible-lint", "--offline", "--nocolor", "-c", ".ansible-lint-args.yml"),
+            must_say=r"in [1-9]\d* files? processed",
+            must_not_say=r"^args\[",
+        ),
+        static("docs", "antsibull-docs", "lint-collection-docs", "--plugin-docs", "."),
+        static("changelog", "antsibull-changelog", "lint"),
+        static("reuse", "reuse", "lint", must_say=r"compliant"),
+        static(
+            "mypy",
+            *("mypy", "--config-file", str(ROOT / "mypy.ini"), "--cache-dir", str(BUILD / "cache" / "mypy")),
+            *("-p", "ansible_collections.pilw.maintenance.plugins.module_utils"),
+            must_say=r"no issues found in [1-9]\d* source files?",
+            cwd=BUILD / "tree",
+        ),
+        static("build", "sh", "tests/tools/check_build.sh", str(TREE), str(DIST)),
+        sanity("main"),
+        sanity("floor"),
+        sanity("newest"),
+        ansible_test("units", "main", "--requirements"),
+        ansible_test("units", "floor", "--requirements"),
+        ansible_test("units", "newest", "--requirements"),
+        ansible_test("integration", "main", "--requirements"),
+        ansible_test("integration", "floor", "--requirements"),
+        ansible_test("integration", "newest", "--requirements"),
+        every_core("floor"),
+        every_core("newest"),
+        dataclasses.replace(
+            static(
+                "importer",
+                *("sh", "-c", "exec python -m galaxy_importer.main pilw-maintenance-*.tar.gz"),
+                must_say=r"Importer processing completed successfully",
+                cwd=DIST,
+            ),
+            env="importer",
+            lock="",
+            after=("build",),
+        ),
+    ]
+
+
+def integration_targets() -> set[str]:
+    """Each must run, but for the ones that others only depend on."""
+    targets = set()
+    for folder in (ROOT / "tests" / "integration" / "targets").glob("*"):
+        aliases = folder / "aliases"
+        words = re.sub(r"#.*", "", aliases.read_text()).split() if aliases.is_file() else []
+        if folder.is_dir() and not folder.name.startswith(("setup_", "prepare_")) and "hidden" not in words:
+            targets.add(folder.name)
+    return targets
