@@ -9,6 +9,7 @@ The documentation of its options stands in the module of the same name.
 
 from __future__ import annotations
 
+import os
 import time
 
 from ansible.errors import AnsibleConnectionFailure
@@ -23,6 +24,8 @@ FIRST_PAUSE = 0.3
 LONGEST_PAUSE = 3.0
 # Seconds between two lines of progress.
 SHOW_EVERY = 15.0
+# Of the job itself; of no use to who asked for the work.
+_JOB_KEYS = frozenset(("ansible_job_id", "started", "finished", "results_file", "stdout", "stdout_lines", "stderr", "stderr_lines"))
 _CONNECTION_OPTIONS = ("api_host", "api_key", "location", "validate_certs", "ca_path")
 
 
@@ -39,13 +42,21 @@ class ActionModule(ActionBase):
         args = self._task.args
         if self._task.check_mode or not args.get("record"):
             return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
-        job = self._start_job(args, task_vars)
-        if not job.get("ansible_job_id"):
-            return job
+        # The job's result lies beside the record: a private folder, named without ~, which Ansible expands in two
+        # different ways when HOME is not the home of the user database.
+        shell = self._connection._shell
+        former = shell.get_option("async_dir")
+        shell.set_option("async_dir", os.path.dirname(args["record"]))
         try:
-            return self._follow(job, args, task_vars)
+            job = self._start_job(args, task_vars)
+            if not job.get("ansible_job_id"):
+                return job
+            try:
+                return self._follow(job, args, task_vars)
+            finally:
+                self._status(job, task_vars, "cleanup")
         finally:
-            self._status(job, task_vars, "cleanup")
+            shell.set_option("async_dir", former)
 
     def _start_job(self, args, task_vars):
         former = self._task.async_val
@@ -67,7 +78,7 @@ class ActionModule(ActionBase):
                 if not progress.get("busy"):
                     result = self._status(job, task_vars, "status")
                     if boolean(result.get("finished", False), strict=False) or result.get("failed"):
-                        return {key: value for key, value in result.items() if not key.startswith("ansible_job")}
+                        return {key: value for key, value in result.items() if key not in _JOB_KEYS}
             except AnsibleConnectionFailure as exc:
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > lease:

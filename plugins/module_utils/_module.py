@@ -86,6 +86,8 @@ def finish(module: AnsibleModule, run: t.Callable[[], dict[str, t.Any]]) -> None
         result = run()
     except PilwError as exc:
         module.fail_json(msg=str(exc), **exc.facts())
+    for note in result.pop("notes", []):
+        module.warn(note)
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)

@@ -333,7 +333,7 @@ def plan_restore(
             f"Platform: {settings.place}",
             f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",
             f"Hosts to open: {len(plan.open_hosts)} of {len(record.hosts)} recorded",
-            *_named([f"{host['uuid']} ({host['name']})" for host in plan.open_hosts], "  to open: "),
+            *_named([f"{host['uuid']} {host['name']}".strip() for host in plan.open_hosts], "  to open: "),
             f"VMs to start: {len(plan.start)} of {len(record.vms)} recorded"
             + (" (the API does not answer yet)" if running is None else ""),
         ]

@@ -127,7 +127,7 @@ def counts_text(counts: dict[str, int]) -> str:
 def by_owner(vms: list[RecordedVm], reason: t.Callable[[RecordedVm], str]) -> list[str]:
     """One line a VM, grouped by owner, cut after a screen."""
     ordered = sorted(vms, key=lambda vm: (vm.owner, vm.uuid))
-    lines = [f"  owner {vm.owner}: {vm.uuid} {vm.name}: {reason(vm)}" for vm in ordered[:SHOWN]]
+    lines = [f"  owner {vm.owner}: {vm.uuid} {vm.name}".rstrip() + f": {reason(vm)}" for vm in ordered[:SHOWN]]
     if len(ordered) > SHOWN:
         lines.append(f"  and {len(ordered) - SHOWN} more; all of them are in report.json beside the record")
     return lines
@@ -148,7 +148,7 @@ def start_lines(record: Record) -> list[str]:
     closed = hosts_left_closed(record)
     vms = record.vms()
     lines = [f"Hosts still closed: {len(closed)}"]
-    lines += [f"  {host['uuid']} {host['name']}: {host['why']}" for host in closed[:SHOWN]]
+    lines += [f"  {host['uuid']} {host['name']}".rstrip() + f": {host['why']}" for host in closed[:SHOWN]]
     suspects = [vm for vm in vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
     if suspects:
         lines.append("Ran through the outage, or were never stopped by us: look at their file systems")

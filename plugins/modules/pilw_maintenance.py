@@ -158,7 +158,7 @@ headline:
   returned: with state=proven
   type: str
 to_stop:
-  description: How many running VMs stand against safe and can be stopped.
+  description: How many running VMs stand against safe and have not been asked to stop since they came up.
   returned: with state=proven
   type: int
 lines:
@@ -310,7 +310,7 @@ def opened(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         "run": token,
         "created": created,
         "phase": record.phase,
-        "warnings": record.warnings,
+        "notes": record.warnings,
     }
 
 
@@ -355,6 +355,9 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         ],
     )
     headline = verdict.headline()
+    # What did not obey a moment ago is named; only what came up since is worth another round.
+    tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
+    again = [vm for vm in verdict.to_stop if vm.uuid not in tried]
     if verdict.safe:
         record.write_safe(params["run"], headline, verdict.proofs)
     else:
@@ -365,9 +368,9 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         "changed": verdict.safe and maintenance["phase"] != "safe",
         "safe": verdict.safe,
         "headline": headline,
-        "to_stop": len(verdict.to_stop),
+        "to_stop": len(again),
         "phase": record.phase,
-        "lines": safe_lines(verdict, api, record) if verdict.clean else not_safe_lines(verdict, accepted),
+        "lines": safe_lines(verdict, api, record) if verdict.clean else not_safe_lines(verdict, record),
         "refused_items": verdict.items,
     }
 
@@ -410,13 +413,17 @@ def covered(api: Api) -> str:
     return f"Covered: {here}. Not looked at: {', '.join(others) if others else 'no other location is listed'}."
 
 
-def not_safe_lines(verdict: Verdict, accepted: list[str]) -> list[str]:
+def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
+    """The summary when something stands against safe, with each way on."""
     reasons = verdict.reasons()
     lines = [verdict.headline(), f"{len(reasons)} reasons against it:"]
     lines += [f"  {reason}" for reason in reasons[: _report.SHOWN]]
     if len(reasons) > _report.SHOWN:
         lines.append(f"  and {len(reasons) - _report.SHOWN} more")
-    lines.append(f"To go on in spite of them, each named: {accept_argument(accepted, verdict.items)}")
+    outlived = sum(1 for vm in record.vms() if vm.outlived and vm.uuid in verdict.holding)
+    if outlived:
+        lines.append(f"{outlived} of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true")
+    lines.append(f"To leave them as they are, each named: {accept_argument(record.accepted(), verdict.items)}")
     return lines
 
 
@@ -435,7 +442,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         "hosts_left": len(hosts),
         "lines": _report.start_lines(record) if restoring else _report.stop_lines(record),
         "left_items": [f"vm:{vm.uuid}" for vm in left[: _report.SHOWN]],
-        "warnings": record.warnings,
+        "notes": record.warnings,
     }
 
 

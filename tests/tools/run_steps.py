@@ -58,12 +58,12 @@ class Result:
 
 def environ_for(env: str, collections: Path) -> dict[str, str]:
     """The caller's environment without what could steer the tests, least of all at a real platform."""
-    unwanted = ("ANSIBLE_", "AWX_", "TOWER_", "PYTEST_", "COVERAGE_", "GALAXY_IMPORTER_")
+    unwanted = ("API_", "ADMIN_", "PILW", "ANSIBLE_", "AWX_", "TOWER_", "PYTEST_", "COVERAGE_", "GALAXY_IMPORTER_")
     names = {"PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "VIRTUAL_ENV", "FORCE_COLOR", "PY_COLORS", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
     environ = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(unwanted) and key not in names and (not key.startswith("PILW") or key.startswith("PILW_TEST_"))
+        if key not in names and (not key.startswith(unwanted) or key.startswith("PILW_TEST_"))
     }
     local = "localhost,127.0.0.1,::1"
     proxy = ",".join(filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), local]))
@@ -216,7 +216,7 @@ class Runner:
         if step.kind == "setup":
             environ, cwd = dict(os.environ), ROOT
         else:
-            environ, cwd = environ_for(step.env, step.collections), step.cwd
+            environ, cwd = {**environ_for(step.env, step.collections), **dict(step.variables)}, step.cwd
         if step.kind in ("units", "sanity", "integration"):
             command = [word.format(python=python_version(step.env)) for word in command]
             shutil.rmtree(cwd / "tests/output/junit", ignore_errors=True)
