@@ -199,7 +199,7 @@ class Batch:
                 return _model.REFUSED, item.answer_text
             item.step = Step.WAITING
         elif item.answer in (Answer.UNCLEAR, Answer.REFUSED, Answer.GONE):
-            if item.failures > self.retries or item.answer is Answer.GONE and item.calls > self.retries:
+            if item.failures > self.retries or (item.answer is Answer.GONE and item.calls > self.retries):
                 return self._given_up(item)
             item.step = Step.WAITING
         return None

@@ -100,13 +100,17 @@ def read_mounts() -> str:
 
 
 def write_json(path: str, data: t.Any) -> None:
+    """Replace a file by JSON."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=True) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
     """Replace a file in one step, mode 0600, on disk before the call returns."""
-    text = json.dumps(data, indent=1, ensure_ascii=True) + "\n"
     unfinished = f"{path}.new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(unfinished)
     handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -20,6 +20,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
 
+# The file beside a record that says where its second copy goes.
+COPY_NOTE = "copy_dir"
+
 
 def check_libraries(module: AnsibleModule) -> None:
     """Fail with Ansible's usual words when a library is missing on the host that the module runs on."""
@@ -74,7 +77,7 @@ def working_on(params: dict[str, t.Any], what: str, actor: str = "") -> t.Iterat
 def copy_of(path: str) -> str | None:
     """Where the second copy of a record goes: noted beside it when it was opened."""
     try:
-        with open(os.path.join(os.path.dirname(path), "copy_dir"), encoding="utf-8") as handle:
+        with open(os.path.join(os.path.dirname(path), COPY_NOTE), encoding="utf-8") as handle:
             return handle.read().strip() or None
     except OSError:
         return None

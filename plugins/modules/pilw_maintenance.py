@@ -274,8 +274,7 @@ def opened(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     for one in filter(None, [params["record_dir"], folder, params["record_copy"], copy_dir]):
         _files.ensure_private_folder(one)
     if copy_dir:
-        with open(os.path.join(folder, "copy_dir"), "w", encoding="utf-8") as handle:
-            handle.write(copy_dir)
+        _files.write_text(os.path.join(folder, _module.COPY_NOTE), copy_dir)
     lock = Lock(folder)
     if created:
         with lock.held({"actor": actor_of(params), "what": "making the record"}):

@@ -149,7 +149,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease

@@ -66,7 +66,7 @@ class Face:
 
     async def handle(self, request: web.Request) -> web.Response:
         """One request from arrival to answer, in the journal whatever comes of it."""
-        path, _, query = request.raw_path.partition("?")
+        path, dummy, query = request.raw_path.partition("?")
         route = resolve(self._options, request.method, path)
         params = parameters.collect(query, request.content_type, await request.read())
         secret = request.headers.get("apikey")

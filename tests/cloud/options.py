@@ -28,8 +28,8 @@ CHOICES = {
 def _opt(default: Any, doc: str) -> Any:
     """A dataclass field that carries its own description."""
     if isinstance(default, (list, dict)):
-        return field(default_factory=lambda: copy.copy(default), metadata={"doc": doc})
-    return field(default=default, metadata={"doc": doc})
+        return field(default_factory=lambda: copy.copy(default), metadata={"doc": doc})  # pylint: disable=invalid-field-call
+    return field(default=default, metadata={"doc": doc})  # pylint: disable=invalid-field-call
 
 
 @dataclass

@@ -45,7 +45,7 @@ def resolve(options: Options, method: str, raw_path: str) -> Route:
     """The route of a request; kind `unrouted` when the gateway knows none."""
     path = unquote(raw_path)
     rest = path[len(PREFIX):] if path.startswith(PREFIX) else ""
-    slug, _, below = rest.partition("/")
+    slug, dummy, below = rest.partition("/")
     if slug in options.locations:
         rest = below
     else:

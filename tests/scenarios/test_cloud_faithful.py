@@ -207,12 +207,12 @@ def test_spoiled_answers_before_and_after_the_deed() -> None:
         {"route": "vm_all", "kind": "empty", "status": 200, "skip": 1},
     ]
     with Cloud(vms=1, time_scale=FAST, errors=faults) as cloud:
-        hosts = [ask(cloud, "GET", "/v1/base-operator/host/list") for _ in range(3)]
+        hosts = [ask(cloud, "GET", "/v1/base-operator/host/list") for dummy in range(3)]
         assert [answer.status_code for answer in hosts] == [502, 502, 200]
         with pytest.raises(requests.ConnectionError):
             stop(cloud, cloud.vms[0])
         assert cloud.vms[0].state == "stopped"
-        assert [len(ask(cloud, "GET", "/v1/user-resource/vm/all").content) > 0 for _ in range(3)] == [True, False, True]
+        assert [len(ask(cloud, "GET", "/v1/user-resource/vm/all").content) > 0 for dummy in range(3)] == [True, False, True]
         assert [entry.status for entry in cloud.journal.power()] == [0]
 
 
@@ -333,7 +333,7 @@ def test_owners_act_when_a_request_arrives() -> None:
         assert stop(cloud, second).status_code == 400
         assert stop(cloud, third).json()["status"] == "stopped"
         until(lambda: third.uuid in cloud.in_state("running"))
-        lists = [ask(cloud, "GET", "/v1/user-resource/vm/all?status=running").json() for _ in range(2)]
+        lists = [ask(cloud, "GET", "/v1/user-resource/vm/all?status=running").json() for dummy in range(2)]
         assert [sorted(row["name"] for row in rows) for rows in lists] == [["vm-2"], ["vm-0", "vm-2"]]
         assert [event.cause for event in cloud.events] == ["stop", "owner", "stop", "itself", "owner"]
 
@@ -346,7 +346,7 @@ def test_starts_may_need_an_open_host_or_fail_a_few_times() -> None:
         assert start(cloud, vm).json()["status"] == "running"
         cloud.act("options", fail_start_times=1)
         cloud.act("trait", vm=other.uuid, trait="fail_start")
-        assert [start(cloud, other).status_code for _ in range(2)] == [500, 200]
+        assert [start(cloud, other).status_code for dummy in range(2)] == [500, 200]
 
 
 def test_process_of_its_own_from_a_saved_list(tmp_path: Path) -> None:

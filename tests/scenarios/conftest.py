@@ -1,0 +1,28 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A simulated platform and its operator, for each test anew."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from cloud.server import Cloud
+from scenarios.desk import SCALE, Operator
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> t.Iterator[t.Callable[..., Operator]]:
+    """Make a platform from options of the simulator, and an operator for it."""
+    clouds: list[Cloud] = []
+
+    def make(**options: t.Any) -> Operator:
+        options = {"vms": 8, "owners": 3, "hosts": 3, "time_scale": SCALE, **options}
+        cloud = Cloud(**options).start()
+        clouds.append(cloud)
+        return Operator(cloud, tmp_path)
+
+    yield make
+    for cloud in clouds:
+        cloud.stop()

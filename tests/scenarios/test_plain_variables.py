@@ -1,0 +1,72 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each variable given as a plain string on the command line, as operators do."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+import yaml
+from scenarios.desk import ROOT, Operator, open_hosts
+
+Platform = t.Callable[..., Operator]
+
+# Not the defaults where that can be told apart by what the platform sees.
+PLAIN = {
+    "ceph_maint_location": "",
+    "ceph_maint_validate_certs": "false",
+    "ceph_maint_ca_path": "",
+    "ceph_maint_host": "localhost",
+    "ceph_maint_record_copy": "",
+    "ceph_maint_max_age": "24",
+    "ceph_maint_lease": "3",
+    "ceph_maint_confirm": "true",
+    "ceph_maint_reason": "'two words'",
+    "ceph_maint_accept": "none",
+    "ceph_maint_ceph_is_back": "true",
+    "ceph_maint_playbook": "",
+    "ceph_maint_query": "[?vcpu]",
+    "ceph_maint_exclude": "[?vcpu==`999`]",
+    "ceph_maint_hosts_query": "[?uuid]",
+    "ceph_maint_hosts_keep_closed": "none",
+    "ceph_maint_groups": '[{"name":"last","query":"[?user_id==`8`]","delay":0}]',
+    "ceph_maint_concurrency": "2",
+    "ceph_maint_poll_interval": "0.3",
+    "ceph_maint_proof_interval": "0.2",
+    "ceph_maint_settle_timeout": "5",
+    "ceph_maint_stop_timeout": "3",
+    "ceph_maint_force": "false",
+    "ceph_maint_force_timeout": "5",
+    "ceph_maint_api_wait": "5",
+    "ceph_maint_start_timeout": "10",
+    "ceph_maint_start_retries": "1",
+    "ceph_maint_canary": "0",
+    "ceph_maint_max_fail_percentage": "50",
+    "ceph_maint_verify_hold": "0",
+    "ceph_maint_fail_on_unrecovered": "true",
+    "ceph_maint_running_vms": "",
+    "ceph_maint_open_hosts": "none",
+}
+
+
+@pytest.mark.every_core
+def test_every_variable_as_a_plain_string(platform: Platform) -> None:
+    op = platform(vms=6, running=5, deaf=["vm-3"])
+    defaults = yaml.safe_load((ROOT / "roles/ceph_maint/defaults/main.yml").read_text())
+    given = {**PLAIN, "ceph_maint_record_dir": op.records, "ceph_maint_api_host": op.cloud.url, "ceph_maint_api_key": op.cloud.key}
+    assert set(given) == set(defaults)
+    before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
+    run = op.play("ceph_maint_prepare", fast=False, **given)
+    assert run.rc != 0
+    assert "-e ceph_maint_force=true" in run.text, run.text
+    assert op.cloud.in_state("running") == {op.cloud.vm("vm-3").uuid}
+    assert not [entry for entry in op.cloud.journal.power() if "force" in entry.params], "-e ceph_maint_force=false cuts no power"
+    assert op.cloud.journal.max_open_power <= 2
+    last = [op.cloud.vm(entry.uuid).owner == 8 for entry in op.cloud.journal.of("admin_vm_stop")]
+    assert any(last), "the group has VMs"
+    assert last == sorted(last), "the group is stopped after the rest"
+    run = op.play("ceph_maint_restore", fast=False, **given)
+    assert run.rc == 0, run.text
+    assert op.cloud.in_state("running") == before
+    assert open_hosts(op.cloud) == hosts

@@ -1,0 +1,393 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is sent next and when a VM is settled, decision by decision, with an invented clock."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
+    MAX_BACKOFF,
+    Answer,
+    Batch,
+    Brake,
+    Step,
+    Throttle,
+    meaning,
+)
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def error(status=None, kind=ApiError, **more):
+    return kind("POST", "/x", status=status, **{"detail": "words", **more})
+
+
+ERRORS = {
+    "accepted": None,
+    "pending": error(timed_out=True),
+    "gateway": error(504),
+    "unclear": error(500),
+    "cut": error(),
+    "busy": error(409),
+    "throttled": error(429),
+    "unsent": error(sent=False),
+    "refused": error(403, AuthError),
+    "bad": error(400),
+    "empty": error(400, detail="empty body"),
+    "gone": error(404, NotFound),
+}
+
+
+@pytest.mark.parametrize(
+    ("got", "answer"),
+    [
+        (None, Answer.ACCEPTED),
+        (error(404, NotFound), Answer.GONE),
+        (error(400, NotFound), Answer.GONE),
+        (error(404, NoRoute), Answer.REFUSED),
+        (error(401, AuthError), Answer.REFUSED),
+        (error(403, AuthError), Answer.REFUSED),
+        (error(400), Answer.REFUSED),
+        (error(422), Answer.REFUSED),
+        (error(400, detail="empty body"), Answer.UNCLEAR),
+        (error(409), Answer.BUSY),
+        (error(409, detail="empty body"), Answer.BUSY),
+        (error(429), Answer.THROTTLED),
+        (error(500), Answer.UNCLEAR),
+        (error(502), Answer.UNCLEAR),
+        (error(503), Answer.UNCLEAR),
+        (error(302), Answer.UNCLEAR),
+        (error(504), Answer.PENDING),
+        (error(timed_out=True), Answer.PENDING),
+        (error(), Answer.UNCLEAR),
+        (error(sent=False), Answer.UNSENT),
+    ],
+)
+def test_what_an_answer_means(got, answer):
+    assert meaning(got) is answer
+
+
+class Run:
+    """One VM on its way, told as a story. C(runs): what the next lists show."""
+
+    def __init__(self, start=False, force=False, timeout=100.0, retries=2, backoff=1.0):
+        self.batch = Batch(start, force, timeout, retries, backoff)
+        self.batch.add("a", "VM a")
+        self.item = self.batch.items["a"]
+        self.now = 0.0
+        self.runs = not start
+
+    def call(self, name, state=None):
+        """Send when allowed, and get this answer. Fails when nothing may be sent."""
+        self.now = max(self.now, self.item.not_before)
+        assert self.batch.sendable(self.now, 5) == [self.item], "nothing may be sent"
+        self.batch.sent(self.item)
+        self.now += 1
+        self.batch.answered(self.item, ERRORS[name], state, self.now)
+        return self
+
+    def list(self, after=1.0):
+        self.now += after
+        settled = self.batch.listed({"a"} if self.runs else set(), self.now, self.now)
+        return [(entry.outcome, entry.error) for entry in settled]
+
+    @property
+    def may_send(self):
+        return bool(self.batch.sendable(self.now + MAX_BACKOFF, 5))
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "outcome"),
+    [
+        ({}, "accepted", "clean"),
+        ({}, "pending", "clean"),
+        ({}, "gateway", "clean"),
+        ({}, "unclear", "clean"),
+        ({}, "empty", "clean"),
+        ({"force": True}, "accepted", "forced"),
+        ({}, "busy", "already_stopped"),
+        ({}, "throttled", "already_stopped"),
+        ({}, "unsent", "already_stopped"),
+        ({}, "refused", "already_stopped"),
+        ({}, "gone", "vanished"),
+        ({"start": True}, "accepted", "running"),
+        ({"start": True}, "unclear", "running"),
+        ({"start": True}, "busy", "already_running"),
+        ({"start": True}, "refused", "already_running"),
+    ],
+)
+def test_a_list_that_shows_the_wanted_state_settles(options, name, outcome):
+    run = Run(**options).call(name)
+    run.runs = run.batch.start
+    assert run.list() == [(outcome, "")]
+    assert run.batch.finished and not run.may_send
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("name", ["accepted", "pending", "gateway"])
+def test_what_the_platform_works_on_is_never_sent_again(start, name):
+    run = Run(start=start).call(name)
+    for _each in range(20):
+        assert run.list(4.9) == []
+        assert not run.may_send
+    outcome = "failed" if start else "would_not_stop"
+    word = "start" if start else "graceful stop"
+    last = "" if name == "accepted" else f"; last answer: {ERRORS[name]}"
+    assert run.list(3) == [(outcome, f"not done 100 s after its {word} was taken{last}")]
+    assert run.item.outlived
+
+
+def test_the_power_cut_has_its_own_word():
+    run = Run(force=True).call("accepted")
+    assert run.list(200) == [("would_not_stop", "not done 100 s after its power cut was taken")]
+
+
+def test_an_unclear_stop_is_sent_again_only_after_a_list_and_then_waited_for():
+    run = Run(retries=1).call("unclear")
+    assert not run.may_send
+    assert run.list() == [] and run.may_send
+    run.call("cut")
+    assert run.list() == [] and not run.may_send
+    assert run.list(200)[0][0] == "would_not_stop"
+
+
+def test_an_unclear_start_fails_after_its_retries():
+    run = Run(start=True, retries=1).call("unclear")
+    assert run.list() == []
+    run.call("unclear")
+    assert run.list() == [("failed", str(ERRORS["unclear"]))]
+
+
+def test_a_start_that_the_platform_answers_with_stopped_is_tried_again():
+    run = Run(start=True, retries=1).call("accepted", state="stopped")
+    assert run.item.answer is Answer.UNCLEAR
+    assert run.list() == []
+    run.call("accepted", state="stopped")
+    assert run.list() == [("failed", "the platform answered the start with state stopped")]
+    again = Run(start=True).call("accepted", state="running")
+    assert again.item.answer is Answer.ACCEPTED
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_a_refused_call_starts_no_clock_and_is_tried_a_few_times(start):
+    run = Run(start=start).call("refused")
+    assert run.item.clock_from is None
+    assert run.list(1000) == []
+    run.call("bad")
+    assert run.list(1000) == []
+    run.call("refused")
+    assert run.list() == [("refused", str(ERRORS["refused"]))]
+    assert not run.item.outlived
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("name", ["busy", "throttled", "unsent"])
+def test_a_hindered_call_is_tried_until_twice_the_time_limit(start, name):
+    run = Run(start=start, timeout=100.0)
+    calls = 0
+    while run.now < 199:
+        run.call(name)
+        calls += 1
+        assert run.item.clock_from is None
+        settled = run.list()
+        if settled:
+            break
+    assert settled == [] or run.now > 199
+    assert calls > 5
+    while not settled:
+        settled = run.call(name).list()
+    assert settled == [("refused", str(ERRORS[name]))]
+    assert 200 <= run.now < 200 + 2 * MAX_BACKOFF
+
+
+def test_a_refusal_in_between_ends_the_time_of_being_hindered():
+    run = Run(timeout=100.0, retries=9).call("busy")
+    assert run.list(150) == []
+    run.call("refused")
+    assert run.list() == []
+    run.call("busy")
+    assert run.list(150) == []
+
+
+@pytest.mark.parametrize(("name", "starts"), [(name, name in ("accepted", "pending", "gateway", "unclear", "cut", "empty")) for name in ERRORS])
+def test_the_vms_own_clock_starts_only_from_accepted_or_unclear(name, starts):
+    run = Run().call(name)
+    assert (run.item.clock_from is not None) is starts
+    if starts:
+        assert run.item.clock_from == run.now
+
+
+def test_the_clock_runs_from_the_first_call_that_was_taken():
+    run = Run(timeout=100.0).call("unclear")
+    assert run.list() == []
+    run.call("accepted")
+    assert run.item.clock_from == 1.0
+    assert run.list(100)[0][0] == "would_not_stop"
+
+
+def test_a_vm_that_is_gone():
+    run = Run(start=True).call("gone")
+    assert run.list() == [("vanished", str(ERRORS["gone"]))]
+    odd = Run(retries=1).call("gone")  # the list still shows it running
+    assert odd.list() == []
+    odd.call("gone")
+    assert odd.list()[0][0] == "refused"
+
+
+def test_pauses_grow_and_have_an_end_and_heed_the_platform():
+    run = Run(retries=99, backoff=5.0)
+    pauses = []
+    for _each in range(8):
+        run.call("refused")
+        pauses.append(run.item.not_before - run.now)
+        run.list()
+    assert pauses == [5, 10, 20, 40, 60, 60, 60, 60]
+    run.batch.sent(run.item)
+    run.batch.answered(run.item, error(429, retry_after=90.0), None, run.now)
+    assert run.item.not_before == run.now + 90
+
+
+def test_a_vm_that_starts_itself_again_is_stopped_three_times_and_then_named():
+    run = Run().call("accepted")
+    for _each in range(3):
+        run.runs = False
+        assert run.list() == [("clean", "")]
+        run.runs = True
+        assert run.list() == []
+        assert not run.batch.finished
+        run.call("accepted")
+    run.runs = False
+    assert run.list() == [("clean", "")]
+    run.runs = True
+    assert run.list() == [("would_not_stop", "it started again after each of 3 stops")]
+    assert run.batch.finished
+    assert run.list() == []
+
+
+def test_a_vm_that_comes_back_after_its_power_was_cut_is_not_cut_again_without_a_graceful_stop():
+    run = Run(force=True).call("accepted")
+    run.runs = False
+    assert run.list() == [("forced", "")]
+    run.runs = True
+    run.list()
+    assert not run.may_send
+
+
+def test_a_vm_that_comes_up_by_itself_after_a_first_look_is_not_cut():
+    run = Run(force=True)
+    run.batch.settle_unsent(run.item, "already_stopped")
+    run.list()
+    assert not run.may_send
+
+
+def test_what_did_not_stop_or_went_down_after_its_start_is_left_as_it_is():
+    run = Run().call("accepted")
+    run.list(200)
+    assert run.list() == [] and run.batch.finished
+    start = Run(start=True).call("accepted")
+    start.runs = True
+    start.list()
+    start.runs = False
+    assert start.list() == [] and start.batch.finished
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.booleans(), st.booleans(), st.data())
+def test_whatever_comes_the_rules_hold(start, force, data):
+    batch = Batch(start, force and not start, 20.0, 2, 1.0)
+    for uuid in "abcd":
+        batch.add(uuid, uuid)
+    now, answered, sent_since_list = 0.0, {}, {}
+    lists = []
+    for _each in range(40):
+        now += data.draw(st.sampled_from([0.0, 0.5, 3.0, 30.0]))
+        act = data.draw(st.sampled_from(["send", "answer", "begin", "end"]))
+        if act == "send":
+            room = data.draw(st.integers(-1, 3))
+            chosen = batch.sendable(now, room)
+            assert len(chosen) <= max(0, room)
+            for item in chosen:
+                assert item.not_before <= now
+                assert not sent_since_list.get(item.uuid), "sent again without a list in between"
+                sent_since_list[item.uuid] = True
+                batch.sent(item)
+        elif act == "answer":
+            for item in batch.at(Step.OPEN)[:1]:
+                batch.answered(item, ERRORS[data.draw(st.sampled_from(sorted(ERRORS)))], None, now)
+                answered[item.uuid] = now
+        elif act == "begin":
+            lists.append((now, data.draw(st.sets(st.sampled_from("abcd")))))
+        elif lists:
+            began, running = lists.pop(0)
+            open_before = {item.uuid for item in batch.at(Step.OPEN)}
+            for entry in batch.listed(running, began, now):
+                assert entry.item.uuid not in open_before
+                assert answered[entry.item.uuid] <= began, "settled by a list begun before its answer"
+                if entry.outcome in ("clean", "forced", "already_stopped"):
+                    assert entry.item.uuid not in running
+                if entry.outcome in ("running", "already_running"):
+                    assert entry.item.uuid in running
+            for uuid in "abcd":
+                if answered.get(uuid, began + 1) <= began:
+                    sent_since_list[uuid] = False
+    assert batch.finished == all(item.step is Step.SETTLED for item in batch.items.values())
+
+
+def test_the_longest_waiting_are_sent_first():
+    batch = Batch(False, False, 10, 2, 1)
+    for uuid, moment in (("a", 3.0), ("b", 1.0), ("c", 9.0), ("d", 2.0)):
+        batch.add(uuid, uuid)
+        batch.items[uuid].not_before = moment
+    assert [item.uuid for item in batch.sendable(5.0, 2)] == ["b", "d"]
+    assert batch.sendable(5.0, 0) == batch.sendable(5.0, -3) == []
+
+
+def test_throttle_halves_once_for_calls_refused_together_and_grows_after_calm():
+    throttle = Throttle(20)
+    assert throttle.allowed(0) == 20
+    for _each in range(5):
+        throttle.slow_down(1.0, None)
+    assert throttle.allowed(1.1) == 10
+    throttle.slow_down(7.0, None)
+    assert throttle.allowed(7.0) == 5
+    assert throttle.allowed(16.9) == 5
+    assert throttle.allowed(17.0) == 10
+    assert throttle.allowed(17.1) == 10
+    assert throttle.allowed(27.0) == 20
+    assert throttle.allowed(99.0) == 20
+
+
+def test_throttle_never_ends_the_sending_and_keeps_silent_as_asked():
+    throttle = Throttle(3)
+    for moment in range(0, 100, 6):
+        throttle.slow_down(float(moment), None)
+        assert throttle.allowed(float(moment)) >= 1
+    throttle.slow_down(100.0, 30.0)
+    throttle.slow_down(100.0, 5.0)
+    assert throttle.allowed(129.9) == 0
+    assert throttle.allowed(130.0) >= 1
+
+
+@pytest.mark.parametrize(
+    ("percent", "failed", "settled", "pulled"),
+    [
+        (20, 3, 10, True),
+        (20, 2, 10, False),
+        (20, 9, 9, False),
+        (20, 21, 100, True),
+        (20, 20, 100, False),
+        (0, 1, 10, True),
+        (100, 50, 50, False),
+    ],
+)
+def test_brake(percent, failed, settled, pulled):
+    assert Brake(percent).pulled(failed, settled) is pulled
+
+
+@pytest.mark.parametrize(
+    ("percent", "failed", "tried", "dead"),
+    [(20, 2, 3, True), (20, 1, 3, False), (20, 1, 2, False), (20, 0, 0, False), (20, 1, 1, True), (100, 3, 3, False)],
+)
+def test_canaries(percent, failed, tried, dead):
+    assert Brake(percent).canaries_dead(failed, tried) is dead

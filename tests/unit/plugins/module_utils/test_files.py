@@ -1,0 +1,201 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the record lies, and how files beside it are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, RecordError
+
+MOUNTS = """/dev/sda1 / ext4 rw 0 0
+/dev/rbd0 /srv/with\\040blank ext4 rw 0 0
+10.0.0.1:6789:/ /mnt/cephfs ceph rw 0 0
+ceph-fuse /mnt/fuse fuse.ceph-fuse rw 0 0
+/dev/nbd3 /mnt/nbd xfs rw 0 0
+tmpfs /mnt/cephfs/inner tmpfs rw 0 0
+broken
+"""
+
+
+def mode(path):
+    return stat.S_IMODE(os.lstat(path).st_mode)
+
+
+@pytest.mark.parametrize(
+    ("host", "location", "name"),
+    [
+        ("api.example.com", "", "api.example.com"),
+        ("api.example.com", "tll01", "api.example.com@tll01"),
+        ("api.example.com:8443", "", "api.example.com_8443"),
+        ("https://api.example.com/", "", "api.example.com"),
+        ("http://[::1]:8080", "", "1_8080"),
+    ],
+)
+def test_one_folder_for_each_host_and_location(host, location, name):
+    assert _files.folder_for("/r", host, location) == f"/r/{name}"
+
+
+@pytest.mark.parametrize(
+    "spelling", ["api.example.com", " api.example.com ", "https://api.example.com", "https://api.example.com/v1", "API.Example.com"]
+)
+def test_one_platform_has_one_record_however_its_host_is_spelt(spelling):
+    assert _files.folder_for("/r", spelling, "") == "/r/api.example.com"
+
+
+@pytest.mark.parametrize("host", ["", "  ", "https://", "..", "/"])
+def test_a_host_that_names_no_folder_is_refused(host):
+    with pytest.raises(InputError, match=r"api_host is empty\. Give the API's host name"):
+        _files.folder_for("/r", host, "")
+
+
+@pytest.mark.parametrize("host", ["../../etc", "a/../../b"])
+def test_a_host_leads_out_of_no_folder(host):
+    assert os.path.dirname(os.path.normpath(_files.folder_for("/r", host, ""))) == "/r"
+
+
+def test_a_folder_is_made_private(tmp_path):
+    path = str(tmp_path / "a" / "b")
+    assert _files.folder_problem(path) is None
+    _files.ensure_private_folder(path)
+    _files.ensure_private_folder(path)
+    assert mode(path) == 0o700
+
+
+@pytest.mark.parametrize("bits", [0o701, 0o710, 0o750, 0o755, 0o770])
+def test_a_folder_open_to_others_is_refused_with_the_way_to_close_it(tmp_path, bits):
+    path = tmp_path / "r"
+    path.mkdir()
+    path.chmod(bits)
+    with pytest.raises(RecordError) as caught:
+        _files.ensure_private_folder(str(path))
+    assert str(caught.value) == f"Others can get into the folder {path}. Close it with: chmod 700 {path}"
+    assert mode(path) == bits
+
+
+def test_a_planted_link_or_a_file_is_refused(tmp_path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "dangling").symlink_to(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    for name in ("link", "dangling", "file"):
+        path = tmp_path / name
+        assert _files.folder_problem(str(path)) == (
+            f"{path} is not a folder (a link is not followed). Set ceph_maint_record_dir to a folder of your own."
+        )
+    with pytest.raises(RecordError):
+        _files.ensure_private_folder(str(tmp_path / "dangling"))
+
+
+def test_a_folder_of_somebody_else_is_refused_with_who(tmp_path, monkeypatch):
+    path = tmp_path / "r"
+    path.mkdir(mode=0o700)
+    owner = os.geteuid()
+    monkeypatch.setattr(_files.os, "geteuid", lambda: owner + 1)
+    assert _files.folder_problem(str(path)) == (
+        f"The folder {path} belongs to user id {owner}, and this is user id {owner + 1}. Run as that user, "
+        "or set ceph_maint_record_dir to a folder of your own."
+    )
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    path = str(tmp_path / "file" / "a" / "b")
+    assert _files.folder_problem(path) == (
+        f"The folder {path} does not exist and cannot be made in {tmp_path}/file. Set ceph_maint_record_dir."
+    )
+    with pytest.raises(RecordError, match=r"cannot be made: .*Give another with ceph_maint_record_dir"):
+        _files.ensure_private_folder(path)
+
+
+@pytest.mark.parametrize("path", ["none", "none/deeper", "./none"])
+def test_a_relative_path_gets_an_answer_too(path, tmp_path, monkeypatch):
+    calls, real = [], os.path.lexists
+
+    def counted(asked):
+        calls.append(asked)
+        assert len(calls) < 50, "it looks for a parent for ever"
+        return real(asked)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_files.os.path, "lexists", counted)
+    _files.folder_problem(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "on_ceph"),
+    [
+        ("/var/lib", "/", False),
+        ("/srv/with blank/r", "/srv/with blank", True),
+        ("/srv/with blank", "/srv/with blank", True),
+        ("/srv/with blanks", "/", False),
+        ("/mnt/cephfs/a", "/mnt/cephfs", True),
+        ("/mnt/cephfs/inner/a", "/mnt/cephfs/inner", False),
+        ("/mnt/fuse", "/mnt/fuse", True),
+        ("/mnt/nbd/a", "/mnt/nbd", True),
+    ],
+)
+def test_which_mount_a_path_lies_on(path, point, on_ceph):
+    mount = _files.mount_of(path, MOUNTS)
+    assert (mount.point, mount.on_ceph) == (point, on_ceph)
+
+
+def test_no_mounts_no_answer():
+    assert _files.mount_of("/a", "") is None
+
+
+def test_json_is_replaced_whole_and_private(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    path.chmod(0o644)
+    (tmp_path / "victim").write_text("keep")
+    (tmp_path / "a.json.new").symlink_to(tmp_path / "victim")
+    _files.write_json(str(path), [{"name": "Ülo\x1b"}])
+    assert mode(path) == 0o600
+    assert path.read_bytes().isascii()
+    assert json.loads(path.read_text()) == [{"name": "Ülo\x1b"}]
+    assert (tmp_path / "victim").read_text() == "keep"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "victim"]
+
+
+def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    _files.write_json(str(path), [1])
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        _files.write_json(str(path), [2])
+    assert json.loads(path.read_text()) == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is not JSON"),
+        (b"[{", "is not JSON"),
+        (b"\xff\xfe[]", "is not JSON"),
+        (b'{"uuid": "a"}', "is not a JSON list of VM rows, as vm/all gives. Nothing was changed."),
+    ],
+)
+def test_a_hand_made_list_that_is_none(tmp_path, content, words):
+    path = tmp_path / "running_vms.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        _files.read_running_vms(str(path))
+    assert str(caught.value).startswith(f"running_vms {path} ")
+    assert words in str(caught.value)
+
+
+def test_a_hand_made_list(tmp_path):
+    path = tmp_path / "running_vms.json"
+    path.write_text('[{"uuid": "a"}]')
+    assert _files.read_running_vms(str(path)) == [{"uuid": "a"}]
+    with pytest.raises(InputError, match=r"running_vms .*none cannot be read: "):
+        _files.read_running_vms(str(tmp_path / "none"))

@@ -1,0 +1,187 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who works on a record now, and when somebody else may."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import (
+    Lease,
+    Lock,
+    describe,
+    wait_for_former_run,
+)
+
+ABOUT = {"run": "r1", "actor": "ann on box", "what": "stopping VMs", "since": "2026-01-01T00:00:00Z", "pid": 17}
+WORDS = "ann on box, stopping VMs since 2026-01-01T00:00:00Z (process 17)"
+
+
+class Time:
+    """A clock that only sleeping moves. C(then): what happens at which second."""
+
+    def __init__(self, then=None):
+        self.now, self.then = 0.0, dict(then or {})
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        assert self.now < 1000, "a wait without end"
+        for moment in sorted(moment for moment in self.then if moment <= self.now):
+            self.then.pop(moment)()
+
+
+class Held:
+    """Stands for a lock of another process."""
+
+    def __init__(self, holder=None):
+        self.about = holder
+
+    def holder(self):
+        return self.about
+
+    def let_go(self):
+        self.about = None
+
+
+def test_a_lock_is_held_shown_and_let_go(tmp_path):
+    lock = Lock(str(tmp_path))
+    assert lock.holder() is None
+    with lock.held(ABOUT, wait=-1):
+        assert lock.holder() == ABOUT
+        assert describe(lock.holder()) == WORDS
+        assert stat.S_IMODE(os.stat(tmp_path / "lock").st_mode) == 0o600
+        with pytest.raises(Refused) as caught, Lock(str(tmp_path)).held({"actor": "bob"}, wait=-1):
+            pass
+        assert str(caught.value) == f"Another process works on this record: {WORDS}."
+        assert lock.holder() == ABOUT
+    assert lock.holder() is None
+    with pytest.raises(ZeroDivisionError), lock.held({"a": "x" * 500}, wait=-1):
+        1 / 0
+    with lock.held({"a": 1}, wait=-1):
+        assert lock.holder() == {"a": 1}
+
+
+def test_a_lock_ends_with_the_process_that_held_it(tmp_path):
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        held = Lock(str(tmp_path)).held(ABOUT, wait=-1)
+        held.__enter__()
+        os.write(writer, b"1")
+        os.kill(os.getpid(), 9)
+    os.read(reader, 1)
+    os.waitpid(pid, 0)
+    os.close(reader)
+    os.close(writer)
+    assert Lock(str(tmp_path)).holder() is None
+
+
+def test_a_planted_lock_is_refused_and_an_unwritten_one_is_nobody_known(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "victim").write_text("keep")
+    (tmp_path / "a" / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(RecordError, match="cannot be opened"), Lock(str(tmp_path / "a")).held(ABOUT):
+        pass
+    assert (tmp_path / "victim").read_text() == "keep"
+    assert describe({}) == "somebody, at work since a while (process unknown)"
+
+
+def test_a_lease_lives_as_long_as_it_is_renewed(tmp_path):
+    time = Time()
+    lease, other = Lease(str(tmp_path), 30, time.clock), Lease(str(tmp_path), 30, time.clock)
+    assert lease.alive() and not lease.renewed()
+    time.now = 29.9
+    assert lease.alive()
+    other.renew()
+    assert lease.alive()
+    time.now = 59.8
+    assert lease.alive()
+    time.now = 60.0
+    assert not lease.alive()
+    other.renew()
+    assert lease.alive()
+    assert stat.S_IMODE(os.stat(tmp_path / "lease").st_mode) == 0o600
+
+
+def test_a_lease_left_by_an_earlier_run_is_no_renewal(tmp_path):
+    time = Time()
+    Lease(str(tmp_path), 30, time.clock).renew()
+    lease = Lease(str(tmp_path), 30, time.clock)
+    assert not lease.renewed()
+    time.now = 30.0
+    assert not lease.alive()
+    (tmp_path / "lease").write_bytes(b"\xff")
+    assert isinstance(lease.alive(), bool)
+
+
+def wait(lock, tmp_path, time, former, takeover=False, renew_at=()):
+    lease = Lease(str(tmp_path), 30, time.clock)
+    for moment in renew_at:
+        time.then[moment] = Lease(str(tmp_path), 30, time.clock).renew
+    wait_for_former_run(
+        lock, lease, former, takeover=takeover, wait=100, settle=3, sleep=time.sleep, clock=time.clock
+    )
+    return time.now
+
+
+LIVING = {"token": "t0k", "ended": None}
+ENDED = {"token": "t0k", "ended": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("former", [None, ENDED])
+def test_nobody_before_or_an_ended_run_is_not_waited_for(former, tmp_path):
+    assert wait(Held(), tmp_path, Time(), former) == 0
+
+
+def test_a_run_that_did_not_say_that_it_ended_is_watched_for_a_moment(tmp_path):
+    assert wait(Held(), tmp_path, Time(), LIVING) == pytest.approx(3, abs=0.3)
+
+
+def test_a_run_between_two_steps_is_found_out(tmp_path):
+    lock = Held()
+    time = Time({1.0: lambda: setattr(lock, "about", ABOUT)})
+    with pytest.raises(Refused, match="Another run is at work"):
+        wait(lock, tmp_path, time, LIVING, renew_at=(2.0,))
+
+
+@pytest.mark.parametrize("former", [LIVING, ENDED])
+def test_a_living_run_is_refused_with_who_and_the_way_to_take_over(former, tmp_path):
+    with pytest.raises(Refused) as caught:
+        wait(Held(ABOUT), tmp_path, Time(), former, renew_at=(5.0,))
+    assert caught.value.items == ["takeover:t0k"]
+    assert str(caught.value) == (
+        f"Another run is at work on this maintenance: {WORDS}. Nothing was changed. Let it end, or "
+        "take over: it then sends nothing more. To take over: -e ceph_maint_accept=takeover:t0k"
+    )
+
+
+def test_a_dying_run_is_waited_for(tmp_path):
+    lock = Held(ABOUT)
+    assert 42 < wait(lock, tmp_path, Time({42.0: lock.let_go}), LIVING) < 46
+
+
+def test_a_run_that_neither_lives_nor_ends_is_refused_in_the_end(tmp_path):
+    time = Time()
+    with pytest.raises(Refused) as caught:
+        wait(Held(ABOUT), tmp_path, time, LIVING)
+    assert 100 < time.now < 101
+    assert caught.value.items == ["takeover:t0k"]
+
+
+def test_who_takes_over_waits_for_the_open_calls_only(tmp_path):
+    lock = Held(ABOUT)
+    assert 8 <= wait(lock, tmp_path, Time({8.0: lock.let_go}), LIVING, takeover=True, renew_at=(1.0, 5.0)) < 9
+    assert wait(Held(), tmp_path, Time(), LIVING, takeover=True) == 0
+
+
+def test_a_takeover_has_an_end_too(tmp_path):
+    time = Time()
+    with pytest.raises(Refused, match=r"was told to stop and has not ended yet: ann on box.* run the same command again"):
+        wait(Held(ABOUT), tmp_path, time, LIVING, takeover=True)
+    assert 100 < time.now < 101

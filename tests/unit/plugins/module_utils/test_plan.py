@@ -1,0 +1,390 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan: each refusal names what accepts it, and accepting all of it leaves none."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _plan
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest, parse_host, parse_vm_list
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import LocationFacts, RecordFacts, Settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SETTINGS = Settings(api_host="api.example.com", record_copy="/copy")
+BAD_ROW = {"name": "no uuid"}
+
+
+def host_list(*rows):
+    hosts = [parse_host(row) for row in rows]
+    return HostList(
+        {host.uuid: host for host in hosts if host},
+        tuple(digest(row) for row, host in zip(rows, hosts) if host is None),
+    )
+
+
+OPEN = {"uuid": "h1", "name": "rack1", "is_accepting_workloads": True}
+CLOSED = {"uuid": "h2", "name": "rack2", "is_accepting_workloads": False}
+SILENT = {"uuid": "h3", "name": "rack3"}
+AWAY = {"uuid": "h4", "name": "rack4", "status": "OFFLINE"}
+RUNNING = {"uuid": "a", "status": "running", "user_id": 8, "name": "web"}
+STOPPED = {"uuid": "b", "status": "stopped", "user_id": 9}
+
+
+def prepare(*, hosts=(OPEN,), vms=(RUNNING, STOPPED), locations=(), record=None, machines=(), **wishes):
+    return _plan.plan_prepare(
+        dataclasses.replace(SETTINGS, **wishes),
+        host_list(*hosts),
+        parse_vm_list(list(vms)),
+        list(locations),
+        record,
+        list(machines),
+    )
+
+
+def facts(**more):
+    known = {"identity": "id-1", "phase": "stopping", "opened_at": "t", "safe_at": None, "age": 0.0, "adopted_from": None}
+    return RecordFacts(**{**known, "hosts": [], "vms": [], **more})
+
+
+def recorded_host(uuid, **more):
+    return {"uuid": uuid, "name": "", "before": True, "now": False, "keep_closed": False, "closed_by_us": True, **more}
+
+
+class Recorded:
+    def __init__(self, uuid):
+        self.uuid = uuid
+
+
+def test_a_plan_without_a_word_against_it():
+    plan = prepare(hosts=(OPEN, CLOSED, AWAY))
+    assert (plan.refusals, plan.items, plan.warnings) == ([], [], [])
+    assert [vm.uuid for vm in plan.stop] == ["a"]
+    assert [host.uuid for host in plan.close_hosts] == ["h1"]
+    assert plan.lines == [
+        "Platform: api.example.com",
+        "Hosts: 3 of 3; to close 1, closed already 1, left alone (MAINTENANCE, OFFLINE) 1, to stay closed at the end 0",
+        "  to close: h1 (rack1)",
+        "  closed already: h2 (rack2)",
+        "  left alone: h4 (rack4)",
+        "VMs: 2 of 2 owners: running 1, stopped 1",
+        "To stop: 1 VMs of 1 owners",
+        "  owner 8: 1 (web)",
+        "Time to stop: about 22 s if all obey (22 s a stop, 20 at once), at most 22 min",
+        "VMs that do not stop in time: named; their power is not cut (ceph_maint_force=false)",
+    ]
+
+
+PAUSED = {"uuid": "p", "status": "paused", "user_id": 8}
+ME = {"name": "desk", "smbios_uuid": "", "macs": ["52:54:00:00:00:01"], "addresses": ["10.0.0.5"], "unread": []}
+TWINS = [LocationFacts("l1", frozenset("ab")), LocationFacts("l2", frozenset("ab"))]
+ACCEPTABLE = {
+    "unknown state": (
+        {"vms": (RUNNING, PAUSED)},
+        "vm:p",
+        "VM p (no name, owner 8, paused) is neither running nor stopped and would hold Ceph open.",
+    ),
+    "self": (
+        {"vms": ({**RUNNING, "mac": "52:54:00:00:00:01"},), "machines": (ME,)},
+        "self:a",
+        "VM a (web, owner 8, running) has the MAC address of desk, the machine that runs this: it would stop itself. "
+        "Run from a machine outside this cloud.",
+    ),
+    "unlisted location": (
+        {"location": "l9", "locations": (LocationFacts("l1"),)},
+        "location:l9",
+        "The platform does not list a location l9; it lists l1.",
+    ),
+    "same rows": (
+        {"location": "l1", "locations": TWINS},
+        "same-rows:l1+l2",
+        "The locations l1 and l2 show the same VMs: this platform seems to ignore the location in admin lists, so what a "
+        "list covers is not known.",
+    ),
+    "no vm": (
+        {"vms": ()},
+        "empty:api.example.com",
+        "The platform api.example.com shows no VM at all. A key without admin rights or a wrong location looks the same.",
+    ),
+    "no host": (
+        {"hosts": (), "location": "l1"},
+        "no-hosts:api.example.com@l1",
+        "The platform api.example.com@l1 shows no hypervisor host, so none can be closed to new VMs.",
+    ),
+    "vm row": (
+        {"vms": (RUNNING, BAD_ROW)},
+        f"row:{digest(BAD_ROW)}",
+        f"A row of a list has no usable uuid ({digest(BAD_ROW)}) and cannot be acted on.",
+    ),
+    "host row": (
+        {"hosts": (OPEN, BAD_ROW)},
+        f"row:{digest(BAD_ROW)}",
+        f"A row of a list has no usable uuid ({digest(BAD_ROW)}) and cannot be acted on.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTABLE)
+def test_each_refusal_names_what_accepts_it_and_accepting_turns_it_into_a_note(name):
+    found, item, text = ACCEPTABLE[name]
+    plan = prepare(**found)
+    assert (plan.refusals, plan.items) == ([text], [item])
+    given_back = _argspec.words(_plan.accept_argument(["old:x"], plan.items).split("=", 1)[1], "accept")
+    assert given_back == ["old:x", item]
+    accepted = prepare(**found, accept=given_back)
+    assert (accepted.refusals, accepted.items) == ([], [])
+    assert f"Accepted: {text}" in accepted.warnings
+
+
+def test_an_item_left_in_a_template_accepts_nothing_new():
+    items = [item for _found, item, _text in ACCEPTABLE.values()]
+    other = prepare(vms=(RUNNING, {**PAUSED, "uuid": "new"}, {"name": "other"}), accept=items)
+    assert other.items == ["row:" + digest({"name": "other"}), "vm:new"]
+
+
+WAYS = {
+    "several locations": (
+        {"locations": (LocationFacts("l1"), LocationFacts("l2"))},
+        {"location": "l1"},
+        "The platform has 2 locations (l1, l2) and one run covers one of them. Choose with -e ceph_maint_location=SLUG",
+    ),
+    "flag not shown": (
+        {"hosts": (OPEN, SILENT)},
+        {"keep_closed": []},
+        "The platform does not show whether 1 of 2 hosts take workloads, so what to put back is not known. Say which hosts "
+        "are to stay closed at the end: -e ceph_maint_hosts_keep_closed=UUID,UUID (or none, when all of them took workloads "
+        "before)",
+    ),
+    "all closed": (
+        {"hosts": (CLOSED,)},
+        {"keep_closed": ["rack2"]},
+        "No host takes workloads now, and there is no record that says why: an earlier maintenance may have closed them. "
+        "Say which hosts are to stay closed at the end: -e ceph_maint_hosts_keep_closed=UUID,UUID (or none, when all of them "
+        "took workloads before)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_cannot_be_accepted_has_another_way_on(name):
+    found, way, text = WAYS[name]
+    plan = prepare(**found)
+    assert (plan.refusals, plan.items) == ([text], [])
+    assert prepare(**found, **way).refusals == []
+
+
+def test_what_an_open_record_knows_is_not_asked_again():
+    record = facts(hosts=[recorded_host("h3"), recorded_host("h2")])
+    assert prepare(hosts=(SILENT,), record=record).refusals == []
+    assert prepare(hosts=(CLOSED,), record=record).refusals == []
+    assert "this run goes on with it" in prepare(record=record).lines[1]
+
+
+def test_recorded_vms_are_stopped_whatever_the_scope_says_now():
+    plan = prepare(exclude="[?uuid=='a']", record=facts(vms=[Recorded("a")]))
+    assert [vm.uuid for vm in plan.stop] == ["a"]
+
+
+def test_a_scope_is_said_to_end_unsafe():
+    plan = prepare(exclude="[?uuid=='a']")
+    assert plan.stop == []
+    assert "Left out by the scope: 1 VMs that are not stopped, so the end will not be safe for Ceph" in plan.lines
+
+
+@pytest.mark.parametrize("expression", ["[].name", "[?name=='web'].name"])
+@pytest.mark.parametrize("option", ["query", "exclude"])
+def test_a_scope_that_selects_words_that_are_no_vm_is_not_passed_over_in_silence(option, expression):
+    try:
+        plan = prepare(**{option: expression})
+        said = plan.refusals + plan.warnings
+    except InputError as exc:
+        said = [str(exc)]
+    assert any(option in text for text in said)
+
+
+def test_a_private_address_alone_warns():
+    plan = prepare(vms=({**RUNNING, "private_ipv4": "10.0.0.5"},), machines=(ME,))
+    assert plan.refusals == []
+    assert plan.warnings == [
+        "VM a (web, owner 8, running) has the private address of desk. A private address proves nothing; see that it is another "
+        "machine."
+    ]
+
+
+def test_a_stopped_vm_that_looks_like_us_is_no_obstacle():
+    assert prepare(vms=({**STOPPED, "mac": "52:54:00:00:00:01"},), machines=(ME,)).refusals == []
+
+
+def test_what_could_not_be_proved_is_said():
+    plan = prepare(machines=({**ME, "unread": ["SMBIOS UUID", "MAC addresses"]},), record_copy="")
+    assert plan.warnings == [
+        "Not proven that desk is no VM of this cloud: not readable there: SMBIOS UUID, MAC addresses.",
+        "No second copy of the record is kept. Set ceph_maint_record_copy to a folder on another disk.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"keep_closed": ["nosuch"]},
+        {"hosts_query": "["},
+        {"query": "["},
+        {"groups": [{"name": "g", "query": "[", "delay": 0}]},
+    ],
+)
+def test_wishes_that_cannot_be_read_are_refused_in_the_plan(wishes):
+    with pytest.raises(InputError):
+        prepare(**wishes)
+
+
+def test_hosts_by_query_and_name():
+    plan = prepare(hosts=(OPEN, {**OPEN, "uuid": "h9"}), hosts_query="[?uuid=='h9']")
+    assert [host.uuid for host in plan.close_hosts] == ["h9"]
+    with pytest.raises(InputError, match=r"hosts_keep_closed: no host has the uuid or name x\. Nothing was changed\."):
+        _plan.hosts_named(host_list(OPEN), ["h1", "x"], "hosts_keep_closed")
+    assert _plan.hosts_named(host_list(OPEN, CLOSED), ["h1", "rack2"], "o") == {"h1", "h2"}
+
+
+def test_time_is_bounded_and_told():
+    plan = prepare(vms=[{**RUNNING, "uuid": f"v{number}"} for number in range(200)], force=True)
+    assert plan.worst_seconds == 10 * 90 + 2 * 600 + 300 + 10 * 90
+    assert "VMs that do not stop in time: their power is cut" in plan.lines
+    assert "Time to stop: about 4 min if all obey (22 s a stop, 20 at once), at most 55 min" in plan.lines
+
+
+def test_ten_thousand_vms_print_a_few_lines():
+    rows = [{"uuid": f"v{number}", "status": "running", "user_id": number} for number in range(10000)]
+    plan = prepare(vms=rows, hosts=[{**OPEN, "uuid": f"h{number}"} for number in range(300)])
+    assert len(plan.stop) == 10000
+    assert len(plan.lines) < 60
+    assert "  and 9980 more owners with 9980 VMs" in plan.lines
+    assert "  to close: and 280 more" in plan.lines
+
+
+UUIDS = st.sampled_from(["a", "b", "c"])
+VM_ROWS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "uuid": UUIDS,
+            "status": st.sampled_from(["running", "stopped", "creating", "deleted", "paused", "", None, "Odd State"]),
+            "mac": st.sampled_from(["52:54:00:00:00:01", None]),
+            "private_ipv4": st.sampled_from(["10.0.0.5", None]),
+        }
+    ),
+    st.sampled_from([BAD_ROW, 5, None, {"uuid": "b b"}]),
+)
+HOST_ROWS = st.sampled_from([OPEN, CLOSED, SILENT, AWAY, BAD_ROW, 7])
+PLACES = st.lists(st.sampled_from(["l1", "l2", "l3"]), unique=True, max_size=3)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.lists(VM_ROWS, max_size=4),
+    st.lists(HOST_ROWS, max_size=4),
+    PLACES,
+    st.sampled_from([frozenset(), frozenset("a")]),
+    st.sampled_from(["", "l1", "l9"]),
+    st.sampled_from(["api.example.com", "https://api.example.com:8443/v1", "[2001:db8::1]:443"]),
+    st.booleans(),
+)
+def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, known):
+    wishes = {"api_host": api_host, "location": location}
+    found = {
+        "vms": vms,
+        "hosts": hosts,
+        "locations": [LocationFacts(slug, shown) for slug in slugs],
+        "machines": (ME,),
+        "record": facts(vms=[Recorded("a")]) if known else None,
+    }
+    for _round in range(4):
+        plan = prepare(**found, **wishes)
+        if not plan.refusals:
+            return
+        text = " ".join(plan.refusals)
+        argument = _plan.accept_argument(wishes.get("accept", []), plan.items)
+        assert argument.startswith("-e ceph_maint_accept=") and len(argument.split()) == 2
+        wishes["accept"] = _argspec.words(argument.split("=", 1)[1], "accept") or []
+        if "-e ceph_maint_location=" in text:
+            wishes["location"] = slugs[0]
+        if "-e ceph_maint_hosts_keep_closed=" in text:
+            wishes["keep_closed"] = []
+    raise AssertionError(plan.refusals)
+
+
+# Restore.
+
+
+def restore(record=None, running=(), adopting="", ceph_is_back=False):
+    return _plan.plan_restore(
+        SETTINGS,
+        record,
+        None if running is None else parse_vm_list(list(running)),
+        adopting=adopting,
+        ceph_is_back=ceph_is_back,
+        folder="/r/api.example.com",
+    )
+
+
+def test_a_restore_without_a_record_says_where_it_looked_and_how_to_go_on():
+    plan = restore()
+    assert plan.items == []
+    assert plan.refusals == [
+        "There is no open record in /r/api.example.com, so nothing is known that could be brought back. If the record lies "
+        "elsewhere, set ceph_maint_record_dir, ceph_maint_api_host and ceph_maint_location as they were in the prepare. "
+        "To restore from a hand-made list: -e ceph_maint_running_vms=/path/running_vms.json"
+    ]
+
+
+def test_a_hand_made_list_does_not_replace_an_open_record():
+    plan = restore(facts(), adopting="/tmp/list.json", ceph_is_back=True)
+    assert len(plan.refusals) == 1
+    assert plan.refusals[0].startswith("There is an open record (id-1, phase stopping, 0 VMs), and it knows more than /tmp/list.json.")
+
+
+GATE = (
+    "Ceph was to be taken down, and no Ceph host is configured that could tell whether it serves again. A VM started "
+    "before that hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
+)
+
+
+@pytest.mark.parametrize(
+    ("record", "adopting", "closed"),
+    [
+        (facts(), "", False),
+        (facts(safe_at="t", phase="safe"), "", True),
+        (facts(safe_at="t", phase="starting"), "", True),
+        (facts(adopted_from="/l"), "", True),
+        (None, "/l", True),
+    ],
+)
+def test_the_gate_once_ceph_may_have_been_down(record, adopting, closed):
+    assert restore(record, adopting=adopting).refusals == ([GATE] if closed else [])
+    assert restore(record, adopting=adopting, ceph_is_back=True).refusals == []
+
+
+def test_only_hosts_that_we_closed_are_opened_and_only_what_does_not_run_is_started():
+    hosts = [
+        recorded_host("ours"),
+        recorded_host("unknown", before=None),
+        recorded_host("was-closed", before=False),
+        recorded_host("kept", keep_closed=True),
+        recorded_host("not-ours", closed_by_us=False),
+        recorded_host("open-again", now=True),
+    ]
+    plan = restore(facts(hosts=hosts, vms=[Recorded("a"), Recorded("b")]), running=[RUNNING])
+    assert [host["uuid"] for host in plan.open_hosts] == ["ours", "unknown"]
+    assert [vm.uuid for vm in plan.start] == ["b"]
+    assert plan.lines == [
+        "Platform: api.example.com",
+        "Record: id-1, phase stopping, since t",
+        "Hosts to open: 2 of 6 recorded",
+        "  to open: ours",
+        "  to open: unknown",
+        "VMs to start: 1 of 2 recorded",
+    ]
+    away = restore(facts(vms=[Recorded("a")]), running=None)
+    assert away.lines[-1] == "VMs to start: 1 of 1 recorded (the API does not answer yet)"

@@ -1,0 +1,395 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine with an invented platform: how much is open, what is written when, and what ends it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from ansible_collections.pilw.maintenance.plugins.module_utils import _power
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, StaleRun
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
+    Engine,
+    NoJournal,
+    Orders,
+    RecordJournal,
+    Target,
+    Wave,
+)
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+
+FAST = {"poll_interval": 0.01, "timeout": 30.0}
+
+
+def error(status=500, kind=ApiError, **more):
+    return kind("POST", "/x", status=status, detail="words", **more)
+
+
+class Cloud:
+    """VMs in memory. C(answers): by uuid, what calls raise in turn (None: obeys). C(deaf): obey never."""
+
+    def __init__(self, running, answers=None, deaf=(), on_call=None, lists=()):
+        self.up, self.answers, self.deaf = set(running), dict(answers or {}), set(deaf)
+        self.on_call, self.lists = on_call, list(lists)
+        self.lock, self.calls, self.open, self.most = threading.Lock(), [], 0, 0
+        self.together = None
+
+    def power(self, uuid, action, force=False):
+        with self.lock:
+            self.calls.append((uuid, action, force))
+            self.open += 1
+            self.most = max(self.most, self.open)
+        try:
+            if self.on_call:
+                self.on_call(uuid)
+            if self.together:
+                self.together.wait(5)
+            script = self.answers.get(uuid)
+            given = script.pop(0) if script else None
+            if given is not None:
+                raise given
+            with self.lock:
+                if uuid not in self.deaf:
+                    (self.up.add if action == "start" else self.up.discard)(uuid)
+            return None
+        finally:
+            with self.lock:
+                self.open -= 1
+
+    def running_vms(self):
+        with self.lock:
+            given = self.lists.pop(0) if self.lists else None
+            if given is not None:
+                raise given
+            return VmList({uuid: parse_vm({"uuid": uuid, "status": "running"}) for uuid in self.up})
+
+    def called(self):
+        return [uuid for uuid, _action, _force in self.calls]
+
+
+class Journal:
+    """Keeps what is written, and fails or ends as told."""
+
+    def __init__(self, cloud=None, lives=None, stale_at=None):
+        self.cloud, self.lives, self.stale_at = cloud, lives, stale_at
+        self.changes, self.looks, self.written_first = [], 0, []
+
+    def write(self, changes):
+        if self.stale_at is not None and len(self.changes) >= self.stale_at:
+            raise StaleRun("Another run has taken over")
+        self.changes += changes
+        for change in changes:
+            if change.event.endswith(" sent"):
+                self.written_first.append(change.uuid not in self.cloud.called() if self.cloud else True)
+
+    def alive(self):
+        self.looks += 1
+        return self.lives is None or self.lives()
+
+    def events(self, uuid):
+        return [change.event for change in self.changes if change.uuid == uuid]
+
+
+def run(cloud, uuids, journal=None, waves=None, **orders):
+    orders = Orders(**{"start": False, **FAST, **orders})
+    waves = waves or [Wave("all", [Target(uuid, f"VM {uuid}") for uuid in uuids])]
+    return Engine(cloud, orders, journal or NoJournal()).run(waves)
+
+
+def names(count, lead="v"):
+    return [f"{lead}{number}" for number in range(count)]
+
+
+def outcomes(result):
+    return {uuid: outcome for uuid, (outcome, _error) in result.outcomes.items()}
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_all_are_brought_to_the_state_and_nothing_else_is_touched(start):
+    vms = names(9)
+    cloud = Cloud([*([] if start else vms), "stranger"])
+    result = run(cloud, vms, start=start)
+    assert outcomes(result) == dict.fromkeys(vms, "running" if start else "clean")
+    assert sorted(cloud.called()) == vms
+    assert cloud.up == ({*vms, "stranger"} if start else {"stranger"})
+    assert (result.ended, result.unsettled, result.calls) == (None, [], 9)
+    assert result.failed(start) == []
+
+
+def test_those_already_there_get_no_call():
+    cloud = Cloud(["a"])
+    assert outcomes(run(cloud, ["a", "b"])) == {"a": "clean", "b": "already_stopped"}
+    assert cloud.called() == ["a"]
+
+
+def test_unless_an_earlier_call_may_undo_it():
+    cloud = Cloud([])
+    result = run(cloud, [], waves=[Wave("all", [Target("a", "VM a", must_send=True), Target("b", "VM b")])])
+    assert cloud.called() == ["a"]
+    assert outcomes(result) == {"a": "clean", "b": "already_stopped"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_never_more_calls_open_than_asked_and_no_fewer(concurrency):
+    cloud = Cloud(names(12))
+    cloud.together = threading.Barrier(concurrency)
+    result = run(cloud, names(12), concurrency=concurrency)
+    assert cloud.most == concurrency
+    assert outcomes(result) == dict.fromkeys(names(12), "clean")
+
+
+@pytest.mark.parametrize(("force", "sent"), [(False, "stop sent"), (True, "power cut sent")])
+def test_it_is_written_down_before_it_is_sent(force, sent):
+    cloud = Cloud(names(6))
+    journal = Journal(cloud)
+    run(cloud, names(6), journal, concurrency=2, force=force)
+    assert journal.written_first == [True] * 6
+    assert journal.events("v0") == [sent, "stop answered", "stop: " + ("forced" if force else "clean")]
+    assert {call[2] for call in cloud.calls} == {force}
+
+
+def test_the_call_waits_for_the_disk():
+    cloud = Cloud(["a"])
+
+    class Full(Journal):
+        def write(self, changes):
+            raise StaleRun("no")
+
+    assert isinstance(run(cloud, ["a"], Full()).ended, StaleRun)
+    assert cloud.calls == []
+
+
+def test_one_failure_ends_nothing_for_the_others():
+    answers = {"v0": [error(403, AuthError)] * 9, "v1": [error(400)] * 9, "v2": [error(500), None], "v3": [error(409), None]}
+    cloud = Cloud(names(8), answers)
+    result = run(cloud, names(8), retries=1)
+    assert outcomes(result) == {**dict.fromkeys(names(8), "clean"), "v0": "refused", "v1": "refused"}
+    assert result.outcomes["v0"] == ("refused", "POST /x answered 403: words")
+    assert result.failed(False) == ["v0", "v1"]
+    assert result.ended is None
+
+
+def test_what_does_not_obey_is_outlived_and_named():
+    journal = Journal()
+    result = run(Cloud(["a"], deaf=["a"]), ["a"], journal, timeout=0.05)
+    assert result.outcomes["a"] == ("would_not_stop", "not done 0.05 s after its graceful stop was taken")
+    assert journal.changes[-1].columns["outlived_at"]
+
+
+def test_a_pending_call_is_never_sent_again():
+    cloud = Cloud(["a"], {"a": [error(504)] * 9})
+    result = run(cloud, ["a"], timeout=0.15)
+    assert cloud.called() == ["a"]
+    assert outcomes(result) == {"a": "would_not_stop"}
+
+
+def test_a_refused_key_ends_it():
+    cloud = Cloud(["a"], lists=[error(401, AuthError)])
+    result = run(cloud, ["a"])
+    assert cloud.calls == []
+    assert str(result.ended).startswith("The platform no longer accepts the API key: POST /x answered 401: words.")
+    assert "run the same command again: it goes on." in str(result.ended)
+    assert result.unsettled == ["a"]
+
+
+def test_a_key_refused_half_way_ends_it_with_what_was_answered_written():
+    cloud, journal = Cloud(["a", "b"], lists=[None, error(403, AuthError)]), Journal()
+    result = run(cloud, ["a", "b"], journal, concurrency=1)
+    assert result.ended is not None
+    assert len(cloud.calls) >= 1
+    for uuid in cloud.called():
+        assert "stop answered" in journal.events(uuid)
+
+
+def test_a_newer_run_ends_it_without_a_further_call():
+    cloud = Cloud(names(9))
+    journal = Journal(stale_at=2)
+    result = run(cloud, names(9), journal, concurrency=1)
+    assert isinstance(result.ended, StaleRun)
+    assert len(cloud.calls) == 1
+    assert result.unsettled
+
+
+def test_a_lost_lease_ends_it_and_open_calls_are_still_written():
+    gone = threading.Event()
+    cloud = Cloud(names(9), on_call=lambda uuid: gone.set())
+    journal = Journal(lives=lambda: not gone.is_set())
+    result = run(cloud, names(9), journal, concurrency=2)
+    assert isinstance(result.ended, LeaseLost)
+    assert str(result.ended).startswith("The ansible-playbook that started this work no longer asks for it")
+    assert len(cloud.calls) <= 2
+    for uuid in cloud.called():
+        assert journal.events(uuid) == ["stop sent", "stop answered"]
+    assert set(cloud.called()) <= set(result.unsettled)
+
+
+def test_the_lease_is_looked_at_during_the_pause_between_groups():
+    journal = Journal(lives=lambda: journal.looks < 30)
+    waves = [Wave("one", [Target("a", "a")], delay=3600.0), Wave("two", [Target("b", "b")])]
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.5
+        return now[0]
+
+    cloud = Cloud([])
+    result = Engine(cloud, Orders(start=True, timeout=900.0, poll_interval=0.01), journal, clock).run(waves)
+    assert isinstance(result.ended, LeaseLost)
+    assert cloud.called() == ["a"]
+
+
+def test_waves_follow_each_other():
+    cloud = Cloud(names(4))
+    waves = [Wave("one", [Target("v2", "v2"), Target("v3", "v3")]), Wave("two", [Target("v0", "v0")])]
+    run(cloud, [], waves=waves)
+    assert set(cloud.called()[:2]) == {"v2", "v3"} and cloud.called()[2:] == ["v0"]
+
+
+def test_the_brake_stops_a_start_that_goes_wrong():
+    vms = names(60)
+    cloud = Cloud([], {uuid: [error(500)] * 9 for uuid in vms})
+    result = run(cloud, vms, start=True, retries=0, concurrency=5)
+    assert "did not start, more than 20 percent: the starting was stopped, the rest was not touched." in str(result.ended)
+    assert "-e ceph_maint_max_fail_percentage=100" in str(result.ended)
+    assert 10 <= len(set(cloud.called())) < 60
+    assert result.unsettled
+
+
+def test_no_brake_on_a_stop_and_none_at_a_hundred_percent():
+    vms = names(30)
+    answers = {uuid: [error(400)] * 9 for uuid in vms}
+    stopping = run(Cloud(vms, dict(answers)), vms, retries=0)
+    assert stopping.ended is None and len(stopping.outcomes) == 30
+    starting = run(Cloud([], {uuid: [error(500)] * 9 for uuid in vms}), vms, start=True, retries=0, max_fail_percentage=100)
+    assert starting.ended is None and set(outcomes(starting).values()) == {"failed"}
+
+
+def test_canaries_keep_the_rest_untouched():
+    waves = [Wave("canary", [Target(uuid, f"VM {uuid}") for uuid in names(3)], canary=True), Wave("rest", [Target("x", "VM x")])]
+    cloud = Cloud([], {uuid: [error(500)] * 9 for uuid in ("v0", "v1")})
+    result = run(cloud, [], waves=waves, start=True, retries=0)
+    assert "x" not in cloud.called()
+    assert result.unsettled == ["x"]
+    assert str(result.ended).startswith("Most of the first 3 VMs did not start, so the rest was not touched: VM v0: POST /x")
+    assert "-e ceph_maint_canary=0 -e ceph_maint_max_fail_percentage=100" in str(result.ended)
+    fine = run(Cloud([], {"v0": [error(500)] * 9}), [], waves=waves, start=True, retries=0)
+    assert fine.ended is None and outcomes(fine)["x"] == "running"
+
+
+def test_nothing_is_sent_while_the_api_is_away():
+    cloud = Cloud(names(6))
+    away, back = [error(502)] * 5, []
+
+    def on_call(uuid):
+        if away:
+            with cloud.lock:
+                back.append(len(cloud.lists))
+                cloud.lists[:] = away
+                away.clear()
+        else:
+            back.append(len(cloud.lists))
+
+    cloud.on_call = on_call
+    result = run(cloud, names(6), concurrency=1)
+    assert outcomes(result) == dict.fromkeys(names(6), "clean")
+    assert result.ended is None
+    # Besides calls that were open or due while nobody knew of the outage, none was made before the lists came again.
+    assert sum(1 for left in back if left > 0) <= 2
+
+
+def test_a_first_list_that_fails_sends_nothing_until_one_comes():
+    seen = []
+    cloud = Cloud(["a"], lists=[error(500)] * 4)
+    cloud.on_call = lambda uuid: seen.append(len(cloud.lists))
+    assert outcomes(run(cloud, ["a"])) == {"a": "clean"}
+    assert seen == [0]
+
+
+def test_an_outage_has_an_end():
+    now = [0.0]
+
+    def clock():
+        now[0] += 20.0
+        return now[0]
+
+    cloud = Cloud(["a"], lists=[error(502)] * 10000)
+    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), NoJournal(), clock).run(
+        [Wave("all", [Target("a", "a")])]
+    )
+    assert str(result.ended).startswith("The API has given no VM list for ")
+    assert cloud.calls == []
+
+
+def test_too_many_requests_halve_what_is_open():
+    cloud = Cloud(names(20), {"v0": [error(429)], "v1": [error(503)]})
+    cloud.together = threading.Barrier(4)
+    engine = Engine(cloud, Orders(start=False, concurrency=4, **FAST), NoJournal())
+
+    def on_call(uuid):
+        if len(cloud.calls) > 4:
+            cloud.together = None
+
+    cloud.on_call = on_call
+    result = engine.run([Wave("all", [Target(uuid, uuid) for uuid in names(20)])])
+    assert outcomes(result) == dict.fromkeys(names(20), "clean")
+    assert engine._throttle.limit == 2
+
+
+def test_a_failed_start_leaves_no_earlier_outcome_in_the_record():
+    journal = Journal()
+    run(Cloud([]), ["a"], journal, start=True)
+    assert journal.changes[0].columns["start_outcome"] is None
+    assert journal.changes[-1].columns["start_outcome"] == "running"
+
+
+# With a real record.
+
+
+@pytest.fixture
+def made(tmp_path):
+    record = Record.create(os.path.join(str(tmp_path), "r.sqlite"), api_host="h", location="", reason="")
+    token = record.begin_run("ann", "prepare")
+    record.add_running(token, [parse_vm({"uuid": uuid, "status": "running"}) for uuid in "abc"], late=False)
+    yield record, token
+    record.close()
+
+
+def test_the_record_has_it_all(made):
+    record, token = made
+    cloud = Cloud("abc", deaf="b")
+    result = run(cloud, "abc", RecordJournal(record, token, lambda: True), timeout=0.05)
+    first, second, _third = record.vms()
+    assert outcomes(result) == {"a": "clean", "b": "would_not_stop", "c": "clean"}
+    assert (first.stop_done, first.outlived, first.columns["stopped_at"] is not None) == (True, False, True)
+    assert (second.stop_done, second.outlived) == (False, True)
+    assert second.columns["stop_error"] == "not done 0.05 s after its graceful stop was taken"
+    assert [event["what"] for event in record.events() if event["uuid"] == "a"] == ["recorded", "stop sent", "stop answered", "stop: clean"]
+
+
+def test_a_takeover_is_seen_before_the_next_call(made):
+    record, token = made
+    cloud = Cloud("abc")
+    other = Record(record.path)
+    other.begin_run("bob", "restore")
+    result = run(cloud, "abc", RecordJournal(record, token, lambda: True))
+    assert isinstance(result.ended, StaleRun)
+    assert cloud.calls == []
+    other.close()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_vm_that_outlived_its_stop_stays_known_as_such_when_a_later_call_is_refused(made, force):
+    record, token = made
+    record.write(token, [Change("a", {"outlived_at": "t", "stop_outcome": "would_not_stop"})])
+    cloud = Cloud("a", {"a": [error(400)] * 9})
+    result = run(cloud, "a", RecordJournal(record, token, lambda: True), force=force, retries=0)
+    assert outcomes(result) == {"a": "refused"}
+    assert record.vms()[0].outlived
+
+
+def test_limits_are_what_the_operator_was_told():
+    assert Orders(start=False) == Orders(False, False, 20, 600.0, 5.0, 2, 20.0)
+    assert _power.OUTAGE_LIMIT == 600.0

@@ -1,0 +1,405 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record: never shrinks, refuses a stale run, survives a crash, and says safe only after a proof."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+import tempfile
+
+import pytest
+from ansible_collections.pilw.maintenance.plugins.module_utils import _record
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, StaleRun
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def vm(uuid, status="running", **row):
+    return parse_vm({"uuid": uuid, "status": status, "user_id": 8, **row})
+
+
+def host(uuid, accepting=True):
+    return Host(uuid, f"name-{uuid}", accepting, "", {})
+
+
+def make(folder, **options):
+    path = os.path.join(str(folder), "record.sqlite")
+    record = Record.create(path, api_host="api.example.com", location="", reason="", **options)
+    return record, record.begin_run("ann", "prepare")
+
+
+@pytest.fixture
+def made(tmp_path):
+    record, token = make(tmp_path)
+    yield record, token
+    record.close()
+
+
+def mode(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_a_new_record(made, tmp_path):
+    record, _token = made
+    assert record.phase == "closing"
+    assert record.maintenance["api_host"] == "api.example.com"
+    assert (record.vms(), record.hosts(), record.accepted(), record.seen()) == ([], [], [], {})
+    assert mode(record.path) == 0o600
+    assert os.listdir(tmp_path) == ["record.sqlite"]
+
+
+def test_a_record_opens_again_with_all_that_it_held(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    record.close()
+    again = Record(record.path)
+    assert [one.uuid for one in again.vms()] == ["a"]
+    assert again.run()["token"] == token
+    again.close()
+
+
+def test_a_record_of_a_newer_version_is_left_alone(made):
+    record, _token = made
+    with sqlite3.connect(record.path) as db:
+        db.execute("PRAGMA user_version=99")
+    before = open(record.path, "rb").read()
+    with pytest.raises(RecordError) as caught:
+        Record(record.path)
+    assert str(caught.value) == (
+        f"The record {record.path} has schema 99, this version of pilw.maintenance knows 1. "
+        "Nothing was changed. Go on with the version that made it."
+    )
+    assert open(record.path, "rb").read() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no database, but a longer text " * 200, None])
+def test_a_record_that_is_none_is_an_error_with_a_way_on(tmp_path, content):
+    path = tmp_path / "record.sqlite"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecordError) as caught:
+        Record(str(path))
+    assert "Nothing was changed." in str(caught.value)
+    assert path.exists() is (content is not None)
+
+
+def test_making_a_record_over_a_planted_link_spares_its_target(tmp_path):
+    (tmp_path / "victim").write_text("keep")
+    (tmp_path / "record.sqlite.new").symlink_to(tmp_path / "victim")
+    make(tmp_path)[0].close()
+    assert (tmp_path / "victim").read_text() == "keep"
+
+
+def test_a_path_with_signs_of_a_uri(tmp_path):
+    folder = tmp_path / "a?mode=ro#%41"
+    folder.mkdir()
+    record, token = make(folder)
+    record.add_running(token, [vm("a")], late=False)
+    assert [one.name for one in tmp_path.iterdir()] == ["a?mode=ro#%41"]
+    record.close()
+
+
+# Nothing forgotten.
+
+LISTS = st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 3)), max_size=4), max_size=6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(LISTS, st.booleans())
+def test_no_sequence_of_lists_removes_or_overwrites_a_vm(lists, reopen):
+    with tempfile.TemporaryDirectory() as folder:
+        record, token = make(folder)
+        first = {}
+        for number, rows in enumerate(lists):
+            for uuid, name in rows:
+                first.setdefault(uuid, {"uuid": uuid, "status": "running", "user_id": 8, "name": name})
+            added = record.add_running(token, [vm(uuid, name=name) for uuid, name in rows], late=number > 0)
+            assert added <= len(rows)
+            if reopen:
+                record.close()
+                record = Record(record.path)
+                token = record.begin_run("bob", "prepare")
+            assert [one.uuid for one in record.vms()] == list(first)
+            assert [one.row for one in record.vms()] == list(first.values())
+            with open(os.path.join(folder, "running_vms.json"), encoding="utf-8") as handle:
+                assert json.load(handle) == list(first.values())
+        record.close()
+
+
+def test_the_list_beside_it_is_exactly_the_platforms_rows(made, tmp_path):
+    record, token = made
+    row = {"uuid": "a", "status": "Running", "name": "Ülo\u202e\n", "storage": [{"size": 20}], "odd": None}
+    record.add_running(token, [parse_vm(row)], late=False)
+    record.remember_hosts(token, [host("open"), host("closed", False), host("unknown", None), host("kept")], {"kept"})
+    assert json.loads((tmp_path / "running_vms.json").read_text()) == [row]
+    hosts = json.loads((tmp_path / "hosts_to_open.json").read_text())
+    assert [one["uuid"] for one in hosts] == ["open", "unknown"]
+    assert mode(tmp_path / "running_vms.json") == mode(tmp_path / "hosts_to_open.json") == 0o600
+
+
+def test_late_vms_are_known_as_such(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    record.add_running(token, [vm("a"), vm("b")], late=True)
+    assert [(one.uuid, one.late) for one in record.vms()] == [("a", False), ("b", True)]
+    assert record.phase == "recorded"
+
+
+def test_what_a_host_was_before_is_never_overwritten(made):
+    record, token = made
+    record.remember_hosts(token, [host("h", True), host("k", None)], ())
+    record.closing_host(token, "h")
+    record.host_written(token, "h", False)
+    record.remember_hosts(token, [host("h", False), host("k", False)], {"k"})
+    first, second = record.hosts()
+    assert (first["before"], first["now"], first["closed_by_us"]) == (True, False, True)
+    assert (second["before"], second["keep_closed"]) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("before", "keep", "opened"), [(True, False, True), (None, False, True), (False, False, False), (True, True, False)]
+)
+def test_which_hosts_are_to_be_opened(before, keep, opened):
+    assert _record.to_open({"before": before, "keep_closed": keep}) is opened
+
+
+def test_a_copy_of_all_is_kept(tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (tmp_path / "r").mkdir()
+    record, token = make(tmp_path / "r", copy_dir=str(copy))
+    record.add_running(token, [vm("a")], late=False)
+    assert sorted(os.listdir(copy)) == ["hosts_to_open.json", "record.sqlite", "running_vms.json"]
+    assert {mode(copy / name) for name in os.listdir(copy)} == {0o600}
+    other = Record(str(copy / "record.sqlite"))
+    assert [one.uuid for one in other.vms()] == ["a"]
+    other.close()
+    record.close()
+
+
+def test_a_lost_second_disk_is_told_and_stops_nothing(tmp_path):
+    (tmp_path / "r").mkdir()
+    record, token = make(tmp_path / "r", copy_dir=str(tmp_path / "gone"))
+    record.add_running(token, [vm("a")], late=False)
+    record.copy()
+    assert [one.uuid for one in record.vms()] == ["a"]
+    assert record.warnings and str(tmp_path / "gone") in record.warnings[0]
+    record.close()
+
+
+# Two operators at once.
+
+WRITES = {
+    "end_run": lambda record, token: record.end_run(token),
+    "accept": lambda record, token: record.accept(token, ["vm:x"]),
+    "set_scope": lambda record, token: record.set_scope(token, "q", "e"),
+    "set_phase": lambda record, token: record.set_phase(token, "stopping"),
+    "back_to_stopping": lambda record, token: record.back_to_stopping(token),
+    "write_safe": lambda record, token: record.write_safe(token, "SAFE", ["p"]),
+    "write_not_safe": lambda record, token: record.write_not_safe(token, "x"),
+    "write_done": lambda record, token: record.write_done(token),
+    "remember_hosts": lambda record, token: record.remember_hosts(token, [host("h")], ()),
+    "closing_host": lambda record, token: record.closing_host(token, "h"),
+    "host_written": lambda record, token: record.host_written(token, "h", True),
+    "add_running": lambda record, token: record.add_running(token, [vm("b")], late=False),
+    "note_states": lambda record, token: record.note_states(token, parse_vm_list([{"uuid": "a", "status": "stopped"}])),
+    "write": lambda record, token: record.write(token, [Change("a", {"state": "x"}, "e")]),
+}
+
+
+def dump(record):
+    with sqlite3.connect(record.path) as db:
+        return list(db.iterdump())
+
+
+def test_every_method_that_takes_a_token_is_tried_below():
+    taking = {
+        name
+        for name, method in vars(Record).items()
+        if callable(method) and "token" in getattr(method, "__code__", make.__code__).co_varnames[1:2] and name[0] != "_"
+    }
+    assert taking - {"check_run"} == set(WRITES)
+
+
+@pytest.mark.parametrize("name", sorted(WRITES))
+def test_a_stale_run_writes_nothing(made, name):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    other = Record(record.path)
+    other.begin_run("bob on box", "restore")
+    before = dump(record)
+    with pytest.raises(StaleRun) as caught:
+        WRITES[name](record, token)
+    assert dump(record) == before
+    assert str(caught.value).startswith("Another run has taken over the maintenance: bob on box (restore, since 2")
+    assert "This run sends nothing more." in str(caught.value)
+    assert "pilw.maintenance.ceph_maint_status" in str(caught.value)
+    other.close()
+
+
+@pytest.mark.parametrize("name", sorted(WRITES))
+def test_the_run_that_holds_the_record_may(made, name):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    WRITES[name](record, token)
+
+
+# Phases.
+
+
+def test_only_a_proof_leads_to_safe(made):
+    record, token = made
+    with pytest.raises(ValueError):
+        record.set_phase(token, "safe")
+    with pytest.raises(ValueError):
+        record.set_phase(token, "nonsense")
+    for phase in ("recorded", "stopping", "opening", "starting"):
+        record.set_phase(token, phase)
+        assert (record.phase, record.maintenance["safe_at"]) == (phase, None)
+    record.write_safe(token, "SAFE TO TAKE CEPH DOWN", ["proof one"])
+    assert record.phase == "safe"
+    assert record.maintenance["headline"] == "SAFE TO TAKE CEPH DOWN"
+    assert record.maintenance["safe_at"].endswith("Z")
+    assert record.events()[-1]["detail"] == "SAFE TO TAKE CEPH DOWN: proof one"
+
+
+def test_a_failed_proof_ends_safe_and_the_time_of_safe_stays_known(made):
+    record, token = made
+    record.write_safe(token, "SAFE", [])
+    since = record.maintenance["safe_at"]
+    record.write_not_safe(token, "VM a")
+    assert (record.phase, record.maintenance["safe_at"]) == ("stopping", since)
+
+
+def test_a_failed_proof_moves_no_other_phase(made):
+    record, token = made
+    record.set_phase(token, "starting")
+    record.write_not_safe(token, "VM a")
+    assert record.phase == "starting"
+
+
+@pytest.mark.parametrize("phase", ["recorded", "stopping", "opening", "starting"])
+def test_a_prepare_goes_back_to_stopping_with_the_same_set(made, phase):
+    record, token = made
+    record.add_running(token, [vm("done"), vm("unclear")], late=False)
+    record.write(token, [Change("done", {"start_sent_at": "t", "start_outcome": "running", "started_at": "t"})])
+    record.write(token, [Change("unclear", {"start_sent_at": "t"})])
+    record.set_phase(token, phase)
+    record.back_to_stopping(token)
+    done, unclear = record.vms()
+    assert record.phase == "stopping"
+    assert (done.start_done, done.start_unclear, done.columns["start_sent_at"]) == (False, False, None)
+    assert unclear.start_unclear
+
+
+def test_a_prepare_that_had_not_listed_yet_lists_first(made):
+    record, token = made
+    record.back_to_stopping(token)
+    assert record.phase == "closing"
+
+
+def test_safe_was_reached_stays_known_for_the_gate_of_a_restore(made):
+    record, token = made
+    record.write_safe(token, "SAFE", [])
+    record.back_to_stopping(token)
+    assert record.maintenance["headline"] == ""
+    assert record.maintenance["safe_at"] is not None
+
+
+def test_after_a_restore_power_is_cut_only_after_a_new_graceful_stop(made):
+    record, token = made
+    record.add_running(token, [vm("a"), vm("b")], late=False)
+    outlived = {"outlived_at": "t", "stop_outcome": "would_not_stop"}
+    record.write(token, [Change(uuid, outlived) for uuid in "ab"])
+    record.write(token, [Change("a", {"start_outcome": "already_running"})])
+    record.back_to_stopping(token)
+    after_restore, still_stopping = record.vms()
+    assert still_stopping.outlived
+    assert not after_restore.outlived
+
+
+def test_a_vm_seen_down_has_outlived_nothing(made):
+    record, token = made
+    record.add_running(token, [vm("a"), vm("b")], late=False)
+    record.write(token, [Change(uuid, {"outlived_at": "t"}) for uuid in "ab"])
+    record.note_states(token, parse_vm_list([{"uuid": "a", "status": "stopped"}, {"uuid": "b", "status": "paused"}]))
+    assert [(one.state, one.outlived) for one in record.vms()] == [("stopped", False), ("paused", True)]
+    assert record.seen() == {"a": "stopped", "b": "paused"}
+
+
+def test_done(made):
+    record, token = made
+    record.write_done(token)
+    assert record.phase == "done"
+    assert record.maintenance["done_at"]
+
+
+def test_accepted_items_are_kept_once(made):
+    record, token = made
+    record.accept(token, ["vm:a", "old:x"])
+    record.accept(token, ["vm:a", "row:y"])
+    assert record.accepted() == ["vm:a", "old:x", "row:y"]
+
+
+# Crashes.
+
+
+def test_an_error_inside_a_transaction_leaves_the_former_content(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    before = dump(record)
+    with pytest.raises(ValueError):
+        record.write(token, [Change("a", {"state": "gone wrong"}, "event"), Change("a", {"api_row": "{}"})])
+    assert dump(record) == before
+    record.write(token, [Change("a", {"state": "fine"})])
+    assert record.vms()[0].state == "fine"
+
+
+def test_a_kill_inside_a_transaction_leaves_the_former_content(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    before = dump(record)
+    pid = os.fork()
+    if not pid:
+        db = sqlite3.connect(record.path, isolation_level=None)
+        db.execute("PRAGMA cache_size=1")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DELETE FROM vms")
+        db.executemany("INSERT INTO seen VALUES (?,?,?)", [(str(n), "x" * 500, "t") for n in range(200)])
+        os.kill(os.getpid(), 9)
+    os.waitpid(pid, 0)
+    record.close()
+    again = Record(record.path)
+    assert dump(again) == before
+    again.close()
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    pages = record._db.execute("PRAGMA page_count").fetchone()[0]
+    record._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(RecordError) as caught:
+        record.add_running(token, [vm(f"n{number}", name="x" * 900) for number in range(300)], late=False)
+    assert "database or disk is full" in str(caught.value)
+    assert "What it held before is whole." in str(caught.value)
+    assert [one.uuid for one in record.vms()] == ["a"]
+
+
+def test_a_list_that_cannot_be_exported_is_an_error_and_the_record_is_whole(made, tmp_path):
+    record, token = made
+    (tmp_path / "running_vms.json.new").mkdir()
+    with pytest.raises(RecordError, match="The list beside the record cannot be written"):
+        record.add_running(token, [vm("a")], late=False)
+    assert [one.uuid for one in record.vms()] == ["a"]
+
+
+def test_age(monkeypatch):
+    monkeypatch.setattr(_record.time, "time", lambda: 1767225600.0 + 90)
+    assert _record.age_seconds("2026-01-01T00:00:00Z") == 90
+    assert _record.age_seconds("2026-01-02T00:00:00Z") == 0

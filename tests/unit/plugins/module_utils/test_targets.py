@@ -1,0 +1,125 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which recorded VMs get which call, in which order."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.pilw.maintenance.plugins.module_utils import _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
+
+COLUMNS = (
+    "stop_sent_at stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
+    "start_sent_at start_answered_at start_outcome start_error started_at"
+).split()
+GROUPS = [
+    {"name": "db", "query": "[?kind=='db']", "delay": 5.0},
+    {"name": "app", "query": "[?kind=='app']", "delay": 0.0},
+]
+
+
+def vm(uuid, owner="8", kind="", **columns):
+    row = json.dumps({"uuid": uuid, "kind": kind})
+    return RecordedVm(uuid, owner, "", False, "", {**dict.fromkeys(COLUMNS), "api_row": row, **columns})
+
+
+def uuids(vms):
+    return [one.uuid for one in vms]
+
+
+def told(waves):
+    return [(wave.name, "".join(target.uuid for target in wave.targets)) for wave in waves]
+
+
+def test_to_stop_takes_all_that_run_and_nothing_else():
+    recorded = [
+        vm("runs"),
+        vm("again", stop_outcome="clean"),
+        vm("accepted"),
+        vm("down"),
+        vm("was-asked", stop_sent_at="t"),
+        vm("was-cut", stop_sent_at="t", force_sent_at="t"),
+        vm("done", stop_outcome="forced"),
+        vm("starting", start_sent_at="t"),
+    ]
+    targets, changes = _targets.to_stop(recorded, {"runs", "again", "accepted", "stranger"}, ["vm:accepted"])
+    assert uuids(targets) == ["runs", "again", "starting"]
+    assert {change.uuid: change.columns["stop_outcome"] for change in changes} == {
+        "down": "already_stopped",
+        "was-asked": "clean",
+        "was-cut": "forced",
+    }
+
+
+def test_a_vm_whose_start_is_unclear_gets_a_call_even_when_it_shows_down():
+    waves = _targets.stop_waves([vm("a", start_sent_at="t"), vm("b")], [])
+    assert [(target.uuid, target.must_send) for target in waves[0].targets] == [("a", True), ("b", False)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "running", "accepted", "cut"),
+    [
+        ({"outlived_at": "t"}, {"a"}, [], True),
+        ({"outlived_at": "t"}, set(), [], False),
+        ({"outlived_at": "t"}, {"a"}, ["vm:a"], False),
+        ({}, {"a"}, [], False),
+        ({"stop_sent_at": "t"}, {"a"}, [], False),
+        ({"stop_outcome": "would_not_stop"}, {"a"}, [], False),
+        ({"stop_outcome": "refused"}, {"a"}, [], False),
+    ],
+)
+def test_power_is_cut_only_where_a_graceful_stop_was_outlived(columns, running, accepted, cut):
+    assert uuids(_targets.to_force([vm("a", **columns)], running, accepted)) == (["a"] if cut else [])
+
+
+def test_to_start_takes_all_that_do_not_run_those_never_tried_first():
+    recorded = [
+        vm("failed", start_sent_at="t", start_outcome="failed"),
+        vm("vanished", start_outcome="vanished"),
+        vm("runs"),
+        vm("started", start_sent_at="t"),
+        vm("back", start_outcome="vanished"),
+        vm("known", start_outcome="running", start_sent_at="t"),
+        vm("fresh"),
+        vm("fell", start_outcome="running", start_sent_at="t"),
+    ]
+    targets, changes = _targets.to_start(recorded, {"runs", "started", "back", "known", "stranger"})
+    assert uuids(targets) == ["fresh", "failed", "fell"]
+    assert {change.uuid: change.columns["start_outcome"] for change in changes} == {
+        "runs": "already_running",
+        "started": "running",
+        "back": "already_running",
+    }
+
+
+VMS = [vm("a"), vm("b", kind="db"), vm("c", kind="app"), vm("d", kind="db"), vm("e")]
+
+
+def test_groups_start_in_order_and_stop_in_reverse():
+    assert told(_targets.start_waves(VMS, GROUPS, 0)) == [("db", "bd"), ("app", "c"), ("all others", "ae")]
+    assert told(_targets.stop_waves(VMS, GROUPS)) == [("all others", "ae"), ("app", "c"), ("db", "bd")]
+    assert [wave.delay for wave in _targets.start_waves(VMS, GROUPS, 0)] == [5.0, 0.0, 0.0]
+    assert told(_targets.start_waves(VMS, [], 0)) == told(_targets.stop_waves(VMS, [])) == [("all others", "abcde")]
+    assert _targets.start_waves([], GROUPS, 3) == _targets.stop_waves([], GROUPS) == []
+
+
+def test_a_group_may_have_any_name():
+    groups = [{"name": "all others", "query": "[?kind=='db']", "delay": 0.0}]
+    assert [uuids for _name, uuids in told(_targets.start_waves(VMS, groups, 0))] == ["bd", "ace"]
+
+
+def test_canaries_come_first_and_once():
+    waves = _targets.start_waves(VMS, GROUPS, 1)
+    assert told(waves) == [("canary", "b"), ("db", "d"), ("app", "c"), ("all others", "ae")]
+    assert [wave.canary for wave in waves] == [True, False, False, False]
+
+
+def test_canaries_are_of_the_first_group_and_of_different_owners():
+    vms = [vm("a", "1"), vm("b", "1"), vm("c", "2"), vm("d", "1")]
+    assert uuids(_targets.canaries(vms, [], 2)) == ["a", "c"]
+    assert uuids(_targets.canaries(vms, [], 3)) == ["a", "c", "b"]
+    assert uuids(_targets.canaries(VMS, GROUPS, 3)) == ["b", "d"]
+    assert uuids(_targets.canaries(VMS[2:3], GROUPS, 3)) == ["c"]
+    assert _targets.canaries(vms, [], 0) == _targets.canaries([], [], 3) == []
