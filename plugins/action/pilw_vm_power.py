@@ -70,8 +70,13 @@ class ActionModule(ActionBase):
         """Poll until the job has ended, at least three times in a lease. A lost connection is tried again within it."""
         lease = float(args.get("lease") or 30)
         pause, silent_since, shown_at = FIRST_PAUSE, None, time.monotonic()
+        playbook = os.getppid()
         while True:
             time.sleep(pause)
+            if os.getppid() != playbook:
+                # This worker process outlives a killed ansible-playbook (in a session of its own from core 2.19 on).
+                # Nobody wants the work any more: let the lease run out.
+                return {"failed": True, "msg": "The ansible-playbook that started this work is gone."}
             pause = min(pause * 1.5, LONGEST_PAUSE, lease / 4)
             try:
                 progress = self._progress(args, task_vars, lease)

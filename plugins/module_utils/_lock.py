@@ -79,10 +79,14 @@ def describe(holder: dict[str, t.Any]) -> str:
 
 
 class Lease:
-    """A file whose content changes while someone still wants the work. Measured by our own steady clock only."""
+    """A file whose content changes while someone still wants the work of a run.
 
-    def __init__(self, folder: str, seconds: float, clock: t.Callable[[], float] = time.monotonic) -> None:
+    Measured by our own steady clock only. Renewals for another run do not count.
+    """
+
+    def __init__(self, folder: str, run: str, seconds: float, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._path = os.path.join(folder, "lease")
+        self._run = run
         self._seconds = seconds
         self._clock = clock
         self._content = self._read()
@@ -99,13 +103,13 @@ class Lease:
         unfinished = f"{self._path}.{os.getpid()}"
         handle = os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(secrets.token_hex(8))
+            stream.write(f"{self._run} {secrets.token_hex(8)}")
         os.replace(unfinished, self._path)
 
     def renewed(self) -> bool:
         """Whether someone renewed it since this object last looked."""
         content = self._read()
-        if content == self._content:
+        if content == self._content or not content.startswith(f"{self._run} "):
             return False
         self._content, self._since = content, self._clock()
         return True

@@ -30,6 +30,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Ap
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text
 
 _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
+# Seconds in which answers are gathered into one write of the record, so that its readers get a turn.
+_GATHER = 0.02
 # Lists are at least this many times their own duration apart, so that polling never loads the platform.
 _LIST_SHARE = 10
 # Seconds without any good list after which the engine gives up waiting for the API.
@@ -197,6 +199,7 @@ class Engine:
             pending = [*open_calls, *([listing] if listing else [])]
             if pending:
                 wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
+                time.sleep(_GATHER)
             else:
                 time.sleep(min(_TICK, max(0.01, self._next_list - now)) if batch.needs_list else 0.05)
             try:

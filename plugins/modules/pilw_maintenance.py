@@ -321,7 +321,7 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
     token = record.begin_run(actor_of(params), params["purpose"]) if wanted else ""
     wait_for_former_run(
         lock,
-        Lease(os.path.dirname(record.path), params["lease"]),
+        Lease(os.path.dirname(record.path), former["token"] if former else "", params["lease"]),
         former,
         takeover=wanted,
         wait=params["lease"] + POWER_TIMEOUT + 30,

@@ -451,9 +451,10 @@ def _listdir(folder: str) -> list[str]:
 def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """Renew the lease of a run and tell how far it is."""
     folder = os.path.dirname(params["record"])
+    # First, and without the record: while the work writes to it a reader may have to wait.
+    Lease(folder, params["run"], params["lease"]).renew()
     record = Record(params["record"])
     record.check_run(params["run"])
-    Lease(folder, params["lease"]).renew()
     holder = Lock(folder).holder()
     busy = holder is not None and holder.get("run") == params["run"]
     vms = record.vms()

@@ -240,7 +240,7 @@ def run_recorded(
         return predicted(count)
     record.set_phase(params["run"], STARTING if orders.start else STOPPING)
     record.write(params["run"], changes)
-    lease = Lease(os.path.dirname(params["record"]), params["lease"])
+    lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
     result = Engine(api, orders, RecordJournal(record, params["run"], lease.alive)).run(waves)
     told = told_of(result, orders.start)
     for change in changes:

@@ -89,7 +89,9 @@ class Operator:
         )
         return Run(done.returncode, done.stdout)
 
-    def killed(self, playbook: str, when: t.Callable[[], bool], how: int = signal.SIGKILL, **variables: t.Any) -> Run:
+    def killed(
+        self, playbook: str, when: t.Callable[[], bool], how: int = signal.SIGKILL, may_end: bool = False, **variables: t.Any
+    ) -> Run:
         """Run a playbook and kill it, with all of its process group, as soon as C(when) holds."""
         with open(self.folder / "killed.log", "w+", encoding="utf-8") as log:
             process = subprocess.Popen(
@@ -103,7 +105,7 @@ class Operator:
             )
             try:
                 wait_until(lambda: when() or process.poll() is not None)
-                assert process.poll() is None, f"it ended before it could be killed:\n{Path(log.name).read_text()}"
+                assert may_end or process.poll() is None, f"it ended before it could be killed:\n{Path(log.name).read_text()}"
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, how)

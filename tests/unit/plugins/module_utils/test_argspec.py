@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from hypothesis import given
-from hypothesis import strategies as st
+
+CALM = settings(deadline=None, database=None, derandomize=True)
 
 GROUP = {"name": "db", "query": "[?name=='db']"}
 PARSED = {"name": "db", "query": "[?name=='db']", "delay": 0.0}
@@ -55,6 +58,7 @@ def test_what_looks_like_json_and_is_not_is_refused(value):
             reader(value)
 
 
+@CALM
 @given(st.lists(st.from_regex(r"[a-z]+:[A-Za-z0-9.@-]+", fullmatch=True), max_size=5))
 def test_every_way_of_giving_a_list_means_the_same(items):
     assert _argspec.words(items, "accept") == items

@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     MAX_BACKOFF,
     Answer,
@@ -15,8 +18,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     meaning,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
-from hypothesis import given, settings
-from hypothesis import strategies as st
+
+CALM = settings(deadline=None, database=None, derandomize=True)
 
 
 def error(status=None, kind=ApiError, **more):
@@ -292,7 +295,7 @@ def test_what_did_not_stop_or_went_down_after_its_start_is_left_as_it_is():
     assert start.list() == [] and start.batch.finished
 
 
-@settings(max_examples=150, deadline=None)
+@settings(CALM, max_examples=60)
 @given(st.booleans(), st.booleans(), st.data())
 def test_whatever_comes_the_rules_hold(start, force, data):
     batch = Batch(start, force and not start, 20.0, 2, 1.0)

@@ -13,6 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import responses
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
@@ -21,8 +24,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     NoRoute,
     NotFound,
 )
-from hypothesis import given
-from hypothesis import strategies as st
+
+CALM = settings(deadline=None, database=None, derandomize=True)
 
 KEY = "k3y-of-an-admin"
 HOST = "https://api.example.com"
@@ -425,6 +428,7 @@ def test_retry_after(value, seconds):
     assert _client.retry_after_seconds(value, datetime(2026, 1, 1, tzinfo=timezone.utc)) == seconds
 
 
+@CALM
 @given(st.text(max_size=40))
 def test_retry_after_is_bounded_for_any_header(value):
     assert 0 <= (_client.retry_after_seconds(value) or 0) <= 60
@@ -452,6 +456,7 @@ def test_error_detail(body, text):
     assert _client.error_detail(body) == text
 
 
+@CALM
 @given(st.binary(max_size=200))
 def test_error_detail_is_one_short_printable_line(body):
     text = _client.error_detail(body)

@@ -9,6 +9,7 @@ import os
 import stat
 
 import pytest
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, RecordError
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+
+CALM = settings(deadline=None, database=None, derandomize=True)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
@@ -71,6 +74,7 @@ def test_rows_without_a_usable_uuid(row):
     assert found.unreadable == (_model.digest(row),)
 
 
+@CALM
 @given(st.lists(JSON, max_size=6))
 def test_no_list_of_json_breaks_the_parser_and_no_row_is_lost(rows):
     found = _model.parse_vm_list(rows)
@@ -117,12 +121,14 @@ def test_tenant_text_does_no_harm(hostile, shown):
     assert _model.parse_host({"uuid": "a", "name": hostile}).name == shown
 
 
+@CALM
 @given(st.text())
 def test_printable_is_one_short_line_for_any_text(text):
     shown = _model.printable(text)
     assert shown.isprintable() and len(shown) <= 60
 
 
+@CALM
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=4))
 def test_the_row_is_kept_untouched(row):
     row = {**row, "uuid": "a"}

@@ -7,13 +7,16 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _plan
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest, parse_host, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import LocationFacts, RecordFacts, Settings
-from hypothesis import given, settings
-from hypothesis import strategies as st
+
+CALM = settings(deadline=None, database=None, derandomize=True)
 
 SETTINGS = Settings(api_host="api.example.com", record_copy="/copy")
 BAD_ROW = {"name": "no uuid"}
@@ -281,7 +284,7 @@ HOST_ROWS = st.sampled_from([OPEN, CLOSED, SILENT, AWAY, BAD_ROW, 7])
 PLACES = st.lists(st.sampled_from(["l1", "l2", "l3"]), unique=True, max_size=3)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(CALM, max_examples=120)
 @given(
     st.lists(VM_ROWS, max_size=4),
     st.lists(HOST_ROWS, max_size=4),

@@ -8,6 +8,7 @@ import os
 import threading
 
 import pytest
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _power
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
@@ -226,19 +227,15 @@ def test_a_lost_lease_ends_it_and_open_calls_are_still_written():
     assert set(cloud.called()) <= set(result.unsettled)
 
 
-def test_the_lease_is_looked_at_during_the_pause_between_groups():
-    journal = Journal(lives=lambda: journal.looks < 30)
-    waves = [Wave("one", [Target("a", "a")], delay=3600.0), Wave("two", [Target("b", "b")])]
-    now = [0.0]
-
-    def clock():
-        now[0] += 0.5
-        return now[0]
-
+def test_the_lease_is_looked_at_during_the_pause_between_groups(monkeypatch):
+    paused = []
+    monkeypatch.setattr(_power.time, "sleep", lambda seconds: paused.append(seconds) if seconds == 0.5 else None)
     cloud = Cloud([])
-    result = Engine(cloud, Orders(start=True, timeout=900.0, poll_interval=0.01), journal, clock).run(waves)
+    waves = [Wave("one", [Target("a", "a")], delay=3600.0), Wave("two", [Target("b", "b")])]
+    result = run(cloud, [], Journal(lives=lambda: len(paused) < 3), waves, start=True)
     assert isinstance(result.ended, LeaseLost)
     assert cloud.called() == ["a"]
+    assert len(paused) == 3
 
 
 def test_waves_follow_each_other():
@@ -250,7 +247,7 @@ def test_waves_follow_each_other():
 
 def test_the_brake_stops_a_start_that_goes_wrong():
     vms = names(60)
-    cloud = Cloud([], {uuid: [error(500)] * 9 for uuid in vms})
+    cloud = Cloud([], {uuid: [error(500)] * 9 for uuid in vms}, on_call=lambda uuid: threading.Event().wait(0.02))
     result = run(cloud, vms, start=True, retries=0, concurrency=5)
     assert "did not start, more than 20 percent: the starting was stopped, the rest was not touched." in str(result.ended)
     assert "-e ceph_maint_max_fail_percentage=100" in str(result.ended)
@@ -281,23 +278,28 @@ def test_canaries_keep_the_rest_untouched():
 
 def test_nothing_is_sent_while_the_api_is_away():
     cloud = Cloud(names(6))
-    away, back = [error(502)] * 5, []
+    log, away, running_vms = [], [error(502)] * 5, cloud.running_vms
 
     def on_call(uuid):
+        log.append("call")
         if away:
-            with cloud.lock:
-                back.append(len(cloud.lists))
-                cloud.lists[:] = away
-                away.clear()
-        else:
-            back.append(len(cloud.lists))
+            cloud.lists, away[:] = list(away), []
 
-    cloud.on_call = on_call
+    def listed():
+        try:
+            found = running_vms()
+        except ApiError:
+            log.append("away")
+            raise
+        log.append("list")
+        return found
+
+    cloud.on_call, cloud.running_vms = on_call, listed
     result = run(cloud, names(6), concurrency=1)
     assert outcomes(result) == dict.fromkeys(names(6), "clean")
     assert result.ended is None
-    # Besides calls that were open or due while nobody knew of the outage, none was made before the lists came again.
-    assert sum(1 for left in back if left > 0) <= 2
+    since_second = log[log.index("away", log.index("away") + 1) :]
+    assert since_second[:5] == ["away"] * 4 + ["list"]
 
 
 def test_a_first_list_that_fails_sends_nothing_until_one_comes():

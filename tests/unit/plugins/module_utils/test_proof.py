@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _proof
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm, parse_vm_list
@@ -48,7 +49,7 @@ def prove(cloud, known=(), accepted=(), query="", exclude=""):
         query=query,
         exclude=exclude,
         interval=30,
-        sleep=lambda seconds: cloud.log.append(seconds),
+        sleep=cloud.log.append,
     )
     verdict.noted = noted
     return verdict

@@ -11,12 +11,15 @@ import stat
 import tempfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _record
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
-from hypothesis import given, settings
-from hypothesis import strategies as st
+
+CALM = settings(deadline=None, database=None, derandomize=True)
 
 
 def vm(uuid, status="running", **row):
@@ -109,7 +112,7 @@ def test_a_path_with_signs_of_a_uri(tmp_path):
 LISTS = st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 3)), max_size=4), max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(CALM, max_examples=25)
 @given(LISTS, st.booleans())
 def test_no_sequence_of_lists_removes_or_overwrites_a_vm(lists, reopen):
     with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ import json
 import os
 
 import pytest
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import PHASES, Change, Record
@@ -22,9 +23,9 @@ def made(tmp_path):
 
 def add(record, token, **outcomes):
     """VMs by uuid: owner, and columns of the record."""
-    for uuid, (owner, columns) in outcomes.items():
-        record.add_running(token, [parse_vm({"uuid": uuid, "status": "running", "user_id": owner, "name": f"n-{uuid}"})], False)
-        record.write(token, [Change(uuid, columns)])
+    rows = [{"uuid": uuid, "status": "running", "user_id": owner, "name": f"n-{uuid}"} for uuid, (owner, _c) in outcomes.items()]
+    record.add_running(token, [parse_vm(row) for row in rows], False)
+    record.write(token, [Change(uuid, columns) for uuid, (_owner, columns) in outcomes.items()])
 
 
 def test_a_stop_names_who_did_not_obey_by_owner(made):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from ansible_collections.pilw.maintenance.plugins.module_utils import _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
 

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One direction of imports, few doors to the libraries, and files that can be read in one go."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+UTILS = "ansible_collections.pilw.maintenance.plugins.module_utils"
+FILES = sorted(PLUGINS.rglob("*.py"))
+OWN = {path.stem for path in (PLUGINS / "module_utils").glob("*.py")} - {"__init__"}
+
+# What each may import of its own kind. A name that is not here yet must find its place.
+ALLOWED = {
+    "_errors": set(),
+    "_model": set(),
+    "_client": {"_errors"},
+    "_api": {"_client", "_errors", "_model"},
+    "_argspec": {"_errors"},
+    "_select": {"_errors", "_model"},
+    "_machine": {"_model"},
+    "_files": {"_client", "_errors"},
+    "_lock": {"_errors"},
+    "_record": {"_errors", "_files", "_model"},
+    "_batch": {"_errors", "_model"},
+    "_power": {"_api", "_batch", "_errors", "_model", "_record"},
+    "_targets": {"_model", "_power", "_record", "_select"},
+    "_proof": {"_api", "_errors", "_model", "_select"},
+    "_plan": {"_api", "_errors", "_machine", "_model", "_record", "_select"},
+    "_report": {"_model", "_record"},
+    "_module": {"_api", "_client", "_errors", "_files", "_lock", "_record", "_select"},
+}
+DOORS = {"requests": {"_client"}, "urllib3": {"_client"}, "jmespath": {"_select"}, "ansible": {"_argspec", "_module"}}
+
+
+def imports(path):
+    """Full names of all that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "Ansible does not find relative imports everywhere"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(path):
+    found = {name[len(UTILS) + 1 :].split(".")[0] for name in imports(path) if name.startswith(f"{UTILS}.")}
+    assert found <= OWN, "imports what is not there"
+    return found
+
+
+def code_lines(path):
+    """Lines that hold code: no blank ones, no comments, no docstrings or documentation blocks."""
+    text = path.read_text(encoding="utf-8")
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in (
+            tokenize.COMMENT,
+            tokenize.NL,
+            tokenize.NEWLINE,
+            tokenize.INDENT,
+            tokenize.DEDENT,
+            tokenize.ENDMARKER,
+        ):
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        value = getattr(node, "value", None)
+        is_doc = isinstance(node, ast.Expr) or (
+            isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("DOCUMENTATION", "EXAMPLES", "RETURN", "READS")
+        )
+        if is_doc and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            lines -= set(range(node.lineno, node.end_lineno + 1))
+    return len(lines)
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_imports_go_one_direction(name):
+    assert name in ALLOWED, "a new file: say above what it may import"
+    assert own_imports(PLUGINS / "module_utils" / f"{name}.py") <= ALLOWED[name]
+
+
+def test_what_is_allowed_has_no_cycle():
+    left = dict(ALLOWED)
+    while left:
+        free = [name for name, needs in left.items() if not needs & set(left)]
+        assert free, f"a cycle among {sorted(left)}"
+        for name in free:
+            del left[name]
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_each_library_has_its_door(library):
+    users = {
+        path.stem
+        for path in (PLUGINS / "module_utils").glob("*.py")
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert users <= DOORS[library]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_can_be_read_in_one_go(path):
+    assert code_lines(path) < 400
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_modules_and_module_utils_import_no_module(path):
+    own = [name for name in imports(path) if name.startswith("ansible_collections.")]
+    assert all(name.startswith(f"{UTILS}.") for name in own)
+    if path.parent.name == "modules":
+        others = {name.split(".")[0] for name in imports(path)} - {"__future__", "ansible_collections"}
+        assert not others & {"requests", "urllib3", "jmespath", "sqlite3", "subprocess"}
+        assert {name for name in imports(path) if name.startswith("ansible.")} <= {"ansible.module_utils.basic.AnsibleModule"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_file_says_whose_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    assert "# Copyright (c) 2026, pilw.maintenance contributors\n" in text
+    assert "from __future__ import annotations\n" in text
+    if path.parent.name == "module_utils":
+        assert "# This module_util is private to the pilw.maintenance collection.\n" in text
