@@ -153,8 +153,10 @@ def test_a_run_between_two_steps_is_found_out(tmp_path):
 
 @pytest.mark.parametrize("former", [LIVING, ENDED])
 def test_a_living_run_is_refused_with_who_and_the_way_to_take_over(former, tmp_path):
+    time = Time()
     with pytest.raises(Refused) as caught:
-        wait(Held(ABOUT), tmp_path, Time(), former, renew_at=(5.0,))
+        wait(Held(ABOUT), tmp_path, time, former, renew_at=(5.0,))
+    assert time.now < 6
     assert caught.value.items == ["takeover:t0k"]
     assert str(caught.value) == (
         f"Another run is at work on this maintenance: {WORDS}. Nothing was changed. Let it end, or "

@@ -284,6 +284,7 @@ def test_nothing_is_sent_while_the_api_is_away():
         log.append("call")
         if away:
             cloud.lists, away[:] = list(away), []
+        threading.Event().wait(0.02)
 
     def listed():
         try:
