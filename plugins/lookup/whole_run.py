@@ -11,8 +11,9 @@ name: whole_run
 short_description: Give back its terms, unless parts of the run are to be left out
 version_added: 0.1.0
 description:
-  - Fails when C(ansible-playbook) was called with C(--tags), C(--skip-tags) or C(--start-at-task).
-  - The playbooks of this collection use it in C(hosts), which is looked at whatever tags are given. A task could not tell,
+  - Fails when C(ansible-playbook) was called with C(--tags), C(--skip-tags), C(--start-at-task) or
+    C(--limit).
+  - The playbooks of this collection use it in C(hosts), which is looked at whatever is left out. A task could not tell,
     as it would be left out itself, and the run would end with exit status 0 and nothing done.
 options:
   _terms:
@@ -54,6 +55,7 @@ class LookupModule(LookupBase):
                 ("--tags", list(given.get("tags") or ["all"]) != ["all"]),
                 ("--skip-tags", bool(given.get("skip_tags"))),
                 ("--start-at-task", bool(given.get("start_at_task"))),
+                ("--limit", bool(given.get("subset"))),
             )
             if used
         ]

@@ -270,7 +270,8 @@ def _transport_words(exc: Exception) -> str:
         )
     words = str(exc)
     reason = re.search(r"Caused by \w+\((.*)\)\)?$", words, re.DOTALL)
-    return _one_line(re.sub(r"<[^<>]*object at 0x[0-9a-f]+>:?", "", reason.group(1) if reason else words))
+    plain = re.sub(r"<[^<>]*object at 0x[0-9a-f]+>:?|\w+\((?=host=)", "", reason.group(1) if reason else words)
+    return _one_line(plain.strip("()\"' "))
 
 
 def _status_error(

@@ -96,6 +96,9 @@ class ApiError(PilwError):
 class AuthError(ApiError):
     """401 or 403: the key is missing, wrong, revoked or has no admin right."""
 
+    def _text(self) -> str:
+        return f"{super()._text()}. The platform refuses this API key here; it must be that of an admin user"
+
 
 class NotFound(ApiError):
     """The platform says that the VM does not exist (400 with its own words, or 404 that is not a routing answer)."""

@@ -16,6 +16,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, RecordError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import is_uuid
 
 RECORD_NAME = "record.sqlite"
 _CEPH_FILESYSTEMS = frozenset({"ceph", "fuse.ceph", "fuse.ceph-fuse"})
@@ -128,4 +129,7 @@ def read_running_vms(path: str) -> list[dict]:
         raise InputError(f"running_vms {path} is not JSON: {exc}. Nothing was changed.") from exc
     if not isinstance(rows, list):
         raise InputError(f"running_vms {path} is not a JSON list of VM rows, as vm/all gives. Nothing was changed.")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not is_uuid(row.get("uuid")):
+            raise InputError(f"running_vms {path}: entry {number} of {len(rows)} has no usable uuid. Nothing was changed.")
     return rows

@@ -30,6 +30,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._select import gr
 # Measured on one deployment; only used to estimate.
 STOP_SECONDS = 22
 START_SECONDS = 4
+HOSTS_NOT_SAID = (
+    "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
+)
 # Longer lists are cut in the text, never in the data.
 SHOWN = 20
 
@@ -300,6 +303,8 @@ def plan_restore(
     running: VmList | None,
     *,
     adopting: str,
+    adopted: list[dict],
+    open_hosts: list[str] | None,
     ceph_is_back: bool,
     folder: str,
 ) -> Plan:
@@ -326,7 +331,15 @@ def plan_restore(
             "before that hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true",
             (),
         )
-    if record is not None:
+    if record is None:
+        plan.lines = [
+            f"Platform: {settings.place}",
+            f"Hand-made list {adopting}: {len(adopted)} VMs to bring back",
+            f"Hosts to open: {', '.join(open_hosts or []) or 'none'}",
+        ]
+        if open_hosts is None:
+            plan.refuse(HOSTS_NOT_SAID, ())
+    else:
         plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
         plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
         plan.lines = [

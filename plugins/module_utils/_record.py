@@ -423,7 +423,7 @@ class Record:
         rows = [vm.row for vm in self.vms()]
         hosts = [{"uuid": host["uuid"], "name": host["name"]} for host in self.hosts() if to_open(host)]
         try:
-            for folder in filter(None, (os.path.dirname(self.path), self._copy_dir)):
+            for folder in self.folders:
                 write_json(os.path.join(folder, "running_vms.json"), rows)
                 write_json(os.path.join(folder, "hosts_to_open.json"), hosts)
         except OSError as exc:
@@ -432,6 +432,25 @@ class Record:
                 "Make room or mend the disk, then run the same command again: it goes on."
             ) from exc
         self.copy()
+
+    @property
+    def folders(self) -> list[str]:
+        """Where the record and its copy lie."""
+        return [folder for folder in (os.path.dirname(self.path), self._copy_dir) if folder]
+
+    def write_report(self, data: dict[str, t.Any]) -> None:
+        """report.json beside the record, and beside its copy."""
+        for folder in self.folders:
+            write_json(os.path.join(folder, "report.json"), data)
+
+    def archive(self) -> None:
+        """Put a done record, and what lies beside it, away under its own id. Nothing more is copied."""
+        identity = self.maintenance["id"]
+        for folder in self.folders:
+            for name in (os.path.basename(self.path), "running_vms.json", "hosts_to_open.json", "report.json"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(os.path.join(folder, name), os.path.join(folder, f"{identity}.{name}"))
+        self._copy_dir = None
 
     def copy(self) -> None:
         """A second copy of the database, taken by SQLite itself and put in place in one step."""

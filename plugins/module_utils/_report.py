@@ -139,6 +139,10 @@ def stop_lines(record: Record) -> list[str]:
     counts = count_by(vm.columns["stop_outcome"] or "" for vm in vms)
     left = [vm for vm in vms if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
     lines = [f"VMs recorded {len(vms)}: {counts_text(counts)}"]
+    up = [vm for vm in vms if vm.stop_done and vm.state == _model.RUNNING]
+    if up:
+        lines.append(f"Of these run now: {len(up)}")
+        lines += by_owner(up, lambda vm: "came up again")
     lines += by_owner(left, lambda vm: f"{_WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}")
     return lines
 
@@ -161,3 +165,30 @@ def start_lines(record: Record) -> list[str]:
             lost, lambda vm: vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
         )
     return lines
+
+
+SAME_SETTINGS = "Give each of these commands the same inventory and the same settings of platform, location and record as this one."
+
+
+def restore_command(record: Record) -> str:
+    """The whole command that brings everything back."""
+    command = "ansible-playbook pilw.maintenance.ceph_maint_restore -e ceph_maint_confirm=true"
+    maintenance = record.maintenance
+    return command + (" -e ceph_maint_ceph_is_back=true" if maintenance["safe_at"] or maintenance["adopted_from"] else "")
+
+
+def ways(record: Record, purpose: str) -> list[str]:
+    """What can be done next, each with its whole command."""
+    go_on = {
+        "prepare": "To go on, mend what the failure names and run the same command again.",
+        "force": "To go on, mend what the failure names and run the same command again.",
+        "verify": "To stop what runs: ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true",
+    }.get(purpose)
+    if go_on is None:
+        return []
+    return [
+        f"Phase {record.phase}. Hosts that were closed stay closed, and VMs that are down stay down.",
+        go_on,
+        f"To call it off and bring everything back, Ceph being up: {restore_command(record)}",
+        SAME_SETTINGS,
+    ]

@@ -93,6 +93,7 @@ skipped_hosts:
   elements: dict
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -133,6 +134,21 @@ def choose(params: dict[str, t.Any], listed: HostList, record: Record | None) ->
     return chosen, [], params["is_accepting_workloads"]
 
 
+def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], record: Record) -> None:
+    """Keep what the flags were before the first write."""
+    names = _argspec.words(params["keep_closed"], "keep_closed")
+    keep = hosts_named(listed, names or [], "keep_closed")
+    # No host is open, nothing is on record, and the operator has said which ones are to stay closed: the others were
+    # closed by an earlier maintenance that left no record, and are opened at the end.
+    lost = names is not None and not record.hosts() and not any(host.accepting for host in chosen)
+    if lost:
+        chosen = [dataclasses.replace(host, accepting=None) for host in chosen]
+    record.remember_hosts(params["run"], chosen, keep)
+    for host in chosen if lost else []:
+        if not host.untouchable:
+            record.closing_host(params["run"], host.uuid)
+
+
 def set_flag(api: Api, host: Host, accepting: bool, params: dict[str, t.Any], record: Record | None) -> str | None:
     """Write one flag. Returns why it failed, if it did."""
     if record and not accepting:
@@ -157,8 +173,7 @@ def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: b
         if params["restored"]:
             record.set_phase(params["run"], OPENING)
         else:
-            keep = hosts_named(listed, _argspec.words(params["keep_closed"], "keep_closed") or [], "keep_closed")
-            record.remember_hosts(params["run"], chosen, keep)
+            remember(params, listed, chosen, record)
     skipped = [told(host, f"the platform has it as {host.state}") for host in chosen if host.untouchable]
     pending = [host for host in chosen if not host.untouchable and host.accepting is not accepting]
     if record and not check_mode:

@@ -178,6 +178,7 @@ hosts_left:
 
 import contextlib
 import getpass
+import glob
 import os
 import time
 import typing as t
@@ -189,7 +190,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument, hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import HOSTS_NOT_SAID, accept_argument, hosts_named
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Verdict, prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Change, Record, age_seconds
 
@@ -202,15 +203,6 @@ def actor_of(params: dict[str, t.Any]) -> str:
     return f"{params['actor'] or getpass.getuser()} on {os.uname().nodename}"
 
 
-def archive(record: Record, folders: list[str]) -> None:
-    """Keep a done record, and what lies beside it, under its own id."""
-    identity = record.maintenance["id"]
-    for folder in folders:
-        for name in (_files.RECORD_NAME, "running_vms.json", "hosts_to_open.json", "report.json"):
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(os.path.join(folder, name), os.path.join(folder, f"{identity}.{name}"))
-
-
 def check_age(record: Record, params: dict[str, t.Any], accept: list[str]) -> None:
     """A list from long ago must not be acted on by accident."""
     maintenance, age = record.maintenance, age_seconds(record.last_event_at())
@@ -218,7 +210,7 @@ def check_age(record: Record, params: dict[str, t.Any], accept: list[str]) -> No
     if age > params["max_age"] * 3600 and item not in accept:
         raise Refused(
             f"The open record {maintenance['id']} (phase {maintenance['phase']}, {record.count_vms()} VMs) was last worked on "
-            f"{age / 3600:.0f} hours ago. Nothing was changed. If it is still the maintenance at hand: "
+            f"{age / 3600:.1f} hours ago. Nothing was changed. If it is still the maintenance at hand: "
             f"{accept_argument(accept, [item])}. If not, end it with the playbook pilw.maintenance.ceph_maint_close.",
             [item],
         )
@@ -228,15 +220,9 @@ def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> Non
     """Take over the shell runbook's hand-made list."""
     rows = _files.read_running_vms(params["running_vms"])
     found = parse_vm_list(rows)
-    bad = [number for number, row in enumerate(rows, 1) if not isinstance(row, dict) or not _model.is_uuid(row.get("uuid"))]
-    if bad:
-        raise InputError(f"running_vms {params['running_vms']}: entry {bad[0]} of {len(rows)} has no usable uuid.")
     names = _argspec.words(params["open_hosts"], "open_hosts")
     if names is None:
-        raise InputError(
-            "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or "
-            "UUID,UUID). Nothing was changed."
-        )
+        raise InputError(f"{HOSTS_NOT_SAID} Nothing was changed.")
     listed = api.hosts()
     if names == ["all"]:
         chosen = [host for host in listed.hosts.values() if not host.untouchable and host.accepting is not True]
@@ -250,7 +236,7 @@ def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> Non
     record.add_running(token, found.vms.values(), late=False, adopted_from=params["running_vms"])
 
 
-def opened(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
     accept = _argspec.words(params["accept"], "accept") or []
     location = params["location"] or ""
@@ -267,7 +253,7 @@ def opened(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     if os.path.exists(path):
         record = Record(path, copy_dir)
         if record.phase == DONE:
-            archive(record, [folder, *filter(None, [copy_dir])])
+            record.archive()
     created = not os.path.exists(path)
     if created and params["purpose"] != "prepare" and not params["running_vms"]:
         raise Refused(f"There is no open record in {folder}; nothing was changed.")
@@ -298,6 +284,7 @@ def opened(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     else:
         token = take_over(record, lock, params, accept)
         record.accept(token, accept)
+    remove_leftovers(folder, tmpdir)
     if params["purpose"] == "prepare":
         record.set_scope(token, params["query"] or "", params["exclude"] or "")
         if not created:
@@ -311,6 +298,24 @@ def opened(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         "phase": record.phase,
         "notes": record.warnings,
     }
+
+
+def remove_leftovers(folder: str, tmpdir: str) -> None:
+    """Files of runs that were killed: job results beside the record, and Ansible's module files, which hold the key.
+
+    Only those of this collection, and only after a minute: by then whoever is alive has read its own.
+    """
+    old = time.time() - 60
+    for path in glob.glob(os.path.join(glob.escape(folder), "j[0-9]*.[0-9]*")):
+        with contextlib.suppress(OSError):
+            if os.lstat(path).st_mtime < old:
+                os.unlink(path)
+    for path in glob.glob(os.path.join(glob.escape(os.path.dirname(tmpdir)), "ansible-tmp-*", "AnsiballZ_pilw_*.py")):
+        with contextlib.suppress(OSError):
+            info = os.lstat(path)
+            if info.st_uid == os.geteuid() and info.st_mtime < old and os.path.dirname(path) != tmpdir:
+                os.unlink(path)
+                os.rmdir(os.path.dirname(path))
 
 
 def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list[str]) -> str:
@@ -394,7 +399,10 @@ def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
     )
     if verdict.safe:
         lines.append("Just before Ceph goes down, prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify")
-    lines.append("When Ceph is back (or to call it off): ansible-playbook pilw.maintenance.ceph_maint_restore")
+        lines.append(f"When Ceph is back, or to call it off: {_report.restore_command(record)}")
+    else:
+        lines.append(f"To bring the scope back: {_report.restore_command(record)}")
+    lines.append(_report.SAME_SETTINGS)
     return lines
 
 
@@ -415,32 +423,38 @@ def covered(api: Api) -> str:
 def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
     """The summary when something stands against safe, with each way on."""
     reasons = verdict.reasons()
-    lines = [verdict.headline(), f"{len(reasons)} reasons against it:"]
+    lines = [verdict.headline(), f"What stands against it: {len(reasons)}"]
     lines += [f"  {reason}" for reason in reasons[: _report.SHOWN]]
     if len(reasons) > _report.SHOWN:
         lines.append(f"  and {len(reasons) - _report.SHOWN} more")
     outlived = sum(1 for vm in record.vms() if vm.outlived and vm.uuid in verdict.holding)
     if outlived:
         lines.append(f"{outlived} of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true")
-    lines.append(f"To leave them as they are, each named: {accept_argument(record.accepted(), verdict.items)}")
+    refused = sum(1 for vm in record.vms() if vm.columns["stop_outcome"] == _model.REFUSED and vm.uuid in verdict.holding)
+    if refused:
+        lines.append(f"The stop of {refused} of them was refused, so their guests were never asked and their power is not cut.")
+    lines.append(
+        "To leave them as they are (Ceph going down will hang them; the headline will name them): "
+        + accept_argument(record.accepted(), verdict.items)
+    )
     return lines
 
 
 def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
-    """The run is over, well or not: write the report and say what is left."""
+    """The run is over, well or not: write the report and say what is left and what comes next."""
     left = _report.unrecovered(record)
     hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
     record.end_run(params["run"])
     record.export()
-    _files.write_json(os.path.join(os.path.dirname(record.path), "report.json"), _report.report_data(record))
-    restoring = (record.run() or {}).get("purpose") in ("restore", "close")
+    record.write_report(_report.report_data(record))
+    purpose = (record.run() or {}).get("purpose")
+    lines = _report.start_lines(record) if purpose == "restore" else _report.stop_lines(record)
     return {
         "changed": True,
         "phase": record.phase,
         "left": len(left),
         "hosts_left": len(hosts),
-        "lines": _report.start_lines(record) if restoring else _report.stop_lines(record),
-        "left_items": [f"vm:{vm.uuid}" for vm in left[: _report.SHOWN]],
+        "lines": lines + _report.ways(record, str(purpose)),
         "notes": record.warnings,
     }
 
@@ -458,10 +472,9 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         )
     lines = _report.start_lines(record)
     record.write_done(params["run"])
-    folder = os.path.dirname(record.path)
-    _files.write_json(os.path.join(folder, "report.json"), _report.report_data(record))
+    record.write_report(_report.report_data(record))
     record.export()
-    archive(record, [folder, *filter(None, [_module.copy_of(record.path)])])
+    record.archive()
     return {"changed": True, "phase": DONE, "left": len(left), "hosts_left": len(hosts), "lines": lines}
 
 
@@ -504,7 +517,7 @@ def main() -> None:
 
     def work() -> dict[str, t.Any]:
         if params["state"] == "opened":
-            return opened(params, module.check_mode)
+            return opened(params, module.check_mode, module.tmpdir)
         if module.check_mode:
             return {"changed": False, "phase": "", "lines": [], "safe": False, "left": 0, "hosts_left": 0}
         with _module.working_on(params, f"state {params['state']}") as record:

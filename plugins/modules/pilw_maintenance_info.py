@@ -96,6 +96,10 @@ options:
     description:
       - With O(purpose=restore), the hand-made list to restore from.
     type: path
+  open_hosts:
+    description:
+      - With O(running_vms), the hosts to open by uuid or name, V(all) or V(none).
+    type: raw
   ceph_is_back:
     description:
       - With O(purpose=restore), the operator's word that Ceph serves again.
@@ -177,6 +181,11 @@ open:
   description: Whether there is an open record.
   returned: with gather=status
   type: bool
+left_lines:
+  description: Hosts and VMs that are not as they were, as read by people.
+  returned: with gather=status, when one is open
+  type: list
+  elements: str
 phase:
   description: Phase of the open record.
   returned: with gather=status, when one is open
@@ -219,7 +228,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     plan_prepare,
     plan_restore,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, SAFE, Record, age_seconds
 
 
 def settings_of(params: dict[str, t.Any]) -> Settings:
@@ -325,7 +334,7 @@ def check_old(plan: Plan, record: RecordFacts | None, accept: list[str], max_age
     if record and record.age > max_age * 3600:
         plan.refuse(
             f"The open record {record.identity} (phase {record.phase}, {len(record.vms)} VMs) was last worked on "
-            f"{record.age / 3600:.0f} hours ago. If it is not the maintenance at hand, end it with the playbook "
+            f"{record.age / 3600:.1f} hours ago. If it is not the maintenance at hand, end it with the playbook "
             "pilw.maintenance.ceph_maint_close.",
             accept,
             f"old:{record.identity}",
@@ -372,6 +381,8 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
             record,
             running,
             adopting=params["running_vms"] or "",
+            adopted=_files.read_running_vms(params["running_vms"]) if params["running_vms"] and record is None else [],
+            open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
             ceph_is_back=params["ceph_is_back"],
             folder=os.path.dirname(path),
         )
@@ -417,7 +428,7 @@ def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         f"VMs recorded {len(vms)}. Stop: {_report.counts_text(count_by(vm.columns['stop_outcome'] or '' for vm in vms))}. "
         f"Start: {_report.counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}",
         platform_line(api, [vm.uuid for vm in vms]),
-        *([f"Headline: {maintenance['headline']} (at {maintenance['safe_at']})"] if maintenance["headline"] else []),
+        *([f"{maintenance['headline']}, proved at {maintenance['safe_at']}"] if maintenance["phase"] == SAFE else []),
         f"Next: {_report.NEXT_STEP[maintenance['phase']]}",
     ]
     return {
@@ -427,6 +438,7 @@ def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "id": maintenance["id"],
         "outlived": sum(1 for vm in vms if vm.outlived),
         "left": len(_report.unrecovered(record)),
+        "left_lines": _report.start_lines(record),
         "lines": lines,
     }
 
@@ -490,6 +502,7 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             "machines": {"type": "list", "elements": "dict", "default": []},
             "running_vms": {"type": "path"},
+            "open_hosts": {"type": "raw"},
             "ceph_is_back": {"type": "bool", "default": False},
             "api_wait": {"type": "float", "default": 0.0},
             "max_age": {"type": "float", "default": 24.0},

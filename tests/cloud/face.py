@@ -66,7 +66,7 @@ class Face:
 
     async def handle(self, request: web.Request) -> web.Response:
         """One request from arrival to answer, in the journal whatever comes of it."""
-        path, dummy, query = request.raw_path.partition("?")
+        path, query = request.raw_path.partition("?")[::2]
         route = resolve(self._options, request.method, path)
         params = parameters.collect(query, request.content_type, await request.read())
         secret = request.headers.get("apikey")

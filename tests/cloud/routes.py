@@ -45,7 +45,7 @@ def resolve(options: Options, method: str, raw_path: str) -> Route:
     """The route of a request; kind `unrouted` when the gateway knows none."""
     path = unquote(raw_path)
     rest = path[len(PREFIX):] if path.startswith(PREFIX) else ""
-    slug, dummy, below = rest.partition("/")
+    slug, below = rest.partition("/")[::2]
     if slug in options.locations:
         rest = below
     else:

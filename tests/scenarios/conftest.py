@@ -8,6 +8,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from cloud.server import Cloud
 from scenarios.desk import SCALE, Operator
 

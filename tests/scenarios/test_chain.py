@@ -8,6 +8,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from scenarios.desk import Operator, Run, open_hosts
 
 Platform = t.Callable[..., Operator]

@@ -9,6 +9,7 @@ import time
 import typing as t
 
 import pytest
+
 from scenarios.desk import Operator, open_hosts, wait_until
 
 Platform = t.Callable[..., Operator]
