@@ -97,7 +97,7 @@ class Api:
         found = []
         for row in self._rows("/v1/config/locations"):
             slug = row.get("slug") if isinstance(row, dict) else None
-            if is_uuid(str(slug).replace("_", "-")):
+            if isinstance(slug, str) and is_uuid(slug.replace("_", "-")):
                 found.append(Location(slug, str(row.get("display_name") or slug), row.get("is_default") is True))
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import typing as t
 
 from ansible.module_utils.basic import env_fallback
@@ -63,8 +64,10 @@ def groups(value: t.Any) -> list[dict[str, t.Any]]:
             raise InputError(f"groups: {entry['name']} has unknown keys; only name, query and delay are known.")
         try:
             delay = float(entry.get("delay") or 0)
-        except (TypeError, ValueError) as exc:
-            raise InputError(f"groups: the delay of {entry['name']} is not a number of seconds.") from exc
+        except (TypeError, ValueError):
+            delay = -1.0
+        if not 0 <= delay < math.inf:
+            raise InputError(f"groups: the delay of {entry['name']} is not a number of seconds.")
         parsed.append({"name": str(entry["name"]), "query": str(entry["query"]), "delay": delay})
     if len({group["name"] for group in parsed}) != len(parsed):
         raise InputError("groups: two have the same name.")
@@ -85,6 +88,6 @@ def structure(value: t.Any, option: str) -> t.Any:
     for reader in (json.loads, ast.literal_eval):
         try:
             return reader(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     raise InputError(f"{option} looks like JSON and is not: {text[:200]}")

@@ -163,7 +163,7 @@ class Batch:
                 decision = self._decide(item, runs, began)
                 if decision:
                     settled.append(self._settle(item, *decision))
-            elif item.step is Step.SETTLED and runs and not self.start:
+            elif item.step is Step.SETTLED and runs and not self.start and not self.force:
                 comeback = self._comeback(item, now)
                 if comeback:
                     settled.append(comeback)

@@ -52,8 +52,7 @@ class _BoundedRetry(Retry):
     """urllib3's Retry, but Retry-After is capped."""
 
     def get_retry_after(self, response: t.Any) -> float | None:
-        wait = super().get_retry_after(response)
-        return None if wait is None else min(wait, MAX_RETRY_AFTER)
+        return retry_after_seconds(response.headers.get("Retry-After"))
 
 
 def base_url(api_host: str) -> str:
@@ -63,13 +62,13 @@ def base_url(api_host: str) -> str:
         raise InputError("api_host is empty. Give the API's host name, such as api.example.com, or set API_HOST.")
     if "://" not in text:
         text = f"https://{text}"
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError as exc:
-        raise InputError(f"api_host {api_host} is not a host, host:port or URL: {exc}.") from exc
+        raise InputError(f"api_host is not a host, host:port or URL: {exc}.") from exc
     if parts.username or parts.password or parts.query or parts.fragment or not host or re.search(r"\s", text):
-        raise InputError(f"api_host {api_host} is not a host, host:port or URL without user, query and fragment.")
+        raise InputError("api_host is not a host, host:port or URL without user, query and fragment.")
     if parts.scheme not in ("https", "http"):
         raise InputError(f"api_host {api_host}: only https is spoken, and http to a loopback address.")
     if parts.scheme == "http" and not _is_loopback(host):
@@ -101,7 +100,7 @@ def retry_after_seconds(value: str | None, now: datetime | None = None) -> float
     except ValueError:
         try:
             when = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=timezone.utc)
@@ -216,7 +215,6 @@ class Client:
     def _call(
         self, session: requests.Session, method: str, path: str, *, timeout: float, **content: t.Any
     ) -> tuple[bytes, int, str | None]:
-        deadline = time.monotonic() + timeout
         try:
             response = session.request(
                 method,
@@ -227,7 +225,7 @@ class Client:
                 **content,
             )
             with response:
-                body = self._body(response, method, path, deadline)
+                body = self._body(response, method, path, time.monotonic() + timeout)
         except requests.exceptions.RequestException as exc:
             raise self._transport_error(method, path, timeout, exc) from exc
         correlation = response.headers.get(CORRELATION_HEADER)
@@ -253,7 +251,8 @@ class Client:
 
     @staticmethod
     def _transport_error(method: str, path: str, timeout: float, exc: Exception) -> ApiError:
-        if isinstance(exc, requests.exceptions.ReadTimeout):
+        # A time-out within the body comes as a ConnectionError.
+        if isinstance(exc, requests.exceptions.ReadTimeout) or "Read timed out" in str(exc):
             return ApiError(method, path, detail=f"nothing came within {timeout:g} s", timed_out=True)
         # A failed handshake, proxy or connect means that the request itself was never sent.
         unsent = isinstance(exc, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)) or any(

@@ -25,7 +25,8 @@ _CEPH_DEVICES = ("/dev/rbd", "/dev/mapper/ceph", "/dev/nbd")
 
 def folder_for(record_dir: str, api_host: str, location: str) -> str:
     """The folder of one API host and location below C(record_dir)."""
-    name = re.sub(r"[^0-9A-Za-z.-]+", "_", re.sub(r"^https?://", "", api_host.strip())).strip("_.")
+    host = re.sub(r"^https?://|/(v1/?)?$", "", api_host.strip().lower())
+    name = re.sub(r"[^0-9a-z.-]+", "_", host).strip("_.")
     if not name:
         raise InputError("api_host is empty. Give the API's host name, such as api.example.com, or set API_HOST.")
     return os.path.join(record_dir, f"{name}@{location}" if location else name)
@@ -44,8 +45,9 @@ def ensure_private_folder(path: str) -> None:
 
 def folder_problem(path: str) -> str | None:
     """Why a folder cannot hold the record; None when it can, or when it does not exist yet and can be made."""
+    path = os.path.abspath(path)
     if not os.path.lexists(path):
-        parent = os.path.dirname(path.rstrip("/")) or "/"
+        parent = os.path.dirname(path)
         while not os.path.lexists(parent):
             parent = os.path.dirname(parent)
         if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK):

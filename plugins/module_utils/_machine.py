@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import re
 import typing as t
@@ -56,12 +58,9 @@ def identity() -> dict[str, t.Any]:
 
 def _macs() -> list[str]:
     found = set()
-    try:
-        for name in os.listdir(_NET):
-            with open(os.path.join(_NET, name, "address"), encoding="ascii", errors="replace") as handle:
-                found.add(handle.read().strip().lower())
-    except OSError:
-        pass
+    for path in glob.glob(os.path.join(_NET, "*", "address")):
+        with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as handle:
+            found.add(handle.read().strip().lower())
     return sorted(found - {"", "00:00:00:00:00:00"})
 
 
@@ -103,8 +102,8 @@ def _sign(vm: Vm, own: set[str], macs: set[str], addresses: set[str]) -> tuple[s
         return "SMBIOS UUID", True
     if str(vm.row.get("mac") or "").lower() in macs:
         return "MAC address", True
-    if vm.row.get("public_ipv4") in addresses:
+    if str(vm.row.get("public_ipv4")) in addresses:
         return "public address", True
-    if vm.row.get("private_ipv4") in addresses:
+    if str(vm.row.get("private_ipv4")) in addresses:
         return "private address", False
     return None

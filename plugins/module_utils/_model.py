@@ -120,16 +120,20 @@ def parse_vm(row: t.Any) -> Vm | None:
 
 
 def parse_vm_list(rows: list) -> VmList:
-    """All rows of a list. Of two rows with one uuid the one that still holds storage counts."""
+    """All rows of a list. Of two rows with one uuid a running one counts most, then one that holds storage."""
     vms: dict[str, Vm] = {}
     unreadable = []
     for row in rows:
         vm = parse_vm(row)
         if vm is None:
             unreadable.append(digest(row))
-        elif vm.uuid not in vms or (vm.holds_storage and not vms[vm.uuid].holds_storage):
+        elif vm.uuid not in vms or _weight(vm) > _weight(vms[vm.uuid]):
             vms[vm.uuid] = vm
     return VmList(vms, tuple(unreadable))
+
+
+def _weight(vm: Vm) -> int:
+    return 2 if vm.state == RUNNING else int(vm.holds_storage)
 
 
 def digest(row: t.Any) -> str:

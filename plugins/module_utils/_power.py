@@ -304,8 +304,10 @@ class Engine:
             good = entry.outcome in (_model.START_DONE if self._orders.start else _model.STOP_DONE)
             if good:
                 columns["started_at" if self._orders.start else "stopped_at"] = now_text()
-            if not self._orders.start:
-                columns["outlived_at"] = now_text() if entry.item.outlived else None
+                if entry.outcome != _model.VANISHED:
+                    columns.update(state=_model.RUNNING if self._orders.start else _model.STOPPED, state_at=now_text())
+            if not self._orders.start and (good or entry.item.outlived):
+                columns["outlived_at"] = None if good else now_text()
             changes.append(Change(entry.item.uuid, columns, f"{action}: {entry.outcome}", entry.error))
         self._write_down(changes)
 

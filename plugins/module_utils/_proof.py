@@ -28,7 +28,7 @@ class Verdict:
 
     holding: dict[str, Vm] = field(default_factory=dict)  # not released, not accepted, in scope
     outside: dict[str, Vm] = field(default_factory=dict)  # not released, not accepted, left out by the scope
-    excepted: dict[str, Vm] = field(default_factory=dict)  # not released, accepted by name
+    excepted: dict[str, str] = field(default_factory=dict)  # what was accepted by name, and what it is
     unexplained: dict[str, str] = field(default_factory=dict)  # seen before, missing now: why that is not enough
     unreadable: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)  # missing now, and their own detail says that they are no more
@@ -78,12 +78,16 @@ def judge(
     scope = in_scope(found.vms.values(), query, exclude) if (query or exclude) else None
     for vm in holding:
         if f"vm:{vm.uuid}" in accepted:
-            verdict.excepted[vm.uuid] = vm
+            verdict.excepted[vm.uuid] = f"VM {vm.label()}"
         elif scope is not None and vm.uuid not in scope:
             verdict.outside[vm.uuid] = vm
         else:
             verdict.holding[vm.uuid] = vm
-    verdict.unreadable.update(row for row in found.unreadable if f"row:{row}" not in accepted)
+    for row in found.unreadable:
+        if f"row:{row}" in accepted:
+            verdict.excepted[row] = "a list row without a usable uuid"
+        else:
+            verdict.unreadable.add(row)
 
 
 def explain_missing(
@@ -92,10 +96,12 @@ def explain_missing(
     known: t.Iterable[str],
     detail: t.Callable[[str], Vm | None],
     *,
+    query: str,
+    exclude: str,
     accepted: t.Container[str],
 ) -> None:
     """Every VM seen before and missing now must be gone by its own detail; otherwise the list is not whole."""
-    missing = [uuid for uuid in known if uuid not in found.vms and f"vm:{uuid}" not in accepted]
+    missing = [uuid for uuid in known if uuid not in found.vms]
     for number, uuid in enumerate(missing):
         if number >= MAX_DETAILS:
             verdict.unexplained[uuid] = f"missing from the list, as are {len(missing)} in all: the list is not whole"
@@ -103,6 +109,10 @@ def explain_missing(
         vm = detail(uuid)
         if vm is None or vm.state == DELETED:
             verdict.gone.add(uuid)
+        elif f"vm:{uuid}" in accepted:
+            verdict.excepted[uuid] = f"VM {vm.label()}, missing from the list"
+        elif vm.holds_storage and uuid not in in_scope([vm], query, exclude):
+            verdict.outside[uuid] = vm
         elif vm.holds_storage:
             verdict.holding[uuid] = vm
         else:
@@ -131,7 +141,7 @@ def prove(
         found = api.vms() if whole else api.running_vms()
         judge(verdict, found, query=query, exclude=exclude, accepted=accepted, whole=whole)
         if whole:
-            explain_missing(verdict, found, list(known()), api.vm, accepted=accepted)
+            explain_missing(verdict, found, list(known()), api.vm, query=query, exclude=exclude, accepted=accepted)
             note(found)
         if not verdict.clean:
             return verdict

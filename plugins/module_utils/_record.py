@@ -253,7 +253,9 @@ class Record:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # After a full disk SQLite has rolled back by itself, and says so.
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as exc:
             raise RecordError(
@@ -312,9 +314,9 @@ class Record:
             # A start whose outcome nobody knows stays known as such: its VM may still come up and gets a stop.
             db.execute(
                 "UPDATE vms SET start_outcome=NULL, start_error=NULL, started_at=NULL, start_sent_at=NULL, "
-                "start_answered_at=NULL WHERE start_outcome IS NOT NULL"
+                "start_answered_at=NULL, outlived_at=NULL WHERE start_outcome IS NOT NULL"
             )
-            db.execute("UPDATE maintenance SET safe_at=NULL, headline=''")
+            db.execute("UPDATE maintenance SET headline=''")
             if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] != CLOSING:
                 self._move(db, token, STOPPING)
 
@@ -423,9 +425,7 @@ class Record:
         rows = [vm.row for vm in self.vms()]
         hosts = [{"uuid": host["uuid"], "name": host["name"]} for host in self.hosts() if to_open(host)]
         try:
-            for folder in self.folders:
-                write_json(os.path.join(folder, "running_vms.json"), rows)
-                write_json(os.path.join(folder, "hosts_to_open.json"), hosts)
+            self._write_beside({"running_vms.json": rows, "hosts_to_open.json": hosts})
         except OSError as exc:
             raise RecordError(
                 f"The list beside the record cannot be written: {exc}. The record {self.path} itself is whole. "
@@ -440,8 +440,23 @@ class Record:
 
     def write_report(self, data: dict[str, t.Any]) -> None:
         """report.json beside the record, and beside its copy."""
+        self._write_beside({"report.json": data})
+
+    def _write_beside(self, files: dict[str, t.Any]) -> None:
+        """Beside the record, which must work, and beside its copy, whose loss is told and stops nothing."""
         for folder in self.folders:
-            write_json(os.path.join(folder, "report.json"), data)
+            try:
+                for name, data in files.items():
+                    write_json(os.path.join(folder, name), data)
+            except OSError as exc:
+                if folder != self._copy_dir:
+                    raise
+                self._warn_of_copy(exc)
+
+    def _warn_of_copy(self, exc: Exception) -> None:
+        warning = f"The second copy of the record in {self._copy_dir} could not be written: {exc}."
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def archive(self) -> None:
         """Put a done record, and what lies beside it, away under its own id. Nothing more is copied."""
@@ -466,7 +481,7 @@ class Record:
                 self._db.backup(other)
             os.replace(unfinished, target)
         except (OSError, sqlite3.Error) as exc:
-            self.warnings.append(f"The second copy of the record in {self._copy_dir} could not be written: {exc}.")
+            self._warn_of_copy(exc)
 
 
 def to_open(host: dict[str, t.Any]) -> bool:

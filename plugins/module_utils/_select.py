@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 import typing as t
 
@@ -21,16 +22,22 @@ except ImportError:
     JMESPATH_IMPORT_ERROR = traceback.format_exc()
 
 
+_RFC_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
 def matching(rows: t.Iterable[dict], expression: str, option: str) -> set[str]:
     """The uuids of the rows that the expression gives. It must give rows or uuids; C(option) names it in errors."""
+    rows = list(rows)
     try:
-        found = jmespath.search(expression, list(rows))
+        found = jmespath.search(expression, rows)
     except (jmespath.exceptions.JMESPathError, TypeError, ValueError) as exc:
         words = " ".join(str(exc).split())
         raise InputError(f"{option}: the JMESPath expression {expression} cannot be used: {words}") from exc
     if isinstance(found, list):
         uuids = [item.get("uuid") if isinstance(item, dict) else item for item in found]
-        if all(is_uuid(uuid) for uuid in uuids):
+        known = {row.get("uuid") for row in rows}
+        # A VM that was named by its uuid may be gone by now; any other word is a mistake in the expression.
+        if all(is_uuid(uuid) and (uuid in known or _RFC_UUID.fullmatch(uuid)) for uuid in uuids):
             return set(uuids)
     raise InputError(
         f"{option}: the JMESPath expression {expression} must give a list of rows or of uuids, such as "

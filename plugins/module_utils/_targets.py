@@ -15,7 +15,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._power import Tar
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, RecordedVm, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names
 
-REST = "all others"
+# No group can have this name.
+REST = ""
 
 
 def to_stop(
@@ -106,7 +107,7 @@ def _group_of(vms: list[RecordedVm], groups: list[dict]) -> dict[str, str]:
 def _by_group(vms: list[RecordedVm], groups: list[dict]) -> dict[str, Wave]:
     names = _group_of(vms, groups)
     waves = {group["name"]: Wave(group["name"], [], group["delay"]) for group in groups}
-    waves[REST] = Wave(REST, [])
+    waves[REST] = Wave("all others", [])
     for vm in vms:
         waves[names.get(vm.uuid, REST)].targets.append(Target(vm.uuid, vm.label(), vm.start_unclear))
     return waves

@@ -102,7 +102,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument, choose_hosts, hosts_named
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
 
 
@@ -209,7 +209,7 @@ def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: b
             + "; ".join(f"{host['uuid']} ({host['name']}): {host['why']}" for host in fatal)
             + f". {len(changed)} others were. Run the same again once they answer"
             + (
-                f", or go on with them open: -e ceph_maint_accept={','.join('host:' + host['uuid'] for host in fatal)}"
+                f", or go on with them open: {accept_argument(accepted, ['host:' + host['uuid'] for host in fatal])}"
                 if record
                 else "."
             )

@@ -390,7 +390,7 @@ def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
         lines.append(f"The scope is down. {len(verdict.outside)} VMs outside of it are not stopped, so Ceph must stay up.")
     lines.append(covered(api))
     lines += [f"  accepted: {item}" for item in record.accepted()]
-    lines += [f"  left as it is: {vm.label()}" for vm in verdict.excepted.values()]
+    lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
     lines += _report.stop_lines(record)
     closed = sum(1 for host in record.hosts() if host["closed_by_us"])
     down = sum(1 for vm in record.vms() if vm.stop_done)

@@ -25,7 +25,7 @@ ALLOWED = {
     "_argspec": {"_errors"},
     "_select": {"_errors", "_model"},
     "_machine": {"_model"},
-    "_files": {"_client", "_errors"},
+    "_files": {"_client", "_errors", "_model"},
     "_lock": {"_errors"},
     "_record": {"_errors", "_files", "_model"},
     "_batch": {"_errors", "_model"},

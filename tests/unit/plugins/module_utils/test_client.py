@@ -242,7 +242,8 @@ def test_errors_have_a_kind_and_all_that_is_known(method, status, body, kind, de
     with pytest.raises(ApiError) as caught:
         call(client(), method)
     assert type(caught.value) is kind
-    assert str(caught.value) == f"{method} /v1/x answered {status}: {detail} (X-Warren-Correlation-Id c-17)"
+    advice = ". The platform refuses this API key here; it must be that of an admin user" if kind is AuthError else ""
+    assert str(caught.value) == f"{method} /v1/x answered {status}: {detail} (X-Warren-Correlation-Id c-17){advice}"
     assert caught.value.sent
     assert caught.value.facts() == {
         "error": {"method": method, "path": "/v1/x", "status": status, "detail": detail, "correlation_id": "c-17"}

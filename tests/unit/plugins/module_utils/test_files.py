@@ -182,6 +182,8 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
         (b"", "is not JSON"),
         (b"[{", "is not JSON"),
         (b"\xff\xfe[]", "is not JSON"),
+        (b'[{"uuid": "a"}, {"uuid": "a b"}]', ": entry 2 of 2 has no usable uuid. Nothing was changed."),
+        (b'[5]', ": entry 1 of 1 has no usable uuid. Nothing was changed."),
         (b'{"uuid": "a"}', "is not a JSON list of VM rows, as vm/all gives. Nothing was changed."),
     ],
 )
@@ -190,7 +192,7 @@ def test_a_hand_made_list_that_is_none(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         _files.read_running_vms(str(path))
-    assert str(caught.value).startswith(f"running_vms {path} ")
+    assert str(caught.value).startswith(f"running_vms {path}")
     assert words in str(caught.value)
 
 

@@ -95,7 +95,7 @@ def test_a_planted_lock_is_refused_and_an_unwritten_one_is_nobody_known(tmp_path
 
 def test_a_lease_lives_as_long_as_it_is_renewed(tmp_path):
     time = Time()
-    lease, other = Lease(str(tmp_path), 30, time.clock), Lease(str(tmp_path), 30, time.clock)
+    lease, other = Lease(str(tmp_path), "r1", 30, time.clock), Lease(str(tmp_path), "r1", 30, time.clock)
     assert lease.alive() and not lease.renewed()
     time.now = 29.9
     assert lease.alive()
@@ -112,8 +112,8 @@ def test_a_lease_lives_as_long_as_it_is_renewed(tmp_path):
 
 def test_a_lease_left_by_an_earlier_run_is_no_renewal(tmp_path):
     time = Time()
-    Lease(str(tmp_path), 30, time.clock).renew()
-    lease = Lease(str(tmp_path), 30, time.clock)
+    Lease(str(tmp_path), "r1", 30, time.clock).renew()
+    lease = Lease(str(tmp_path), "r1", 30, time.clock)
     assert not lease.renewed()
     time.now = 30.0
     assert not lease.alive()
@@ -121,10 +121,20 @@ def test_a_lease_left_by_an_earlier_run_is_no_renewal(tmp_path):
     assert isinstance(lease.alive(), bool)
 
 
+def test_the_renewal_for_another_run_does_not_count(tmp_path):
+    time = Time()
+    lease = Lease(str(tmp_path), "r1", 30, time.clock)
+    time.now = 20.0
+    Lease(str(tmp_path), "r10", 30, time.clock).renew()
+    assert not lease.renewed()
+    time.now = 30.0
+    assert not lease.alive()
+
+
 def wait(lock, tmp_path, time, former, takeover=False, renew_at=()):
-    lease = Lease(str(tmp_path), 30, time.clock)
+    lease = Lease(str(tmp_path), "r1", 30, time.clock)
     for moment in renew_at:
-        time.then[moment] = Lease(str(tmp_path), 30, time.clock).renew
+        time.then[moment] = Lease(str(tmp_path), "r1", 30, time.clock).renew
     wait_for_former_run(
         lock, lease, former, takeover=takeover, wait=100, settle=3, sleep=time.sleep, clock=time.clock
     )

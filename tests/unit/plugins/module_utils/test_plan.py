@@ -321,12 +321,14 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
 # Restore.
 
 
-def restore(record=None, running=(), adopting="", ceph_is_back=False):
+def restore(record=None, running=(), adopting="", ceph_is_back=False, open_hosts=("all",)):
     return _plan.plan_restore(
         SETTINGS,
         record,
         None if running is None else parse_vm_list(list(running)),
         adopting=adopting,
+        adopted=[RUNNING] if adopting else [],
+        open_hosts=None if open_hosts is None else list(open_hosts),
         ceph_is_back=ceph_is_back,
         folder="/r/api.example.com",
     )
@@ -367,6 +369,18 @@ GATE = (
 def test_the_gate_once_ceph_may_have_been_down(record, adopting, closed):
     assert restore(record, adopting=adopting).refusals == ([GATE] if closed else [])
     assert restore(record, adopting=adopting, ceph_is_back=True).refusals == []
+
+
+def test_a_hand_made_list_needs_the_word_which_hosts_were_closed():
+    plan = restore(adopting="/l", ceph_is_back=True, open_hosts=None)
+    assert plan.refusals == [
+        "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
+    ]
+    assert restore(adopting="/l", ceph_is_back=True).lines == [
+        "Platform: api.example.com",
+        "Hand-made list /l: 1 VMs to bring back",
+        "Hosts to open: all",
+    ]
 
 
 def test_only_hosts_that_we_closed_are_opened_and_only_what_does_not_run_is_started():

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _power
+from ansible_collections.pilw.maintenance.plugins.module_utils import _power, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
@@ -168,7 +168,8 @@ def test_one_failure_ends_nothing_for_the_others():
     cloud = Cloud(names(8), answers)
     result = run(cloud, names(8), retries=1)
     assert outcomes(result) == {**dict.fromkeys(names(8), "clean"), "v0": "refused", "v1": "refused"}
-    assert result.outcomes["v0"] == ("refused", "POST /x answered 403: words")
+    assert result.outcomes["v1"] == ("refused", "POST /x answered 400: words")
+    assert result.outcomes["v0"][1].startswith("POST /x answered 403: words")
     assert result.failed(False) == ["v0", "v1"]
     assert result.ended is None
 
@@ -191,7 +192,7 @@ def test_a_refused_key_ends_it():
     cloud = Cloud(["a"], lists=[error(401, AuthError)])
     result = run(cloud, ["a"])
     assert cloud.calls == []
-    assert str(result.ended).startswith("The platform no longer accepts the API key: POST /x answered 401: words.")
+    assert str(result.ended).startswith("The platform no longer accepts the API key: POST /x answered 401: words")
     assert "run the same command again: it goes on." in str(result.ended)
     assert result.unsettled == ["a"]
 
@@ -367,6 +368,7 @@ def test_the_record_has_it_all(made):
     first, second, _third = record.vms()
     assert outcomes(result) == {"a": "clean", "b": "would_not_stop", "c": "clean"}
     assert (first.stop_done, first.outlived, first.columns["stopped_at"] is not None) == (True, False, True)
+    assert "Of these run now" not in "".join(_report.stop_lines(record))
     assert (second.stop_done, second.outlived) == (False, True)
     assert second.columns["stop_error"] == "not done 0.05 s after its graceful stop was taken"
     assert [event["what"] for event in record.events() if event["uuid"] == "a"] == ["recorded", "stop sent", "stop answered", "stop: clean"]

@@ -35,12 +35,14 @@ def test_a_stop_names_who_did_not_obey_by_owner(made):
         token,
         a=("9", {"stop_outcome": "would_not_stop", "stop_error": "not done 600 s after its graceful stop was taken"}),
         b=("8", {"stop_outcome": "refused"}),
-        c=("8", {"stop_outcome": "clean"}),
+        c=("8", {"stop_outcome": "clean", "state": "stopped"}),
         d=("8", {"stop_outcome": "clean"}),
         e=("8", {}),
     )
     assert _report.stop_lines(record) == [
         "VMs recorded 5: stopped clean 2, not tried 1, refused 1, would not stop 1",
+        "Of these run now: 1",
+        "  owner 8: d n-d: came up again",
         "  owner 8: b n-b: refused: no answer kept",
         "  owner 9: a n-a: would not stop: not done 600 s after its graceful stop was taken",
     ]

@@ -29,7 +29,7 @@ VMS = list(parse_vm_list(ROWS).vms.values())
         (None, "[?name=='db']", "ad"),
         ("[?user_id==`8`]", "[?name=='db']", "a"),
         ("[?user_id==`1`]", None, ""),
-        ("['a', 'zz']", None, "a"),
+        ("['a', '00000000-0000-4000-8000-000000000000']", None, "a"),
     ],
 )
 def test_scope(query, exclude, chosen):

@@ -129,3 +129,11 @@ def test_a_host_that_is_listed_no_more_is_told(made):
     result = flags(cloud, made, restored=True)
     assert result["failed_hosts"] == [{"uuid": "a", "name": "n-a", "why": "the platform does not list it any more"}]
     assert cloud.sent[-1] == ("b", True)
+
+
+def test_hosts_that_a_lost_maintenance_closed_are_opened_where_the_operator_named_the_others(made):
+    cloud = Cloud(a=False, keep=False)
+    close(cloud, made, keep_closed="keep")
+    assert cloud.sent == []
+    flags(cloud, made, restored=True)
+    assert cloud.sent == [("a", True)]
