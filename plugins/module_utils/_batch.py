@@ -126,9 +126,18 @@ class Batch:
     def needs_list(self) -> bool:
         return any(item.step is Step.ANSWERED for item in self.items.values())
 
-    def sendable(self, now: float, room: int) -> list[Item]:
-        """At most C(room) VMs whose call may be sent now, longest waiting first."""
-        due = [item for item in self.at(Step.WAITING) if item.not_before <= now]
+    @property
+    def doubtful(self) -> int:
+        """VMs whose call came back without success, and of which no list has told yet what came of it."""
+        return sum(
+            1
+            for item in self.at(Step.WAITING, Step.ANSWERED)
+            if item.answer in (Answer.PENDING, Answer.UNCLEAR, Answer.REFUSED)
+        )
+
+    def sendable(self, now: float, room: int, fresh: bool = True) -> list[Item]:
+        """At most C(room) VMs whose call may be sent now, longest waiting first. Not C(fresh): only those tried before."""
+        due = [item for item in self.at(Step.WAITING) if item.not_before <= now and (fresh or item.calls)]
         return sorted(due, key=lambda item: item.not_before)[: max(0, room)]
 
     def sent(self, item: Item) -> None:

@@ -41,6 +41,7 @@ CORRELATION_HEADER = "X-Warren-Correlation-Id"
 CONNECT_TIMEOUT = 10.0
 # A Retry-After longer than this is not waited out in one piece: no wait without a bound.
 MAX_RETRY_AFTER = 60.0
+MAX_BACKOFF = 20.0
 # Reads, and writes that set a value, are repeated after these answers: that does no harm.
 REPEAT_AFTER = (429, 500, 502, 503, 504)
 DETAIL_LENGTH = 300
@@ -49,7 +50,10 @@ _NO_ROUTE_WORDS = "no route and no api found"
 
 
 class _BoundedRetry(Retry):
-    """urllib3's Retry, but Retry-After is capped."""
+    """urllib3's Retry, but its pauses are capped (C(backoff_max) is known to urllib3 2 only)."""
+
+    def get_backoff_time(self) -> float:
+        return min(super().get_backoff_time(), MAX_BACKOFF)
 
     def get_retry_after(self, response: t.Any) -> float | None:
         return retry_after_seconds(response.headers.get("Retry-After"))
@@ -168,7 +172,6 @@ class Client:
                 allowed_methods=frozenset({"GET", "PUT"}),
                 status_forcelist=REPEAT_AFTER,
                 backoff_factor=backoff,
-                backoff_max=20 * backoff,
                 raise_on_status=False,
             ),
         )
@@ -283,7 +286,7 @@ def _status_error(
         kind = AuthError
     elif status in (400, 404) and _GONE_WORDS in detail.lower():
         kind = NotFound
-    elif status == 404:
+    elif status == 404 and not body.lstrip().startswith(b"<"):  # a page of HTML comes from some proxy, not the platform
         kind = NoRoute if _NO_ROUTE_WORDS in detail.lower() else NotFound
     elif 300 <= status < 400:
         detail = "a redirect, which is never followed: the API key goes to the given host only"

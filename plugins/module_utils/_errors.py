@@ -97,7 +97,7 @@ class AuthError(ApiError):
     """401 or 403: the key is missing, wrong, revoked or has no admin right."""
 
     def _text(self) -> str:
-        return f"{super()._text()}. The platform refuses this API key here; it must be that of an admin user"
+        return f"{super()._text()} (the API key must be that of an admin user; a frozen account answers so too)"
 
 
 class NotFound(ApiError):

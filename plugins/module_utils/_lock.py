@@ -123,7 +123,7 @@ def wait_for_former_run(
     lease: Lease,
     former: dict[str, t.Any] | None,
     *,
-    takeover: bool,
+    accepted: list[str],
     wait: float,
     settle: float,
     sleep: t.Callable[[float], None] = time.sleep,
@@ -132,13 +132,14 @@ def wait_for_former_run(
     """Return when nobody works on the record any more.
 
     C(former) is the run that held the record last. A work whose lease is being renewed lives: refused, unless
-    C(takeover). One whose lease is not renewed ends by itself: waited for, at most C(wait) seconds. A run that did
+    its C(takeover:) item is in C(accepted). One whose lease is not renewed ends by itself: waited for, at most C(wait) seconds. A run that did
     not say that it ended may be between two steps: the lock is watched for C(settle) seconds.
     """
     if former is None or (former["ended"] and lock.holder() is None):
         return
     deadline, quiet_until = clock() + wait, clock() + settle
     item = f"takeover:{former['token']}"
+    takeover = item in accepted
     while True:
         holder = lock.holder()
         if holder is None:
@@ -147,7 +148,7 @@ def wait_for_former_run(
         elif not takeover and (lease.renewed() or clock() > deadline):
             raise Refused(
                 f"Another run is at work on this maintenance: {describe(holder)}. Nothing was changed. Let it end, or "
-                f"take over: it then sends nothing more. To take over: -e ceph_maint_accept={item}",
+                f"take over: it then sends nothing more. To take over: -e ceph_maint_accept={','.join([*accepted, item])}",
                 [item],
             )
         elif takeover and clock() > deadline:

@@ -75,11 +75,13 @@ class Orders:
 
 
 class Journal(t.Protocol):
-    """Where the engine writes down what it does. C(write) must be on disk before it returns."""
+    """Where the engine writes down what it does."""
 
-    def write(self, changes: list[Change]) -> None: ...
+    def write(self, changes: list[Change]) -> None:
+        """On disk before it returns."""
 
-    def alive(self) -> bool: ...
+    def alive(self) -> bool:
+        """Whether somebody still wants the work."""
 
 
 class NoJournal:
@@ -220,7 +222,10 @@ class Engine:
     ) -> None:
         if not self._list_ok:
             return  # the API is away: a call now would only turn a clear state into an unclear one
-        items = batch.sendable(now, self._throttle.allowed(now) - len(open_calls))
+        # A start that goes wrong holds the ramp before the time limits of its VMs have told for sure.
+        failed, tried = self._tried()
+        held = self._orders.start and self._brake.pulled(failed + batch.doubtful, tried + batch.doubtful)
+        items = batch.sendable(now, self._throttle.allowed(now) - len(open_calls), fresh=not held)
         if not items:
             return
         orders = self._orders
@@ -317,15 +322,19 @@ class Engine:
     def _check_brake(self) -> None:
         if not self._orders.start:
             return
-        tried = [outcome for outcome, _error in self._result.outcomes.values() if outcome != _model.ALREADY_RUNNING]
-        failed = tried.count(_model.FAILED)
-        if self._brake.pulled(failed, len(tried)):
+        failed, tried = self._tried()
+        if self._brake.pulled(failed, tried):
             raise Stop(
-                f"{failed} of the {len(tried)} VMs tried so far did not start, more than "
+                f"{failed} of the {tried} VMs tried so far did not start, more than "
                 f"{self._orders.max_fail_percentage:g} percent: the starting was stopped, the rest was not touched. Look at "
                 "Ceph and at the failed VMs, then run the same command again: it goes on with those that do not run. "
                 "To go on in spite of failures: -e ceph_maint_max_fail_percentage=100"
             )
+
+    def _tried(self) -> tuple[int, int]:
+        """How many VMs failed, of how many that were tried and are settled."""
+        tried = [outcome for outcome, _error in self._result.outcomes.values() if outcome != _model.ALREADY_RUNNING]
+        return tried.count(_model.FAILED), len(tried)
 
     def _check_outage(self, now: float) -> None:
         if now - self._last_good_list > OUTAGE_LIMIT + self._orders.timeout:

@@ -463,8 +463,14 @@ class Record:
         identity = self.maintenance["id"]
         for folder in self.folders:
             for name in (os.path.basename(self.path), "running_vms.json", "hosts_to_open.json", "report.json"):
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     os.rename(os.path.join(folder, name), os.path.join(folder, f"{identity}.{name}"))
+                except FileNotFoundError:
+                    pass
+                except OSError as exc:
+                    if folder != self._copy_dir:
+                        raise
+                    self._warn_of_copy(exc)
         self._copy_dir = None
 
     def copy(self) -> None:

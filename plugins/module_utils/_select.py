@@ -36,13 +36,17 @@ def matching(rows: t.Iterable[dict], expression: str, option: str) -> set[str]:
     if isinstance(found, list):
         uuids = [item.get("uuid") if isinstance(item, dict) else item for item in found]
         known = {row.get("uuid") for row in rows}
-        # A VM that was named by its uuid may be gone by now; any other word is a mistake in the expression.
-        if all(is_uuid(uuid) and (uuid in known or _RFC_UUID.fullmatch(uuid)) for uuid in uuids):
-            return set(uuids)
+        if all(_names_a_row(uuid, known) for uuid in uuids):
+            return {str(uuid) for uuid in uuids}
     raise InputError(
         f"{option}: the JMESPath expression {expression} must give a list of rows or of uuids, such as "
         f"[?user_id==`8`]; it gave {type(found).__name__}."
     )
+
+
+def _names_a_row(uuid: t.Any, known: t.Container[t.Any]) -> bool:
+    """A VM that is named by its uuid may be gone by now; any other word is a mistake in the expression."""
+    return is_uuid(uuid) and (uuid in known or _RFC_UUID.fullmatch(uuid) is not None)
 
 
 def in_scope(vms: t.Iterable[Vm], query: str | None, exclude: str | None) -> set[str]:

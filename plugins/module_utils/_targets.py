@@ -92,7 +92,8 @@ def canaries(vms: list[RecordedVm], groups: list[dict], count: int) -> list[Reco
     best = min(order.index(names.get(vm.uuid, REST)) for vm in vms)
     pool = [vm for vm in vms if order.index(names.get(vm.uuid, REST)) == best]
     owners: set[str] = set()
-    fresh, others = [], []
+    fresh: list[RecordedVm] = []
+    others: list[RecordedVm] = []
     for vm in pool:
         (others if vm.owner in owners else fresh).append(vm)
         owners.add(vm.owner)

@@ -176,163 +176,18 @@ hosts_left:
   type: int
 """
 
-import contextlib
-import getpass
-import glob
-import os
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _model, _module, _report
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import HOSTS_NOT_SAID, accept_argument, hosts_named
-from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Verdict, prove
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Change, Record, age_seconds
-
-# Seconds that the lock is watched when the former run never said that it ended: it may be between two steps.
-BETWEEN_STEPS = 3.0
-
-
-def actor_of(params: dict[str, t.Any]) -> str:
-    """Who, as others are told."""
-    return f"{params['actor'] or getpass.getuser()} on {os.uname().nodename}"
-
-
-def check_age(record: Record, params: dict[str, t.Any], accept: list[str]) -> None:
-    """A list from long ago must not be acted on by accident."""
-    maintenance, age = record.maintenance, age_seconds(record.last_event_at())
-    item = f"old:{maintenance['id']}"
-    if age > params["max_age"] * 3600 and item not in accept:
-        raise Refused(
-            f"The open record {maintenance['id']} (phase {maintenance['phase']}, {record.count_vms()} VMs) was last worked on "
-            f"{age / 3600:.1f} hours ago. Nothing was changed. If it is still the maintenance at hand: "
-            f"{accept_argument(accept, [item])}. If not, end it with the playbook pilw.maintenance.ceph_maint_close.",
-            [item],
-        )
-
-
-def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> None:
-    """Take over the shell runbook's hand-made list."""
-    rows = _files.read_running_vms(params["running_vms"])
-    found = parse_vm_list(rows)
-    names = _argspec.words(params["open_hosts"], "open_hosts")
-    if names is None:
-        raise InputError(f"{HOSTS_NOT_SAID} Nothing was changed.")
-    listed = api.hosts()
-    if names == ["all"]:
-        chosen = [host for host in listed.hosts.values() if not host.untouchable and host.accepting is not True]
-    else:
-        uuids = hosts_named(listed, names, "open_hosts")
-        chosen = [host for uuid, host in listed.hosts.items() if uuid in uuids]
-    # What the flag was before the runbook is not known: opened, as the operator says.
-    record.remember_hosts(token, [_model.Host(h.uuid, h.name, None, h.state, h.row) for h in chosen], ())
-    for host in chosen:
-        record.closing_host(token, host.uuid)
-    record.add_running(token, found.vms.values(), late=False, adopted_from=params["running_vms"])
-
-
-def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
-    """Take the record over for a new run, or make one."""
-    accept = _argspec.words(params["accept"], "accept") or []
-    location = params["location"] or ""
-    folder = _files.folder_for(params["record_dir"], params["api_host"], location)
-    path = os.path.join(folder, _files.RECORD_NAME)
-    if check_mode:
-        return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": ""}
-    problem = _files.folder_problem(params["record_dir"]) or _files.folder_problem(folder)
-    if problem:
-        raise Refused(f"{problem} Nothing was changed.")
-    copy_dir = _module.copy_of(path)
-    if params["record_copy"]:
-        copy_dir = _files.folder_for(params["record_copy"], params["api_host"], location)
-    if os.path.exists(path):
-        record = Record(path, copy_dir)
-        if record.phase == DONE:
-            record.archive()
-    created = not os.path.exists(path)
-    if created and params["purpose"] != "prepare" and not params["running_vms"]:
-        raise Refused(f"There is no open record in {folder}; nothing was changed.")
-    for one in filter(None, [params["record_dir"], folder, params["record_copy"], copy_dir]):
-        _files.ensure_private_folder(one)
-    if copy_dir:
-        _files.write_text(os.path.join(folder, _module.COPY_NOTE), copy_dir)
-    lock = Lock(folder)
-    if created:
-        with lock.held({"actor": actor_of(params), "what": "making the record"}):
-            if os.path.exists(path):
-                raise Refused("Another run has just opened a record. Run the same command again to see it.")
-            record = Record.create(
-                path,
-                api_host=os.path.basename(folder),
-                location=location,
-                reason=params["reason"] or "",
-                copy_dir=copy_dir,
-            )
-            token = record.begin_run(actor_of(params), params["purpose"])
-            record.accept(token, accept)
-            if params["running_vms"]:
-                try:
-                    adopt(params, _module.api_for(params), record, token)
-                except BaseException:
-                    os.unlink(path)  # nothing was done with it yet
-                    raise
-    else:
-        token = take_over(record, lock, params, accept)
-        record.accept(token, accept)
-    remove_leftovers(folder, tmpdir)
-    if params["purpose"] == "prepare":
-        record.set_scope(token, params["query"] or "", params["exclude"] or "")
-        if not created:
-            record.back_to_stopping(token)
-    record.export()
-    return {
-        "changed": True,
-        "record": path,
-        "run": token,
-        "created": created,
-        "phase": record.phase,
-        "notes": record.warnings,
-    }
-
-
-def remove_leftovers(folder: str, tmpdir: str) -> None:
-    """Files of runs that were killed: job results beside the record, and Ansible's module files, which hold the key.
-
-    Only those of this collection, and only after a minute: by then whoever is alive has read its own.
-    """
-    old = time.time() - 60
-    for path in glob.glob(os.path.join(glob.escape(folder), "j[0-9]*.[0-9]*")):
-        with contextlib.suppress(OSError):
-            if os.lstat(path).st_mtime < old:
-                os.unlink(path)
-    for path in glob.glob(os.path.join(glob.escape(os.path.dirname(tmpdir)), "ansible-tmp-*", "AnsiballZ_pilw_*.py")):
-        with contextlib.suppress(OSError):
-            info = os.lstat(path)
-            if info.st_uid == os.geteuid() and info.st_mtime < old and os.path.dirname(path) != tmpdir:
-                os.unlink(path)
-                os.rmdir(os.path.dirname(path))
-
-
-def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list[str]) -> str:
-    """Begin a run on an open record, once nobody else works on it."""
-    check_age(record, params, accept)
-    former = record.run()
-    wanted = former is not None and f"takeover:{former['token']}" in accept
-    token = record.begin_run(actor_of(params), params["purpose"]) if wanted else ""
-    wait_for_former_run(
-        lock,
-        Lease(os.path.dirname(record.path), former["token"] if former else "", params["lease"]),
-        former,
-        takeover=wanted,
-        wait=params["lease"] + POWER_TIMEOUT + 30,
-        settle=min(BETWEEN_STEPS, params["lease"]),
-    )
-    return token or record.begin_run(actor_of(params), params["purpose"])
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
+from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
 
 
 def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.Any]:
@@ -341,7 +196,9 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     purpose = (record.run() or {}).get("purpose")
     verdict = prove(
         api,
-        known=lambda: dict.fromkeys([*record.seen(), *(vm.uuid for vm in record.vms())]),
+        known=lambda: dict.fromkeys(
+            [*(uuid for uuid, state in record.seen().items() if state != _model.DELETED), *(vm.uuid for vm in record.vms())]
+        ),
         note=lambda found: record.note_states(params["run"], found),
         accepted=accepted,
         query=maintenance["query"],
@@ -377,67 +234,6 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         "lines": safe_lines(verdict, api, record) if verdict.clean else not_safe_lines(verdict, record),
         "refused_items": verdict.items,
     }
-
-
-def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
-    """The summary at the end of a prepare or a verify that found everything down."""
-    maintenance = record.maintenance
-    lines = [verdict.headline()]
-    if verdict.safe:
-        lines.append(f"Proved at {maintenance['safe_at']}: {'; '.join(verdict.proofs)}.")
-        lines.append("Not proved: that no Ceph client still has an image open; Ceph itself was not asked.")
-    else:
-        lines.append(f"The scope is down. {len(verdict.outside)} VMs outside of it are not stopped, so Ceph must stay up.")
-    lines.append(covered(api))
-    lines += [f"  accepted: {item}" for item in record.accepted()]
-    lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
-    lines += _report.stop_lines(record)
-    closed = sum(1 for host in record.hosts() if host["closed_by_us"])
-    down = sum(1 for vm in record.vms() if vm.stop_done)
-    lines.append(
-        f"If this run ends here: {closed} hosts are closed by us and {down} VMs are down. Nothing comes back by itself."
-    )
-    if verdict.safe:
-        lines.append("Just before Ceph goes down, prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify")
-        lines.append(f"When Ceph is back, or to call it off: {_report.restore_command(record)}")
-    else:
-        lines.append(f"To bring the scope back: {_report.restore_command(record)}")
-    lines.append(_report.SAME_SETTINGS)
-    return lines
-
-
-def covered(api: Api) -> str:
-    """Which locations the proof speaks of."""
-    here = api.location or "the default location"
-    try:
-        locations = api.locations()
-    except ApiError as exc:
-        return f"Covered: {here}. Which other locations there are could not be read: {exc}."
-    slugs = [one.slug for one in locations]
-    if not api.location:
-        here = next((one.slug for one in locations if one.is_default), slugs[0] if len(slugs) == 1 else here)
-    others = [slug for slug in slugs if slug != here]
-    return f"Covered: {here}. Not looked at: {', '.join(others) if others else 'no other location is listed'}."
-
-
-def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
-    """The summary when something stands against safe, with each way on."""
-    reasons = verdict.reasons()
-    lines = [verdict.headline(), f"What stands against it: {len(reasons)}"]
-    lines += [f"  {reason}" for reason in reasons[: _report.SHOWN]]
-    if len(reasons) > _report.SHOWN:
-        lines.append(f"  and {len(reasons) - _report.SHOWN} more")
-    outlived = sum(1 for vm in record.vms() if vm.outlived and vm.uuid in verdict.holding)
-    if outlived:
-        lines.append(f"{outlived} of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true")
-    refused = sum(1 for vm in record.vms() if vm.columns["stop_outcome"] == _model.REFUSED and vm.uuid in verdict.holding)
-    if refused:
-        lines.append(f"The stop of {refused} of them was refused, so their guests were never asked and their power is not cut.")
-    lines.append(
-        "To leave them as they are (Ceph going down will hang them; the headline will name them): "
-        + accept_argument(record.accepted(), verdict.items)
-    )
-    return lines
 
 
 def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:

@@ -35,6 +35,9 @@ ALLOWED = {
     "_plan": {"_api", "_errors", "_machine", "_model", "_record", "_select"},
     "_report": {"_model", "_record"},
     "_module": {"_api", "_client", "_errors", "_files", "_lock", "_record", "_select"},
+    "_summary": {"_api", "_errors", "_model", "_plan", "_proof", "_record", "_report"},
+    "_survey": {"_api", "_argspec", "_errors", "_files", "_lock", "_machine", "_model", "_plan", "_record", "_report"},
+    "_opening": {"_api", "_argspec", "_errors", "_files", "_lock", "_model", "_module", "_plan", "_record"},
 }
 DOORS = {"requests": {"_client"}, "urllib3": {"_client"}, "jmespath": {"_select"}, "ansible": {"_argspec", "_module"}}
 

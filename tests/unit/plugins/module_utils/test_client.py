@@ -202,13 +202,12 @@ def test_the_environment_overrules_neither_verification_nor_the_key(options, ver
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_a_redirect_is_never_followed(method, status):
-    with serving(Answer()) as (elsewhere, came_elsewhere), serving(
-        Answer(status, b"", {"Location": f"{elsewhere}/v1/x"})
-    ) as (url, came):
-        with pytest.raises(ApiError) as caught:
-            call(client(url), method)
-        assert len(came) == 1
-        assert came_elsewhere == []
+    with serving(Answer()) as (elsewhere, came_elsewhere):
+        with serving(Answer(status, b"", {"Location": f"{elsewhere}/v1/x"})) as (url, came):
+            with pytest.raises(ApiError) as caught:
+                call(client(url), method)
+            assert len(came) == 1
+            assert came_elsewhere == []
     assert str(caught.value) == (
         f"{method} /v1/x answered {status}: a redirect, which is never followed: the API key goes to the given host only"
     )
@@ -242,7 +241,7 @@ def test_errors_have_a_kind_and_all_that_is_known(method, status, body, kind, de
     with pytest.raises(ApiError) as caught:
         call(client(), method)
     assert type(caught.value) is kind
-    advice = ". The platform refuses this API key here; it must be that of an admin user" if kind is AuthError else ""
+    advice = " (the API key must be that of an admin user; a frozen account answers so too)" if kind is AuthError else ""
     assert str(caught.value) == f"{method} /v1/x answered {status}: {detail} (X-Warren-Correlation-Id c-17){advice}"
     assert caught.value.sent
     assert caught.value.facts() == {

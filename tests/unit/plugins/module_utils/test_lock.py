@@ -131,12 +131,12 @@ def test_the_renewal_for_another_run_does_not_count(tmp_path):
     assert not lease.alive()
 
 
-def wait(lock, tmp_path, time, former, takeover=False, renew_at=()):
+def wait(lock, tmp_path, time, former, accepted=(), renew_at=()):
     lease = Lease(str(tmp_path), "r1", 30, time.clock)
     for moment in renew_at:
         time.then[moment] = Lease(str(tmp_path), "r1", 30, time.clock).renew
     wait_for_former_run(
-        lock, lease, former, takeover=takeover, wait=100, settle=3, sleep=time.sleep, clock=time.clock
+        lock, lease, former, accepted=list(accepted), wait=100, settle=3, sleep=time.sleep, clock=time.clock
     )
     return time.now
 
@@ -189,12 +189,12 @@ def test_a_run_that_neither_lives_nor_ends_is_refused_in_the_end(tmp_path):
 
 def test_who_takes_over_waits_for_the_open_calls_only(tmp_path):
     lock = Held(ABOUT)
-    assert 8 <= wait(lock, tmp_path, Time({8.0: lock.let_go}), LIVING, takeover=True, renew_at=(1.0, 5.0)) < 9
-    assert wait(Held(), tmp_path, Time(), LIVING, takeover=True) == 0
+    assert 8 <= wait(lock, tmp_path, Time({8.0: lock.let_go}), LIVING, accepted=["takeover:t0k"], renew_at=(1.0, 5.0)) < 9
+    assert wait(Held(), tmp_path, Time(), LIVING, accepted=["takeover:t0k"]) == 0
 
 
 def test_a_takeover_has_an_end_too(tmp_path):
     time = Time()
     with pytest.raises(Refused, match=r"was told to stop and has not ended yet: ann on box.* run the same command again"):
-        wait(Held(ABOUT), tmp_path, time, LIVING, takeover=True)
+        wait(Held(ABOUT), tmp_path, time, LIVING, accepted=["takeover:t0k"])
     assert 100 < time.now < 101

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""What is said at the end of a proof: that it is safe, or what stands against it and each way on."""
+
+from __future__ import annotations
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Verdict
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+
+
+def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
+    """The summary at the end of a prepare or a verify that found everything down."""
+    maintenance = record.maintenance
+    lines = [verdict.headline()]
+    if verdict.safe:
+        lines.append(f"Proved at {maintenance['safe_at']}: {'; '.join(verdict.proofs)}.")
+        lines.append("Not proved: that no Ceph client still has an image open; Ceph itself was not asked.")
+    else:
+        lines.append(f"The scope is down. {len(verdict.outside)} VMs outside of it are not stopped, so Ceph must stay up.")
+    lines.append(covered(api))
+    lines += [f"  accepted: {item}" for item in record.accepted()]
+    lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
+    lines += _report.stop_lines(record)
+    closed = sum(1 for host in record.hosts() if host["closed_by_us"])
+    down = sum(1 for vm in record.vms() if vm.stop_done)
+    lines.append(
+        f"If this run ends here: {closed} hosts are closed by us and {down} VMs are down. Nothing comes back by itself."
+    )
+    if verdict.safe:
+        lines.append("Just before Ceph goes down, prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify")
+        lines.append(f"When Ceph is back, or to call it off: {_report.restore_command(record)}")
+    else:
+        lines.append(f"To bring the scope back: {_report.restore_command(record)}")
+    lines.append(_report.SAME_SETTINGS)
+    return lines
+
+
+def covered(api: Api) -> str:
+    """Which locations the proof speaks of."""
+    here = api.location or "the default location"
+    try:
+        locations = api.locations()
+    except ApiError as exc:
+        return f"Covered: {here}. Which other locations there are could not be read: {exc}."
+    slugs = [one.slug for one in locations]
+    if not api.location:
+        here = next((one.slug for one in locations if one.is_default), slugs[0] if len(slugs) == 1 else here)
+    others = [slug for slug in slugs if slug != here]
+    return f"Covered: {here}. Not looked at: {', '.join(others) if others else 'no other location is listed'}."
+
+
+def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
+    """The summary when something stands against safe, with each way on."""
+    reasons = verdict.reasons()
+    lines = [verdict.headline(), f"What stands against it: {len(reasons)}"]
+    lines += [f"  {reason}" for reason in reasons[: _report.SHOWN]]
+    if len(reasons) > _report.SHOWN:
+        lines.append(f"  and {len(reasons) - _report.SHOWN} more")
+    outlived = sum(1 for vm in record.vms() if vm.outlived and vm.uuid in verdict.holding)
+    if outlived:
+        lines.append(f"{outlived} of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true")
+    refused = sum(1 for vm in record.vms() if vm.columns["stop_outcome"] == _model.REFUSED and vm.uuid in verdict.holding)
+    if refused:
+        lines.append(f"The stop of {refused} of them was refused, so their guests were never asked and their power is not cut.")
+    lines.append(
+        "To leave them as they are (Ceph going down will hang them; the headline will name them): "
+        + accept_argument(record.accepted(), verdict.items)
+    )
+    return lines
