@@ -3,7 +3,7 @@
 
 """Run the steps of steps.py and count their tests.
 
-    python3 tests/tools/run_steps.py                      everything
+    python3 tests/tools/run_steps.py                      everything but sanity on the other cores
     python3 tests/tools/run_steps.py 'sanity-*' docs      the steps whose names match
     python3 tests/tools/run_steps.py --list               their names
     python3 tests/tools/run_steps.py --setup              make all environments, run nothing
@@ -11,7 +11,7 @@
 
 --pytest-args '-k word -x' goes to every pytest step. Logs are under .build/logs, the last line on standard output is
 "N passed, N failed[, N skipped]", and the exit status is 0 only if nothing failed. Variables: PILW_TEST_SLOTS (steps at a
-time, 2), PILW_TEST_JOBS (pytest workers of the scenarios, 2).
+time, 2), PILW_TEST_JOBS (pytest workers of the scenarios, 3).
 """
 
 from __future__ import annotations
@@ -359,7 +359,10 @@ def main() -> int:
         environ = environ_for(args.env, BUILD / "link")
         os.execvpe(args.names[0], args.names, environ)
 
-    chosen = [step for step in table if not args.names or any(fnmatch.fnmatch(step.name, name) for name in args.names)]
+    if args.names:
+        chosen = [step for step in table if any(fnmatch.fnmatch(step.name, name) for name in args.names)]
+    else:
+        chosen = [step for step in table if step.default]
     for name in args.names:
         if not fnmatch.filter([step.name for step in table], name):
             parser.error(f"no step is called {name}")
