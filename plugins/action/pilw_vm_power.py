@@ -9,6 +9,7 @@ The documentation of its options stands in the module of the same name.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 
@@ -24,6 +25,7 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 3.0
 # Seconds between two lines of progress.
 SHOW_EVERY = 15.0
+_DEAD = "What it did is recorded. Run the same command again: it goes on."
 # Of the job itself; of no use to who asked for the work.
 _JOB_KEYS = frozenset(("ansible_job_id", "started", "finished", "results_file", "stdout", "stdout_lines", "stderr", "stderr_lines"))
 _CONNECTION_OPTIONS = ("api_host", "api_key", "location", "validate_certs", "ca_path")
@@ -39,6 +41,8 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
+        parent = multiprocessing.parent_process()
+        playbook = parent.pid if parent else os.getppid()
         args = self._task.args
         if self._task.check_mode or not args.get("record"):
             return self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
@@ -52,7 +56,7 @@ class ActionModule(ActionBase):
             if not job.get("ansible_job_id"):
                 return job
             try:
-                return self._follow(job, args, task_vars)
+                return self._follow(job, args, task_vars, playbook)
             finally:
                 self._status(job, task_vars, "cleanup")
         finally:
@@ -66,11 +70,11 @@ class ActionModule(ActionBase):
         finally:
             self._task.async_val = former
 
-    def _follow(self, job, args, task_vars):
+    def _follow(self, job, args, task_vars, playbook):
         """Poll until the job has ended, at least three times in a lease. A lost connection is tried again within it."""
         lease = float(args.get("lease") or 30)
         pause, silent_since, shown_at = FIRST_PAUSE, None, time.monotonic()
-        playbook = os.getppid()
+        idle_since = None
         while True:
             time.sleep(pause)
             if os.getppid() != playbook:
@@ -80,10 +84,21 @@ class ActionModule(ActionBase):
             pause = min(pause * 1.5, LONGEST_PAUSE, lease / 4)
             try:
                 progress = self._progress(args, task_vars, lease)
-                if not progress.get("busy"):
+                if progress.get("busy"):
+                    idle_since = None
+                else:
                     result = self._status(job, task_vars, "status")
+                    if "cmd" in result and "data" in result:
+                        # The words of Ansible's wrapper for a job that left no result.
+                        return {"failed": True, "msg": f"The work on the maintenance host was killed. {_DEAD}"}
                     if boolean(result.get("finished", False), strict=False) or result.get("failed"):
                         return {key: value for key, value in result.items() if key not in _JOB_KEYS}
+                    idle_since = idle_since or time.monotonic()
+                    if time.monotonic() - idle_since > max(60.0, 2 * lease):
+                        return {
+                            "failed": True,
+                            "msg": f"The work on the maintenance host has died (restart, out of memory?). {_DEAD}",
+                        }
             except AnsibleConnectionFailure as exc:
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > lease:

@@ -77,9 +77,9 @@ class Api:
     def _path(self, tail: str) -> str:
         return f"/v1/{quote(self.location)}/{tail}" if self.location else f"/v1/{tail}"
 
-    def _rows(self, path: str, params: dict[str, str] | None = None) -> list:
+    def _rows(self, path: str, params: dict[str, str] | None = None, once: bool = False) -> list:
         try:
-            rows = self._client.get(path, params, self._list_timeout)
+            rows = self._client.get(path, params, self._list_timeout, once)
         except NoRoute as exc:
             raise ApiError(
                 "GET",
@@ -105,10 +105,14 @@ class Api:
         """Every VM in every state. Not paginated, as far as is known."""
         return parse_vm_list(self._rows(self._path("user-resource/vm/all")))
 
-    def running_vms(self) -> VmList:
+    def running_vms(self, once: bool = False) -> VmList:
         """What the platform's own filter calls running, checked row by row: other states are dropped."""
-        found = parse_vm_list(self._rows(self._path("user-resource/vm/all"), {"status": RUNNING}))
+        found = parse_vm_list(self._rows(self._path("user-resource/vm/all"), {"status": RUNNING}, once))
         return VmList({vm.uuid: vm for vm in found.running}, found.unreadable)
+
+    def running_vms_now(self) -> VmList:
+        """The same, asked once: for who asks again anyway."""
+        return self.running_vms(once=True)
 
     def vm(self, uuid: str) -> Vm | None:
         """One VM by its own detail, the authority for it; None when the platform says that it does not exist."""
@@ -139,18 +143,22 @@ class Api:
             "PUT",
             self._path("base-operator/admin/host_flags"),
             {"uuid": _checked(uuid), "is_accepting_workloads": "1" if accepting else "0"},
-            self._list_timeout,
+            DETAIL_TIMEOUT,
         )
 
     def power(self, uuid: str, action: str, force: bool = False) -> str | None:
-        """Send C(start) or C(stop). Blocks until the platform answers. Returns the state in the answer, if any."""
+        """Send C(start) or C(stop). Blocks until the platform answers.
+
+        Returns the VM's state as the answer tells it, empty when it tells none, None when there was no answer body.
+        """
         form = {"uuid": _checked(uuid)}
         if force:
             form["force"] = "True"
-        vm = parse_vm(
-            self._client.send("POST", self._path(f"user-resource/admin/vm/{action}"), form, self._power_timeout)
-        )
-        return vm.state if vm and vm.uuid == uuid else None
+        answer = self._client.send("POST", self._path(f"user-resource/admin/vm/{action}"), form, self._power_timeout)
+        vm = parse_vm(answer)
+        if vm is None or vm.uuid != uuid:
+            return None if answer is None else ""
+        return vm.state
 
 
 def timed(call: t.Callable[[], t.Any]) -> tuple[t.Any, float, float]:

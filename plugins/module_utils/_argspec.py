@@ -90,4 +90,4 @@ def structure(value: t.Any, option: str) -> t.Any:
             return reader(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-    raise InputError(f"{option} looks like JSON and is not: {text[:200]}")
+    raise InputError(f"{option} looks like JSON and is not (with -e name=value it may hold no blanks): {text[:200]}")

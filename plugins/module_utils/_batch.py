@@ -89,6 +89,7 @@ class Item:
     comebacks: int = 0
     outcome: str | None = None
     error: str = ""
+    taken: bool = False  # a call was accepted, or the platform is at work on it
     outlived: bool = False
 
 
@@ -135,6 +136,11 @@ class Batch:
             if item.answer in (Answer.PENDING, Answer.UNCLEAR, Answer.REFUSED)
         )
 
+    @property
+    def cut_off(self) -> int:
+        """VMs whose call lost its connection since the last list: is the API there at all?"""
+        return sum(1 for item in self.at(Step.ANSWERED) if item.answer in (Answer.UNCLEAR, Answer.UNSENT))
+
     def sendable(self, now: float, room: int, fresh: bool = True) -> list[Item]:
         """At most C(room) VMs whose call may be sent now, longest waiting first. Not C(fresh): only those tried before."""
         due = [item for item in self.at(Step.WAITING) if item.not_before <= now and (fresh or item.calls)]
@@ -145,12 +151,15 @@ class Batch:
         item.calls += 1
 
     def answered(self, item: Item, error: ApiError | None, state: str | None, now: float) -> Answer:
-        """Take in the answer of a call. C(state) is the VM's state as the answer tells it."""
+        """Take in the answer of a call. C(state) is the VM's state as it tells it, empty if it does not, None for no answer body."""
         answer = meaning(error)
         text = str(error) if error else ""
-        if answer is Answer.ACCEPTED and self.start and state is not None and state != _model.RUNNING:
+        if answer is Answer.ACCEPTED and state is None:
+            answer, text = Answer.UNCLEAR, "the platform answered without a word"
+        elif answer is Answer.ACCEPTED and self.start and state not in ("", _model.RUNNING):
             answer, text = Answer.UNCLEAR, f"the platform answered the start with state {state}"
         item.step, item.answer, item.answer_text, item.answered_at = Step.ANSWERED, answer, text, now
+        item.taken = item.taken or answer in (Answer.ACCEPTED, Answer.PENDING)
         if answer in _STARTS_CLOCK and item.clock_from is None:
             item.clock_from = now
         if answer in _BOUND_BY_TIME:
@@ -172,6 +181,10 @@ class Batch:
                 decision = self._decide(item, runs, began)
                 if decision:
                     settled.append(self._settle(item, *decision))
+            elif item.step is Step.SETTLED and not runs and item.outcome == _model.WOULD_NOT_STOP:
+                # It obeyed after its time: nothing is left to be cut.
+                item.outlived = False
+                settled.append(self._settle(item, _model.FORCED if self.force else _model.CLEAN, ""))
             elif item.step is Step.SETTLED and runs and not self.start and not self.force:
                 comeback = self._comeback(item, now)
                 if comeback:
@@ -188,6 +201,9 @@ class Batch:
 
     def _decide(self, item: Item, runs: bool, began: float) -> tuple[str, str] | None:
         """The outcome of an answered VM, or None while it is to be waited for (or was put back to be sent again)."""
+        if item.must_send and not item.taken and item.answer is not Answer.GONE:
+            # An earlier call, which may be what hinders ours, can still undo what the list shows.
+            return self._not_taken(item, began)
         if runs == self.start:
             if item.answer is Answer.GONE and not self.start:
                 return _model.VANISHED, ""
@@ -198,20 +214,32 @@ class Batch:
             return (_model.FORCED if self.force else _model.CLEAN), ""
         if item.answer is Answer.GONE and self.start:
             return _model.VANISHED, item.answer_text
+        if item.answer is Answer.UNCLEAR and not item.taken and item.failures <= self.retries:
+            # Not done, and perhaps never heard: an outage is not the guest's time.
+            item.step, item.clock_from = Step.WAITING, None
+            return None
         if item.clock_from is not None and began - item.clock_from >= self.timeout:
             item.outlived = True
             word = "start" if self.start else ("power cut" if self.force else "graceful stop")
+            taken = "was taken" if item.taken else "was sent, and its answer left unclear whether it was taken"
             last = f"; last answer: {item.answer_text}" if item.answer_text else ""
-            return self._missed, f"not done {self.timeout:g} s after its {word} was taken{last}"
+            return self._missed, f"not done {self.timeout:g} s after its {word} {taken}{last}"
+        return None if item.answer in (Answer.ACCEPTED, Answer.PENDING) else self._not_taken(item, began)
+
+    def _not_taken(self, item: Item, began: float) -> tuple[str, str] | None:
+        """Send again, as long as its bound allows."""
         if item.answer in _BOUND_BY_TIME:
-            if item.hindered_from is not None and began - item.hindered_from >= 2 * self.timeout:
+            if self._hindered_too_long(item, began):
                 return _model.REFUSED, item.answer_text
             item.step = Step.WAITING
-        elif item.answer in (Answer.UNCLEAR, Answer.REFUSED, Answer.GONE):
+        else:
             if item.failures > self.retries or (item.answer is Answer.GONE and item.calls > self.retries):
                 return self._given_up(item)
             item.step = Step.WAITING
         return None
+
+    def _hindered_too_long(self, item: Item, began: float) -> bool:
+        return item.hindered_from is not None and began - item.hindered_from >= 2 * self.timeout
 
     def _given_up(self, item: Item) -> tuple[str, str] | None:
         if item.answer is Answer.REFUSED and item.clock_from is None:
@@ -231,7 +259,7 @@ class Batch:
         item.comebacks += 1
         if item.comebacks > MAX_COMEBACKS:
             return self._settle(item, _model.WOULD_NOT_STOP, f"it started again after each of {MAX_COMEBACKS} stops")
-        item.step, item.not_before, item.clock_from, item.failures = Step.WAITING, now, None, 0
+        item.step, item.not_before, item.clock_from, item.failures, item.taken = Step.WAITING, now, None, 0, False
         item.outcome = None
         return None
 

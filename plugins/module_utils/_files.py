@@ -45,7 +45,8 @@ def ensure_private_folder(path: str) -> None:
 
 def folder_problem(path: str) -> str | None:
     """Why a folder cannot hold the record; None when it can, or when it does not exist yet and can be made."""
-    path = os.path.abspath(path)
+    if not os.path.isabs(path):
+        return f"{path} is not an absolute path, so where it lies is not certain. Give the whole path."
     if not os.path.lexists(path):
         parent = os.path.dirname(path)
         while not os.path.lexists(parent):

@@ -53,15 +53,18 @@ def api_for(params: dict[str, t.Any], *, power: bool = False) -> Api:
 
 
 @contextlib.contextmanager
-def working_on(params: dict[str, t.Any], what: str, actor: str = "") -> t.Iterator[Record]:
+def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False) -> t.Iterator[Record]:
     """The record of C(params), held by this process alone, for as long as this run is the one that holds it."""
     record = Record(params["record"], copy_of(params["record"]))
     try:
         record.check_run(params["run"])
+        if check_mode:
+            yield record
+            return
         run = record.run() or {}
         about = {
             "run": params["run"],
-            "actor": actor or run.get("actor", ""),
+            "actor": run.get("actor", ""),
             "what": what,
             "since": now_text(),
             "pid": os.getpid(),

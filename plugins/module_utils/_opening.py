@@ -20,11 +20,11 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import HOSTS_NOT_SAID, accept_argument, hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import CEPH_NOT_BACK, HOSTS_NOT_SAID, accept_argument, hosts_named
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 
-# Seconds that the lock is watched when the former run never said that it ended: it may be between two steps.
-BETWEEN_STEPS = 3.0
+# Most seconds that the lock is watched when the former run never said that it ended: it may be between two steps.
+BETWEEN_STEPS = 10.0
 # Seconds after which a file that a killed run left behind is read by nobody any more.
 LEFTOVER_AGE = 60.0
 
@@ -60,21 +60,24 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
         with lock.held({"actor": actor_of(params), "what": "making the record"}):
             if os.path.exists(path):
                 raise Refused("Another run has just opened a record. Run the same command again to see it.")
+            # A hand-made list is taken over whole or not at all: only then does the record get its name.
+            made = f"{path}.adopting" if params["running_vms"] else path
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}.adopting")
             record = Record.create(
-                path,
+                made,
                 api_host=os.path.basename(folder),
                 location=location,
                 reason=params["reason"] or "",
-                copy_dir=copy_dir,
+                copy_dir=None if params["running_vms"] else copy_dir,
             )
             token = record.begin_run(actor_of(params), params["purpose"])
             record.accept(token, accept)
             if params["running_vms"]:
-                try:
-                    adopt(params, _module.api_for(params), record, token)
-                except BaseException:
-                    os.unlink(path)  # nothing was done with it yet
-                    raise
+                adopt(params, _module.api_for(params), record, token)
+                record.close()
+                os.rename(made, path)
+                record = Record(path, copy_dir)
     else:
         token = take_over(record, lock, params, accept)
         record.accept(token, accept)
@@ -119,9 +122,19 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
         former,
         accepted=accept,
         wait=params["lease"] + POWER_TIMEOUT + 30,
-        settle=min(BETWEEN_STEPS, params["lease"]),
+        settle=min(BETWEEN_STEPS, params["lease"] / 3),
     )
+    if not os.path.exists(record.path) or record.phase == DONE:
+        raise Refused("The other run has ended this maintenance in the meantime. Run the same command again to see what is left.")
+    check_gate(record, params)
     return token or record.begin_run(actor_of(params), params["purpose"])
+
+
+def check_gate(record: Record, params: dict[str, t.Any]) -> None:
+    """Asked again after the wait: the run that was waited for may just have reached safe."""
+    maintenance = record.maintenance
+    if params["purpose"] == "restore" and not params["ceph_is_back"] and (maintenance["safe_at"] or maintenance["adopted_from"]):
+        raise Refused(f"{CEPH_NOT_BACK} Nothing was changed.")
 
 
 def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> None:
@@ -138,9 +151,7 @@ def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> Non
         uuids = hosts_named(listed, names, "open_hosts")
         chosen = [host for uuid, host in listed.hosts.items() if uuid in uuids]
     # What the flag was before the runbook is not known: opened, as the operator says.
-    record.remember_hosts(token, [dataclasses.replace(host, accepting=None) for host in chosen], ())
-    for host in chosen:
-        record.closing_host(token, host.uuid)
+    record.remember_hosts(token, [dataclasses.replace(host, accepting=None) for host in chosen], (), ours=True)
     record.add_running(token, found.vms.values(), late=False, adopted_from=params["running_vms"])
 
 

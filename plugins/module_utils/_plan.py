@@ -23,6 +23,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     Vm,
     VmList,
     count_by,
+    parse_vm,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm, to_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching
@@ -30,6 +31,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._select import gr
 # Measured on one deployment; only used to estimate.
 STOP_SECONDS = 22
 START_SECONDS = 4
+CEPH_NOT_BACK = (
+    "Ceph was to be taken down, and no Ceph host is configured that could tell whether it serves again. A VM started before that "
+    "hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
+)
 HOSTS_NOT_SAID = (
     "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
 )
@@ -109,6 +114,16 @@ class Plan:
             self.items += open_items
 
 
+def check_limits(numbers: dict[str, float]) -> None:
+    """Refuse numbers that cannot work before anything is done with them. Times in seconds."""
+    for name, least in (("concurrency", 1), ("retries", 0), ("canary", 0), ("max_fail_percentage", 0), ("proof_interval", 0), ("hold", 0), ("settle_timeout", 0)):
+        if not least <= numbers.get(name, least) < math.inf:
+            raise InputError(f"{name} must be at least {least}, and is {numbers[name]:g}. Nothing was changed.")
+    for name in ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease"):
+        if not 0 < numbers.get(name, 1) < math.inf:
+            raise InputError(f"{name} must be more than 0 seconds, and is {numbers[name]:g}. Nothing was changed.")
+
+
 def accept_argument(accepted: list[str], items: list[str]) -> str:
     """The whole argument that accepts what is asked, with what was accepted before. Needs no quotes in a shell."""
     return "-e ceph_maint_accept=" + ",".join(dict.fromkeys([*accepted, *items]))
@@ -125,8 +140,7 @@ def plan_prepare(
     """Everything that would later stand in the way of safe is refused here, before any host is closed."""
     plan, accepted = Plan(), settings.accept
     scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
-    known = {vm.uuid for vm in record.vms} if record else set()
-    chosen = [vm for vm in vms.vms.values() if vm.uuid in scope or vm.uuid in known]
+    chosen = [vm for vm in vms.vms.values() if vm.uuid in scope]
     plan.stop = [vm for vm in chosen if vm.state == RUNNING and f"vm:{vm.uuid}" not in accepted]
     group_names(chosen, settings.groups)
     _check_locations(plan, settings, locations)
@@ -173,7 +187,7 @@ def _check_locations(plan: Plan, settings: Settings, locations: list[LocationFac
         )
     for number, one in enumerate(locations):
         for other in locations[number + 1 :]:
-            if one.vms and one.vms == other.vms:
+            if one.vms & other.vms:
                 plan.refuse(
                     f"The locations {one.slug} and {other.slug} show the same VMs: this platform seems to ignore the "
                     "location in admin lists, so what a list covers is not known.",
@@ -224,6 +238,15 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
     keep = hosts_named(hosts, settings.keep_closed or [], "hosts_keep_closed")
     remembered = {host["uuid"]: host for host in record.hosts} if record else {}
     plan.close_hosts = [host for host in chosen if not host.untouchable and host.accepting is not False]
+    if hosts.hosts and not chosen:
+        plan.refuse(
+            f"No host is chosen by ceph_maint_hosts_query, so all {len(hosts.hosts)} would go on taking new VMs.",
+            settings.accept,
+            f"no-hosts:{settings.place}",
+        )
+    left_open = [host for host in hosts.hosts.values() if host.accepting and host not in chosen]
+    if left_open:
+        plan.warnings.append(f"{len(left_open)} hosts that ceph_maint_hosts_query leaves out stay open to new VMs.")
     unknown = [host for host in chosen if host.accepting is None and not host.untouchable and host.uuid not in remembered]
     way = (
         "Say which hosts are to stay closed at the end: -e ceph_maint_hosts_keep_closed=UUID,UUID (or none, when all of "
@@ -318,7 +341,7 @@ def plan_restore(
             (),
         )
         return plan
-    if record is not None and adopting:
+    if record is not None and adopting and record.adopted_from != adopting:
         plan.refuse(
             f"There is an open record ({record.identity}, phase {record.phase}, {len(record.vms)} VMs), and it knows more than "
             f"{adopting}. Restore without ceph_maint_running_vms, or end the record with the playbook ceph_maint_close first.",
@@ -326,11 +349,7 @@ def plan_restore(
         )
         return plan
     if (record is None or record.safe_at or record.adopted_from) and not ceph_is_back:
-        plan.refuse(
-            "Ceph was to be taken down, and no Ceph host is configured that could tell whether it serves again. A VM started "
-            "before that hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true",
-            (),
-        )
+        plan.refuse(CEPH_NOT_BACK, ())
     if record is None:
         plan.lines = [
             f"Platform: {settings.place}",
@@ -340,6 +359,7 @@ def plan_restore(
         if open_hosts is None:
             plan.refuse(HOSTS_NOT_SAID, ())
     else:
+        group_names([vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None], settings.groups)
         plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
         plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
         plan.lines = [

@@ -32,6 +32,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import Ch
 _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
 # Seconds in which answers are gathered into one write of the record, so that its readers get a turn.
 _GATHER = 0.02
+# So many calls without an answer, and nothing new is sent before the next list.
+_CUT_OFF = 3
 # Lists are at least this many times their own duration apart, so that polling never loads the platform.
 _LIST_SHARE = 10
 # Seconds without any good list after which the engine gives up waiting for the API.
@@ -195,7 +197,7 @@ class Engine:
                         self._send(batch, open_calls, senders, now)
                     wanted = first_look or batch.needs_list or not self._list_ok
                     if listing is None and wanted and now >= self._next_list:
-                        listing = lister.submit(timed, self._api.running_vms)
+                        listing = lister.submit(timed, self._api.running_vms_now)
             except PilwError as exc:
                 stopping = exc
             pending = [*open_calls, *([listing] if listing else [])]
@@ -225,6 +227,8 @@ class Engine:
         # A start that goes wrong holds the ramp before the time limits of its VMs have told for sure.
         failed, tried = self._tried()
         held = self._orders.start and self._brake.pulled(failed + batch.doubtful, tried + batch.doubtful)
+        # After a few lost connections a list is to show first that the API is there.
+        held = held or batch.cut_off >= _CUT_OFF
         items = batch.sendable(now, self._throttle.allowed(now) - len(open_calls), fresh=not held)
         if not items:
             return
@@ -313,11 +317,13 @@ class Engine:
                     columns.update(state=_model.RUNNING if self._orders.start else _model.STOPPED, state_at=now_text())
             if not self._orders.start and (good or entry.item.outlived):
                 columns["outlived_at"] = None if good else now_text()
+            if not self._orders.start and good:
+                columns["start_sent_at"] = None  # down after whatever start was sent before
             changes.append(Change(entry.item.uuid, columns, f"{action}: {entry.outcome}", entry.error))
         self._write_down(changes)
 
     def _failed_in(self, batch: Batch) -> int:
-        return sum(1 for item in batch.items.values() if item.outcome == _model.FAILED)
+        return sum(1 for item in batch.items.values() if item.outcome in (_model.FAILED, _model.REFUSED))
 
     def _check_brake(self) -> None:
         if not self._orders.start:
@@ -334,7 +340,7 @@ class Engine:
     def _tried(self) -> tuple[int, int]:
         """How many VMs failed, of how many that were tried and are settled."""
         tried = [outcome for outcome, _error in self._result.outcomes.values() if outcome != _model.ALREADY_RUNNING]
-        return tried.count(_model.FAILED), len(tried)
+        return tried.count(_model.FAILED) + tried.count(_model.REFUSED), len(tried)
 
     def _check_outage(self, now: float) -> None:
         if now - self._last_good_list > OUTAGE_LIMIT + self._orders.timeout:
@@ -358,7 +364,7 @@ _LEASE_TEXT = (
 
 
 def _canary_text(batch: Batch) -> str:
-    named = "; ".join(f"{item.label}: {item.error}" for item in batch.items.values() if item.outcome == _model.FAILED)
+    named = "; ".join(f"{item.label}: {item.error}" for item in batch.items.values() if item.error)
     return (
         f"Most of the first {len(batch.items)} VMs did not start, so the rest was not touched: {named}. Look at Ceph "
         "(stale locks, blocklisted clients, pause flag) and at these VMs, then run the same command again. To go on without "

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import dataclass, field
 
@@ -31,12 +32,13 @@ class Verdict:
     excepted: dict[str, str] = field(default_factory=dict)  # what was accepted by name, and what it is
     unexplained: dict[str, str] = field(default_factory=dict)  # seen before, missing now: why that is not enough
     unreadable: set[str] = field(default_factory=set)
+    also: dict[str, str] = field(default_factory=dict)  # anything else against safe: accept item and text
     gone: set[str] = field(default_factory=set)  # missing now, and their own detail says that they are no more
     proofs: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
-        return not (self.holding or self.unexplained or self.unreadable)
+        return not (self.holding or self.unexplained or self.unreadable or self.also)
 
     @property
     def safe(self) -> bool:
@@ -51,7 +53,14 @@ class Verdict:
     def items(self) -> list[str]:
         """What would have to be accepted."""
         named = [f"vm:{uuid}" for uuid in [*self.holding, *self.unexplained]]
-        return named + [f"row:{row}" for row in sorted(self.unreadable)]
+        if self.clean:
+            named = [f"vm:{uuid}" for uuid in self.outside]
+        return named + [f"row:{row}" for row in sorted(self.unreadable)] + list(self.also)
+
+    @property
+    def on_its_way(self) -> bool:
+        """All that stands against safe are VMs that are neither running nor stopped: that may pass."""
+        return bool(self.holding) and not (self.to_stop or self.unexplained or self.unreadable or self.also)
 
     def headline(self) -> str:
         if not self.clean:
@@ -67,7 +76,7 @@ class Verdict:
         lines = [f"VM {vm.label()}" for vm in self.holding.values()]
         lines += [f"VM {uuid}: {why}" for uuid, why in self.unexplained.items()]
         lines += [f"a list row without a usable uuid ({row})" for row in sorted(self.unreadable)]
-        return lines
+        return lines + list(self.also.values())
 
 
 def judge(
@@ -128,12 +137,36 @@ def prove(
     query: str,
     exclude: str,
     interval: float,
+    settle: float,
     sleep: t.Callable[[float], None],
+    clock: t.Callable[[], float] = time.monotonic,
 ) -> Verdict:
     """Make the proof: all VMs, the running ones, all VMs again, C(interval) seconds apart.
 
-    C(known): uuids that earlier lists have shown. C(note) keeps each whole list. Ends at the first list that says no.
+    C(known): uuids that earlier lists have shown. C(note) keeps each whole list. Ends at the first list that says no; where
+    only VMs in passing states speak against it, the proof is begun anew for at most C(settle) seconds.
     """
+    deadline = clock() + settle
+    while True:
+        verdict = _prove_once(
+            api, known=known, note=note, accepted=accepted, query=query, exclude=exclude, interval=interval, sleep=sleep
+        )
+        if not verdict.on_its_way or clock() >= deadline:
+            return verdict
+        sleep(max(interval, 0.2))
+
+
+def _prove_once(
+    api: Api,
+    *,
+    known: t.Callable[[], t.Iterable[str]],
+    note: t.Callable[[VmList], None],
+    accepted: t.Container[str],
+    query: str,
+    exclude: str,
+    interval: float,
+    sleep: t.Callable[[float], None],
+) -> Verdict:
     verdict = Verdict()
     for number, whole in enumerate((True, False, True)):
         if number:

@@ -17,8 +17,8 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, REPORT, RUNNING_VMS, Beside
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, StaleRun
-from ansible_collections.pilw.maintenance.plugins.module_utils._files import write_json
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     START_DONE,
     STOP_DONE,
@@ -119,6 +119,11 @@ class RecordedVm:
         return self.columns["start_sent_at"] is not None and self.columns["start_outcome"] is None
 
     @property
+    def stop_pending(self) -> bool:
+        """A stop was sent and the guest may still obey it."""
+        return self.columns["stop_sent_at"] is not None and not self.stop_done and not self.outlived
+
+    @property
     def row(self) -> dict:
         return json.loads(self.columns["api_row"])
 
@@ -131,8 +136,7 @@ class Record:
 
     def __init__(self, path: str, copy_dir: str | None = None) -> None:
         self.path = path
-        self._copy_dir = copy_dir
-        self.warnings: list[str] = []
+        self._beside = Beside(path, copy_dir)
         try:
             # Read-write even to read: a read-only open fails after a crash inside a transaction.
             self._db = sqlite3.connect(f"file:{_uri_path(path)}?mode=rw", uri=True, timeout=BUSY_TIMEOUT)
@@ -142,6 +146,8 @@ class Record:
             schema = self._db.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as exc:
             raise RecordError(_broken(path, exc)) from exc
+        if schema == 0:
+            raise RecordError(_broken(path, "it holds no record"))
         if schema != SCHEMA:
             raise RecordError(
                 f"The record {path} has schema {schema}, this version of pilw.maintenance knows {SCHEMA}. "
@@ -311,10 +317,10 @@ class Record:
     def back_to_stopping(self, token: str) -> None:
         """A prepare on an open record: the same set is to be down again, so what became of starts is past."""
         with self._transaction(token) as db:
-            # A start whose outcome nobody knows stays known as such: its VM may still come up and gets a stop.
+            # A start whose outcome nobody knows, or that failed so far, stays known: its VM may still come up and gets a stop.
             db.execute(
-                "UPDATE vms SET start_outcome=NULL, start_error=NULL, started_at=NULL, start_sent_at=NULL, "
-                "start_answered_at=NULL, outlived_at=NULL WHERE start_outcome IS NOT NULL"
+                "UPDATE vms SET start_sent_at=CASE WHEN start_outcome='failed' THEN start_sent_at END, start_outcome=NULL, "
+                "start_error=NULL, started_at=NULL, start_answered_at=NULL, outlived_at=NULL WHERE start_outcome IS NOT NULL"
             )
             db.execute("UPDATE maintenance SET headline=''")
             if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] != CLOSING:
@@ -339,13 +345,18 @@ class Record:
             self._move(db, token, DONE)
             db.execute("UPDATE maintenance SET done_at=?", (now_text(),))
 
-    def remember_hosts(self, token: str, hosts: t.Iterable[Host], keep_closed: t.Container[str]) -> None:
-        """The flag as it was before us, once: committed before the first write is sent, never overwritten later."""
+    def remember_hosts(
+        self, token: str, hosts: t.Iterable[Host], keep_closed: t.Container[str], ours: bool = False
+    ) -> None:
+        """The flag as it was before us, once: committed before the first write is sent, never overwritten later.
+
+        C(ours): closed already, by an earlier maintenance that left no record, and to be opened at the end.
+        """
         with self._transaction(token) as db:
             for host in hosts:
                 db.execute(
-                    "INSERT OR IGNORE INTO hosts (uuid, name, before, now, keep_closed, at) VALUES (?,?,?,?,?,?)",
-                    (host.uuid, host.name, host.accepting, host.accepting, host.uuid in keep_closed, now_text()),
+                    "INSERT OR IGNORE INTO hosts (uuid, name, before, now, keep_closed, closed_by_us, at) VALUES (?,?,?,?,?,?,?)",
+                    (host.uuid, host.name, host.accepting, host.accepting, host.uuid in keep_closed, ours, now_text()),
                 )
                 if host.uuid in keep_closed:
                     db.execute("UPDATE hosts SET keep_closed=1 WHERE uuid=?", (host.uuid,))
@@ -381,7 +392,7 @@ class Record:
                 db.execute("UPDATE maintenance SET adopted_from=?", (adopted_from,))
             if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] == CLOSING:
                 self._move(db, token, RECORDED)
-        if added or not os.path.exists(self._beside("running_vms.json")):
+        if added or not self._beside.has(RUNNING_VMS):
             self.export()
         return added
 
@@ -403,6 +414,11 @@ class Record:
                 [(vm.uuid,) for vm in found.vms.values() if not vm.holds_storage],
             )
 
+    def note_gone(self, token: str, uuids: t.Iterable[str]) -> None:
+        """VMs that are no more by their own detail: lists need not show them any longer."""
+        with self._transaction(token) as db:
+            db.executemany("UPDATE seen SET state='deleted', at=? WHERE uuid=?", [(now_text(), uuid) for uuid in uuids])
+
     def write(self, token: str, changes: t.Iterable[Change]) -> None:
         """Commit changes to VMs in one transaction; refused when the run is stale."""
         with self._transaction(token) as db:
@@ -415,17 +431,18 @@ class Record:
                 if change.event:
                     self._event(token, change.event, change.uuid, change.detail or None)
 
-    # Copies that outlive this file, and that a shell can use.
+    # Files that outlive this one, and that a shell can use.
 
-    def _beside(self, name: str) -> str:
-        return os.path.join(os.path.dirname(self.path), name)
+    @property
+    def warnings(self) -> list[str]:
+        return self._beside.warnings
 
     def export(self) -> None:
         """Rewrite running_vms.json and hosts_to_open.json beside the record, and the second copy of all."""
         rows = [vm.row for vm in self.vms()]
         hosts = [{"uuid": host["uuid"], "name": host["name"]} for host in self.hosts() if to_open(host)]
         try:
-            self._write_beside({"running_vms.json": rows, "hosts_to_open.json": hosts})
+            self._beside.write({RUNNING_VMS: rows, HOSTS_TO_OPEN: hosts})
         except OSError as exc:
             raise RecordError(
                 f"The list beside the record cannot be written: {exc}. The record {self.path} itself is whole. "
@@ -433,61 +450,17 @@ class Record:
             ) from exc
         self.copy()
 
-    @property
-    def folders(self) -> list[str]:
-        """Where the record and its copy lie."""
-        return [folder for folder in (os.path.dirname(self.path), self._copy_dir) if folder]
-
     def write_report(self, data: dict[str, t.Any]) -> None:
         """report.json beside the record, and beside its copy."""
-        self._write_beside({"report.json": data})
-
-    def _write_beside(self, files: dict[str, t.Any]) -> None:
-        """Beside the record, which must work, and beside its copy, whose loss is told and stops nothing."""
-        for folder in self.folders:
-            try:
-                for name, data in files.items():
-                    write_json(os.path.join(folder, name), data)
-            except OSError as exc:
-                if folder != self._copy_dir:
-                    raise
-                self._warn_of_copy(exc)
-
-    def _warn_of_copy(self, exc: Exception) -> None:
-        warning = f"The second copy of the record in {self._copy_dir} could not be written: {exc}."
-        if warning not in self.warnings:
-            self.warnings.append(warning)
+        self._beside.write({REPORT: data})
 
     def archive(self) -> None:
         """Put a done record, and what lies beside it, away under its own id. Nothing more is copied."""
-        identity = self.maintenance["id"]
-        for folder in self.folders:
-            for name in (os.path.basename(self.path), "running_vms.json", "hosts_to_open.json", "report.json"):
-                try:
-                    os.rename(os.path.join(folder, name), os.path.join(folder, f"{identity}.{name}"))
-                except FileNotFoundError:
-                    pass
-                except OSError as exc:
-                    if folder != self._copy_dir:
-                        raise
-                    self._warn_of_copy(exc)
-        self._copy_dir = None
+        self._beside.archive(self.maintenance["id"])
 
     def copy(self) -> None:
-        """A second copy of the database, taken by SQLite itself and put in place in one step."""
-        if not self._copy_dir:
-            return
-        target = os.path.join(self._copy_dir, os.path.basename(self.path))
-        unfinished = f"{target}.new"
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(unfinished)
-            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600))
-            with contextlib.closing(sqlite3.connect(unfinished)) as other:
-                self._db.backup(other)
-            os.replace(unfinished, target)
-        except (OSError, sqlite3.Error) as exc:
-            self._warn_of_copy(exc)
+        """Bring the second copy up to date."""
+        self._beside.copy(self._db)
 
 
 def to_open(host: dict[str, t.Any]) -> bool:
@@ -513,6 +486,8 @@ def _sync_folder(folder: str) -> None:
 
 def _broken(path: str, why: t.Any) -> str:
     return (
-        f"The record {path} cannot be read: {why}. Nothing was changed. It is kept as it is; the same list stands in "
-        "running_vms.json beside it and in the second copy, if one was set (ceph_maint_record_copy)."
+        f"The record {path} cannot be read: {why}. Nothing was changed. If there is a second copy (ceph_maint_record_copy), put its "
+        f"{os.path.basename(path)} in place. If not, move this file away and restore from the list beside it: "
+        f"-e ceph_maint_running_vms={os.path.join(os.path.dirname(path), 'running_vms.json')} and, with the uuids of "
+        "hosts_to_open.json, -e ceph_maint_open_hosts=UUID,UUID"
     )

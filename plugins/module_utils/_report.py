@@ -54,6 +54,7 @@ NEXT_STEP = {
 def hosts_left_closed(record: Record) -> list[dict[str, t.Any]]:
     """Hosts that do not take workloads as far as is known, each with why."""
     found = []
+    accepted = set(record.accepted())
     for host in record.hosts():
         if host["now"] is True:
             continue
@@ -69,18 +70,18 @@ def hosts_left_closed(record: Record) -> list[dict[str, t.Any]]:
             continue
         else:
             why = "not touched by this maintenance"
-        found.append({"uuid": host["uuid"], "name": host["name"], "why": why, "ours": _ours(host)})
+        found.append({"uuid": host["uuid"], "name": host["name"], "why": why, "ours": _ours(host, accepted)})
     return found
 
 
-def _ours(host: dict[str, t.Any]) -> bool:
-    return bool(host["closed_by_us"]) and to_open(host)
+def _ours(host: dict[str, t.Any], accepted: t.Container[str]) -> bool:
+    return bool(host["closed_by_us"]) and to_open(host) and f"host:{host['uuid']}" not in accepted
 
 
 def unrecovered(record: Record) -> list[RecordedVm]:
     """Recorded VMs that do not run again and are not gone; each must run, be accepted or be given up."""
     accepted = set(record.accepted())
-    return [vm for vm in record.vms() if not vm.start_done and f"vm:{vm.uuid}" not in accepted]
+    return [vm for vm in record.vms() if not vm.start_done and f"lost:{vm.uuid}" not in accepted]
 
 
 def report_data(record: Record) -> dict[str, t.Any]:
@@ -100,7 +101,7 @@ def report_data(record: Record) -> dict[str, t.Any]:
             "start": vm.columns["start_outcome"],
             "start_error": vm.columns["start_error"],
             "started_at": vm.columns["started_at"],
-            "accepted": f"vm:{vm.uuid}" in accepted,
+            "accepted": bool({f"vm:{vm.uuid}", f"lost:{vm.uuid}"} & accepted),
         }
         for vm in record.vms()
     ]
@@ -159,11 +160,15 @@ def start_lines(record: Record) -> list[str]:
         lines += by_owner(suspects, lambda vm: "running")
     lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
     lost = unrecovered(record)
+    items = [f"host:{host['uuid']}" for host in closed if host["ours"]]
     if lost:
         lines.append(f"Did not come back: {len(lost)}")
         lines += by_owner(
             lost, lambda vm: vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
         )
+        items += [f"lost:{vm.uuid}" for vm in lost]
+    if items:
+        lines.append(f"To end without them, each named: -e ceph_maint_accept={','.join([*record.accepted(), *items])}")
     return lines
 
 

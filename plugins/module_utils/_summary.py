@@ -28,7 +28,7 @@ def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
     lines += [f"  accepted: {item}" for item in record.accepted()]
     lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
     lines += _report.stop_lines(record)
-    closed = sum(1 for host in record.hosts() if host["closed_by_us"])
+    closed = sum(1 for host in record.hosts() if host["closed_by_us"] and host["now"] is not True)
     down = sum(1 for vm in record.vms() if vm.stop_done)
     lines.append(
         f"If this run ends here: {closed} hosts are closed by us and {down} VMs are down. Nothing comes back by itself."
@@ -37,6 +37,10 @@ def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
         lines.append("Just before Ceph goes down, prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify")
         lines.append(f"When Ceph is back, or to call it off: {_report.restore_command(record)}")
     else:
+        lines.append(
+            "If Ceph may go down in spite of those left out, each named: "
+            + accept_argument(record.accepted(), verdict.items)
+        )
         lines.append(f"To bring the scope back: {_report.restore_command(record)}")
     lines.append(_report.SAME_SETTINGS)
     return lines

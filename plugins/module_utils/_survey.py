@@ -22,6 +22,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     RecordFacts,
     Settings,
     accept_argument,
+    check_limits,
     plan_prepare,
     plan_restore,
 )
@@ -30,14 +31,15 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import DO
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
+    check_limits(params)
     settings, path = settings_of(params), record_path(params)
     record = facts_of(open_record(path))
     head = Plan()
     if params["purpose"] == "prepare":
         check_folders(head, params, path, settings)
         locations = look_at_locations(api, head)
-        machines = [*params["machines"], _machine.identity()]
-        machines = list({machine.get("name"): machine for machine in machines}.values())
+        here = _machine.identity()
+        machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
         made = plan_prepare(settings, api.hosts(), api.vms(), locations, record, machines)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
@@ -165,7 +167,7 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
             plan.refuse(
                 f"{name} {one} lies on Ceph ({mount.device}), which is about to go down with it. Choose another disk.",
                 settings.accept,
-                f"on-ceph:{one}",
+                f"on-ceph:{name}-{_model.digest(one)}",
             )
     problem = _files.folder_problem(folder) if os.path.isdir(params["record_dir"] or folder) else None
     if problem:

@@ -13,10 +13,18 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Target, Wave
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, RecordedVm, now_text
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope
 
 # No group can have this name.
 REST = ""
+
+
+def within(recorded: list[RecordedVm], query: str, exclude: str) -> list[RecordedVm]:
+    """The recorded VMs that the scope of this run leaves in."""
+    if not query and not exclude:
+        return recorded
+    chosen = in_scope([vm for vm in (parse_vm(one.row) for one in recorded) if vm is not None], query, exclude)
+    return [vm for vm in recorded if vm.uuid in chosen]
 
 
 def to_stop(
@@ -30,7 +38,7 @@ def to_stop(
         if vm.uuid in running or vm.start_unclear:
             targets.append(vm)
         elif not vm.stop_done:
-            changes.append(_down(vm))
+            changes.append(down(vm))
     return targets, changes
 
 
@@ -39,7 +47,9 @@ def to_force(recorded: list[RecordedVm], running: t.Container[str], accepted: t.
     return [vm for vm in recorded if vm.outlived and vm.uuid in running and f"vm:{vm.uuid}" not in accepted]
 
 
-def to_start(recorded: list[RecordedVm], running: t.Container[str]) -> tuple[list[RecordedVm], list[Change]]:
+def to_start(
+    recorded: list[RecordedVm], running: t.Container[str], accepted: t.Container[str]
+) -> tuple[list[RecordedVm], list[Change]]:
     """VMs to start, those never tried first, and what to write down of those that run already."""
     targets, changes = [], []
     for vm in recorded:
@@ -47,15 +57,20 @@ def to_start(recorded: list[RecordedVm], running: t.Container[str]) -> tuple[lis
             if not vm.start_done or vm.columns["start_outcome"] == _model.VANISHED:
                 # Running after a start of ours that nobody saw end: that start did it.
                 word = _model.STARTED if vm.columns["start_sent_at"] else _model.ALREADY_RUNNING
-                columns = {"start_outcome": word, "start_error": None, "started_at": now_text()}
+                columns = {"start_outcome": word, "start_error": None, "started_at": now_text(), "outlived_at": None}
                 changes.append(Change(vm.uuid, columns, f"start: {word}"))
-        elif vm.columns["start_outcome"] != _model.VANISHED:
+        elif vm.columns["start_outcome"] != _model.VANISHED and f"lost:{vm.uuid}" not in accepted:
             targets.append(vm)
     targets.sort(key=lambda vm: vm.columns["start_sent_at"] is not None)
     return targets, changes
 
 
-def _down(vm: RecordedVm) -> Change:
+def vanished(vm: RecordedVm) -> Change:
+    """A VM whose own detail says that it is no more."""
+    return Change(vm.uuid, {"stop_outcome": _model.VANISHED, "stop_error": None, "outlived_at": None}, "vanished")
+
+
+def down(vm: RecordedVm) -> Change:
     """A VM that is down while the record does not know why: a call of ours that nobody saw end, or its owner."""
     if vm.columns["force_sent_at"]:
         word = _model.FORCED
@@ -75,7 +90,7 @@ def stop_waves(vms: list[RecordedVm], groups: list[dict]) -> list[Wave]:
 
 def start_waves(vms: list[RecordedVm], groups: list[dict], canary: int) -> list[Wave]:
     """A few first, then the groups in order, then all others."""
-    first = canaries(vms, groups, canary)
+    first = canaries([vm for vm in vms if vm.columns["start_sent_at"] is None], groups, canary)
     names = {vm.uuid for vm in first}
     waves = _by_group([vm for vm in vms if vm.uuid not in names], groups)
     ordered = [*(wave for name, wave in waves.items() if name != REST), waves[REST]]

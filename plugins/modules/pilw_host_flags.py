@@ -118,7 +118,10 @@ def choose(params: dict[str, t.Any], listed: HostList, record: Record | None) ->
     if params["restored"]:
         chosen, failed = [], []
         keep = set(_argspec.words(params["keep_closed"], "keep_closed") or [])
-        for host in record.hosts() if record else []:
+        remembered = record.hosts() if record else []
+        names = {host["uuid"] for host in remembered} | {host["name"] for host in remembered}
+        hosts_named(listed, sorted(keep - names), "keep_closed")
+        for host in remembered:
             if not (host["closed_by_us"] and to_open(host)) or keep & {host["uuid"], host["name"]}:
                 continue
             if host["uuid"] in listed.hosts:
@@ -140,13 +143,11 @@ def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], rec
     keep = hosts_named(listed, names or [], "keep_closed")
     # No host is open, nothing is on record, and the operator has said which ones are to stay closed: the others were
     # closed by an earlier maintenance that left no record, and are opened at the end.
-    lost = names is not None and not record.hosts() and not any(host.accepting for host in chosen)
+    chosen = [host for host in chosen if not host.untouchable]
+    lost = names is not None and not record.hosts() and all(host.accepting is False for host in chosen)
     if lost:
         chosen = [dataclasses.replace(host, accepting=None) for host in chosen]
-    record.remember_hosts(params["run"], chosen, keep)
-    for host in chosen if lost else []:
-        if not host.untouchable:
-            record.closing_host(params["run"], host.uuid)
+    record.remember_hosts(params["run"], chosen, keep, ours=lost)
 
 
 def set_flag(api: Api, host: Host, accepting: bool, params: dict[str, t.Any], record: Record | None) -> str | None:
@@ -184,6 +185,8 @@ def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: b
                 record.host_written(params["run"], host.uuid, accepting)
     changed = []
     for host in pending:
+        if record and not check_mode:
+            record.check_run(params["run"])
         error = None if check_mode else set_flag(api, host, accepting, params, record)
         if error:
             failed.append(told(host, error))
@@ -238,7 +241,7 @@ def main() -> None:
         api = _module.api_for(module.params)
         if not module.params["record"]:
             return run(module.params, api, None, module.check_mode)
-        with _module.working_on(module.params, "setting host flags") as record:
+        with _module.working_on(module.params, "setting host flags", module.check_mode) as record:
             return run(module.params, api, record, module.check_mode)
 
     _module.finish(module, work)

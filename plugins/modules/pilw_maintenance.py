@@ -71,6 +71,11 @@ options:
       - Seconds after which the work of a run that nobody asks for any more ends by itself.
     type: float
     default: 30.0
+  ceph_is_back:
+    description:
+      - With O(purpose=restore), the operator's word that Ceph serves again. Needed once safe was reached.
+    type: bool
+    default: false
   running_vms:
     description:
       - With O(purpose=restore), the shell runbook's hand-made list of VMs to bring back (JSON array of rows). Refused while
@@ -85,6 +90,11 @@ options:
       - Seconds between the lists of the proof.
     type: float
     default: 30.0
+  settle_timeout:
+    description:
+      - With O(state=proven), seconds to begin the proof anew while only VMs in passing states speak against it.
+    type: float
+    default: 300.0
   give_up:
     description:
       - With O(state=closed), end the maintenance with VMs that do not run again.
@@ -181,52 +191,57 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _report, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import check_limits
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
 
 
 def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.Any]:
     """Make the proof; the only place that leads to phase safe."""
-    maintenance, accepted = record.maintenance, record.accepted()
-    purpose = (record.run() or {}).get("purpose")
+    maintenance, accepted, run = record.maintenance, record.accepted(), params["run"]
+    if maintenance["phase"] == CLOSING:
+        raise Refused(
+            "Nothing is recorded yet, so nothing can be proved. Go on with: "
+            "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
+        )
     verdict = prove(
         api,
-        known=lambda: dict.fromkeys(
-            [*(uuid for uuid, state in record.seen().items() if state != _model.DELETED), *(vm.uuid for vm in record.vms())]
-        ),
-        note=lambda found: record.note_states(params["run"], found),
+        known=lambda: known_vms(record),
+        note=lambda found: record.note_states(run, found),
         accepted=accepted,
         query=maintenance["query"],
         exclude=maintenance["exclude"],
         interval=params["proof_interval"],
+        settle=params["settle_timeout"],
         sleep=time.sleep,
     )
+    record.note_gone(run, verdict.gone)
     recorded = {vm.uuid: vm for vm in record.vms()}
-    record.write(
-        params["run"],
-        [
-            Change(uuid, {"stop_outcome": _model.VANISHED, "stop_error": None}, "vanished")
-            for uuid in verdict.gone
-            if uuid in recorded and not recorded[uuid].columns["stop_outcome"] == _model.VANISHED
-        ],
-    )
-    headline = verdict.headline()
+    record.write(run, [_targets.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])
+    # VMs that obeyed after their time, or were seen down by nobody yet.
+    record.write(run, [_targets.down(vm) for vm in recorded.values() if vm.state in _model.RELEASED and not vm.stop_done])
+    verdict.also = {
+        item: text
+        for item, text in standing_against(params, record).items()
+        if item not in accepted and item[3:] not in verdict.gone
+    }
     # What did not obey a moment ago is named; only what came up since is worth another round.
     tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
     again = [vm for vm in verdict.to_stop if vm.uuid not in tried]
+    headline = verdict.headline()
     if verdict.safe:
-        record.write_safe(params["run"], headline, verdict.proofs)
+        record.write_safe(run, headline, verdict.proofs)
     else:
-        if purpose in ("prepare", "force"):
-            record.add_running(params["run"], verdict.to_stop, late=True)
-        record.write_not_safe(params["run"], "; ".join(verdict.reasons()[:20]) or headline)
+        if (record.run() or {}).get("purpose") in ("prepare", "force"):
+            record.add_running(run, verdict.to_stop, late=True)
+        record.write_not_safe(run, "; ".join(verdict.reasons()[:20]) or headline)
     return {
-        "changed": verdict.safe and maintenance["phase"] != "safe",
+        "changed": verdict.safe and maintenance["phase"] != SAFE,
         "safe": verdict.safe,
         "headline": headline,
         "to_stop": len(again),
@@ -234,6 +249,29 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         "lines": safe_lines(verdict, api, record) if verdict.clean else not_safe_lines(verdict, record),
         "refused_items": verdict.items,
     }
+
+
+def known_vms(record: Record) -> list[str]:
+    """Every VM that a list must show, or whose own detail must say that it is gone."""
+    seen = [uuid for uuid, state in record.seen().items() if state != _model.DELETED]
+    recorded = [vm.uuid for vm in record.vms() if vm.columns["stop_outcome"] != _model.VANISHED]
+    return list(dict.fromkeys([*seen, *recorded]))
+
+
+def standing_against(params: dict[str, t.Any], record: Record) -> dict[str, str]:
+    """What the record knows against safe, beside the lists: accept item and text."""
+    found = {}
+    place = f"{params['api_host']}@{params['location']}" if params["location"] else params["api_host"]
+    if not record.seen():
+        found[f"empty:{place}"] = f"the platform {place} shows no VM at all"
+    for host in record.hosts():
+        if host["closed_by_us"] and host["now"] is True:
+            label = f"{host['uuid']} {host['name']}".strip()
+            found[f"host:{host['uuid']}"] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
+    for vm in record.vms():
+        if vm.start_unclear:
+            found[f"vm:{vm.uuid}"] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"
+    return found
 
 
 def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
@@ -260,7 +298,7 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     left = _report.unrecovered(record)
     hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
     if (left or hosts) and not params["give_up"]:
-        items = [f"vm:{vm.uuid}" for vm in left]
+        items = [f"lost:{vm.uuid}" for vm in left]
         raise Refused(
             f"The maintenance cannot end: {len(left)} recorded VMs do not run again and {len(hosts)} hosts are still closed "
             "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up with pilw.maintenance.ceph_maint_close.",
@@ -294,9 +332,11 @@ def main() -> None:
             "exclude": {"type": "str"},
             "max_age": {"type": "float", "default": 24.0},
             "lease": {"type": "float", "default": 30.0},
+            "ceph_is_back": {"type": "bool", "default": False},
             "running_vms": {"type": "path"},
             "open_hosts": {"type": "raw"},
             "proof_interval": {"type": "float", "default": 30.0},
+            "settle_timeout": {"type": "float", "default": 300.0},
             "give_up": {"type": "bool", "default": False},
         },
         required_by=_argspec.NEEDS_RUN,
@@ -314,6 +354,7 @@ def main() -> None:
     def work() -> dict[str, t.Any]:
         if params["state"] == "opened":
             return opened(params, module.check_mode, module.tmpdir)
+        check_limits(params)
         if module.check_mode:
             return {"changed": False, "phase": "", "lines": [], "safe": False, "left": 0, "hosts_left": 0}
         with _module.working_on(params, f"state {params['state']}") as record:

@@ -81,6 +81,31 @@ options:
       - Seconds that each VM has to start.
     type: float
     default: 900.0
+  proof_interval:
+    description:
+      - Seconds between the lists of the proof.
+    type: float
+    default: 30.0
+  retries:
+    description:
+      - How often a failed start is tried again.
+    type: int
+    default: 2
+  canary:
+    description:
+      - How many VMs are started first, alone.
+    type: int
+    default: 3
+  max_fail_percentage:
+    description:
+      - Share of failed starts above which nothing more is started.
+    type: float
+    default: 20.0
+  hold:
+    description:
+      - Seconds after the last start after which each VM is looked at again.
+    type: float
+    default: 60.0
   force:
     description:
       - Whether the power of VMs that do not stop in time is cut.
@@ -260,6 +285,11 @@ def main() -> None:
             "stop_timeout": {"type": "float", "default": 600.0},
             "force_timeout": {"type": "float", "default": 300.0},
             "start_timeout": {"type": "float", "default": 900.0},
+            "proof_interval": {"type": "float", "default": 30.0},
+            "retries": {"type": "int", "default": 2},
+            "canary": {"type": "int", "default": 3},
+            "max_fail_percentage": {"type": "float", "default": 20.0},
+            "hold": {"type": "float", "default": 60.0},
             "force": {"type": "bool", "default": False},
             "machines": {"type": "list", "elements": "dict", "default": []},
             "running_vms": {"type": "path"},

@@ -215,7 +215,7 @@ def main() -> None:
             return run(module.params, api)
         if [normal_state(word) for word in module.params["status"]] != [RUNNING]:
             raise InputError("With record, status must be running: only running VMs are ever recorded.")
-        with _module.working_on(module.params, "taking the list of running VMs") as record:
+        with _module.working_on(module.params, "taking the list of running VMs", module.check_mode) as record:
             return (predict if module.check_mode else take)(module.params, api, record)
 
     _module.finish(module, work)

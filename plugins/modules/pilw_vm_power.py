@@ -154,6 +154,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import check_limits
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Engine,
     NoJournal,
@@ -174,12 +175,7 @@ MAX_EXCEPTIONS = 100
 
 
 def orders_of(params: dict[str, t.Any]) -> Orders:
-    for name, least in (("concurrency", 1), ("retries", 0), ("canary", 0)):
-        if params[name] < least:
-            raise InputError(f"{name} must be at least {least}.")
-    for name in ("timeout", "poll_interval"):
-        if params[name] <= 0:
-            raise InputError(f"{name} must be more than 0 seconds.")
+    check_limits(params)
     start = params["state"] == "started"
     if start and params["force"]:
         raise InputError("force cuts power, so it goes with state=stopped only.")
@@ -200,6 +196,10 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
     wrong = [uuid for uuid in uuids if not is_uuid(uuid)]
     if wrong:
         raise InputError(f"vms: these are no uuids: {', '.join(map(repr, wrong))}. Nothing was sent.")
+    found = api.vms().vms
+    absent = [uuid for uuid in uuids if uuid not in found and api.vm(uuid) is None]
+    if absent:
+        raise InputError(f"vms: the platform knows no VM {', '.join(absent)}. Nothing was sent.")
     if check_mode:
         running = api.running_vms().vms
         return predicted(sum(1 for uuid in uuids if (uuid in running) != orders.start))
@@ -222,8 +222,10 @@ def waves_of(
     recorded, running, accepted = record.vms(), api.running_vms().vms, record.accepted()
     groups = _argspec.groups(params["groups"])
     if orders.start:
-        targets, changes = _targets.to_start(recorded, running)
+        targets, changes = _targets.to_start(recorded, running, accepted)
         return _targets.start_waves(targets, groups, params["canary"]), changes
+    maintenance = record.maintenance
+    recorded = _targets.within(recorded, maintenance["query"], maintenance["exclude"])
     if orders.force:
         return _targets.stop_waves(_targets.to_force(recorded, running, accepted), groups), []
     targets, changes = _targets.to_stop(recorded, running, accepted)
@@ -303,7 +305,7 @@ def main() -> None:
         if not module.params["record"]:
             return run(module.params, api, orders, module.check_mode)
         what = "starting VMs" if orders.start else ("cutting power" if orders.force else "stopping VMs")
-        with _module.working_on(module.params, what) as record:
+        with _module.working_on(module.params, what, module.check_mode) as record:
             return run_recorded(module.params, api, orders, record, module.check_mode)
 
     _module.finish(module, work)

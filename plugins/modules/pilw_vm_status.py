@@ -35,6 +35,12 @@ options:
       - Seconds to let pass before looking, to catch VMs that do not stay up.
     type: float
     default: 0.0
+  stop_timeout:
+    description:
+      - Seconds after which a stop that was sent to a recorded VM has no effect any more. With O(record) and O(hold) the VMs
+        are looked at no sooner.
+    type: float
+    default: 600.0
   poll_interval:
     description:
       - Seconds between two lists while waiting.
@@ -100,7 +106,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, age_seconds, now_text
 
 GONE = "gone"
 MAX_OTHERS = 100
@@ -170,6 +176,10 @@ def run(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
 def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode: bool) -> dict[str, t.Any]:
     """Of the running set."""
     recorded = record.vms()
+    # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
+    pending = [params["stop_timeout"] - age_seconds(vm.columns["stop_sent_at"]) for vm in recorded if vm.stop_pending]
+    if params["hold"] > 0 and pending:
+        params = {**params, "hold": max(params["hold"], *pending)}
     rows, found = watch(params, api, [vm.uuid for vm in recorded])
     if not check_mode:
         record.note_states(params["run"], found)
@@ -187,6 +197,7 @@ def main() -> None:
             "state": {"type": "str", "choices": [_model.RUNNING, _model.STOPPED]},
             "wait": {"type": "float", "default": 0.0},
             "hold": {"type": "float", "default": 0.0},
+            "stop_timeout": {"type": "float", "default": 600.0},
             "poll_interval": {"type": "float", "default": 5.0},
         },
         required_by=_argspec.NEEDS_RUN,
@@ -200,7 +211,7 @@ def main() -> None:
         api = _module.api_for(module.params)
         if not module.params["record"]:
             return run(module.params, api)
-        with _module.working_on(module.params, "looking at the VMs") as record:
+        with _module.working_on(module.params, "looking at the VMs", module.check_mode) as record:
             return run_recorded(module.params, api, record, module.check_mode)
 
     _module.finish(module, work)

@@ -54,7 +54,7 @@ def test_words_refuses_what_is_no_list(value):
 @pytest.mark.parametrize("value", ["[a", "[1,", "{'a': }", "{[]: 1}", "[a]"])
 def test_what_looks_like_json_and_is_not_is_refused(value):
     for reader in (lambda text: _argspec.words(text, "accept"), _argspec.groups):
-        with pytest.raises(InputError, match="looks like JSON and is not: "):
+        with pytest.raises(InputError, match="looks like JSON and is not "):
             reader(value)
 
 

@@ -81,7 +81,7 @@ class Run:
         self.now = 0.0
         self.runs = not start
 
-    def call(self, name, state=None):
+    def call(self, name, state=""):
         """Send when allowed, and get this answer. Fails when nothing may be sent."""
         self.now = max(self.now, self.item.not_before)
         assert self.batch.sendable(self.now, 5) == [self.item], "nothing may be sent"
@@ -225,7 +225,7 @@ def test_the_clock_runs_from_the_first_call_that_was_taken():
     run = Run(timeout=100.0).call("unclear")
     assert run.list() == []
     run.call("accepted")
-    assert run.item.clock_from == 1.0
+    assert run.item.clock_from == run.now, "an unclear call that was sent again starts no clock"
     assert run.list(100)[0][0] == "would_not_stop"
 
 
@@ -282,6 +282,46 @@ def test_a_vm_that_comes_up_by_itself_after_a_first_look_is_not_cut():
     run.batch.settle_unsent(run.item, "already_stopped")
     run.list()
     assert not run.may_send
+
+
+def test_an_answer_without_a_body_is_unclear_and_sent_again():
+    run = Run().call("accepted", None)
+    assert run.item.answer is Answer.UNCLEAR
+    assert run.list() == []
+    run.call("accepted")
+    run.runs = False
+    assert run.list() == [("clean", "")]
+
+
+def test_an_outage_is_not_the_guests_time():
+    """Unclear, then silence for longer than the time limit: sent again, not taken for deaf."""
+    run = Run(timeout=100.0).call("unclear")
+    assert run.list(1000) == []
+    run.call("accepted")
+    assert not run.item.outlived
+    assert run.list(50) == []
+    run.runs = False
+    assert run.list() == [("clean", "")]
+
+
+def test_what_obeys_after_its_time_is_clean_and_nothing_is_left_to_cut():
+    run = Run(timeout=100.0).call("accepted")
+    assert run.list(200)[0][0] == "would_not_stop"
+    assert run.item.outlived
+    run.runs = False
+    assert run.list() == [("clean", "")]
+    assert not run.item.outlived
+
+
+@pytest.mark.parametrize("answer", ["busy", "refused", "unsent", "throttled"])
+def test_a_call_that_was_not_taken_settles_no_vm_that_an_earlier_start_may_bring_up(answer):
+    run = Run()
+    run.item.must_send = True
+    run.runs = False
+    run.call(answer)
+    assert run.list() == []
+    run.call("accepted")
+    assert run.list() == [("clean", "")]
 
 
 def test_what_did_not_stop_or_went_down_after_its_start_is_left_as_it_is():

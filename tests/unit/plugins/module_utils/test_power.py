@@ -55,12 +55,12 @@ class Cloud:
             with self.lock:
                 if uuid not in self.deaf:
                     (self.up.add if action == "start" else self.up.discard)(uuid)
-            return None
+            return ""
         finally:
             with self.lock:
                 self.open -= 1
 
-    def running_vms(self):
+    def running_vms_now(self):
         with self.lock:
             given = self.lists.pop(0) if self.lists else None
             if given is not None:
@@ -279,7 +279,7 @@ def test_canaries_keep_the_rest_untouched():
 
 def test_nothing_is_sent_while_the_api_is_away():
     cloud = Cloud(names(6))
-    log, away, running_vms = [], [error(502)] * 5, cloud.running_vms
+    log, away, running_vms = [], [error(502)] * 5, cloud.running_vms_now
 
     def on_call(uuid):
         log.append("call")
@@ -296,7 +296,7 @@ def test_nothing_is_sent_while_the_api_is_away():
         log.append("list")
         return found
 
-    cloud.on_call, cloud.running_vms = on_call, listed
+    cloud.on_call, cloud.running_vms_now = on_call, listed
     result = run(cloud, names(6), concurrency=1)
     assert outcomes(result) == dict.fromkeys(names(6), "clean")
     assert result.ended is None

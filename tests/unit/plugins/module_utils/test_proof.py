@@ -49,6 +49,7 @@ def prove(cloud, known=(), accepted=(), query="", exclude=""):
         query=query,
         exclude=exclude,
         interval=30,
+        settle=0,
         sleep=cloud.log.append,
     )
     verdict.noted = noted
@@ -118,6 +119,7 @@ def test_a_vm_seen_in_the_first_list_may_not_be_missing_in_the_second():
         query="",
         exclude="",
         interval=0,
+        settle=0,
         sleep=lambda seconds: None,
     )
     assert verdict.headline() == NOT_SAFE_WORDS

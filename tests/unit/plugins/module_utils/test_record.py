@@ -200,6 +200,7 @@ def test_a_lost_second_disk_is_told_and_stops_nothing(tmp_path):
 WRITES = {
     "end_run": lambda record, token: record.end_run(token),
     "accept": lambda record, token: record.accept(token, ["vm:x"]),
+    "note_gone": lambda record, token: record.note_gone(token, ["x"]),
     "set_scope": lambda record, token: record.set_scope(token, "q", "e"),
     "set_phase": lambda record, token: record.set_phase(token, "stopping"),
     "back_to_stopping": lambda record, token: record.back_to_stopping(token),

@@ -67,7 +67,7 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         given=("9", {"start_outcome": "failed"}),
         gone=("9", {"start_outcome": "vanished"}),
     )
-    record.accept(token, ["vm:given"])
+    record.accept(token, ["lost:given"])
     assert _report.start_lines(record) == [
         "Hosts still closed: 4",
         "  h1 n-h1: closed by this maintenance, not opened yet",
@@ -80,6 +80,7 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         "Did not come back: 2",
         "  owner 9: left n-left: not tried",
         "  owner 9: lost n-lost: answered 500",
+        "To end without them, each named: -e ceph_maint_accept=lost:given,host:h1,host:h4,lost:lost,lost:left",
     ]
     assert [host["uuid"] for host in _report.hosts_left_closed(record) if host["ours"]] == ["h1", "h4"]
     assert [vm.uuid for vm in _report.unrecovered(record)] == ["lost", "left"]

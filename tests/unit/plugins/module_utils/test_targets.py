@@ -85,8 +85,9 @@ def test_to_start_takes_all_that_do_not_run_those_never_tried_first():
         vm("known", start_outcome="running", start_sent_at="t"),
         vm("fresh"),
         vm("fell", start_outcome="running", start_sent_at="t"),
+        vm("given", start_outcome="failed", start_sent_at="t"),
     ]
-    targets, changes = _targets.to_start(recorded, {"runs", "started", "back", "known", "stranger"})
+    targets, changes = _targets.to_start(recorded, {"runs", "started", "back", "known", "stranger"}, ["lost:given"])
     assert uuids(targets) == ["fresh", "failed", "fell"]
     assert {change.uuid: change.columns["start_outcome"] for change in changes} == {
         "runs": "already_running",
