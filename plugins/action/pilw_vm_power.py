@@ -21,7 +21,7 @@ MODULE = "pilw.maintenance.pilw_vm_power"
 INFO = "pilw.maintenance.pilw_maintenance_info"
 # The job's own bounds end it; Ansible's limit on it is only there because a job must have one.
 JOB_SECONDS = 7 * 24 * 3600
-FIRST_PAUSE = 1.0
+FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 3.0
 # Seconds between two lines of progress.
 SHOW_EVERY = 15.0

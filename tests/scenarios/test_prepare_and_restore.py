@@ -42,7 +42,6 @@ def assert_restored(op: Operator, run: Run, running: set[str], hosts: set[str]) 
     assert op.phase() == "", "the record is still open"
 
 
-@pytest.mark.every_core
 def test_the_whole_maintenance(platform: Platform) -> None:
     """Some run, some do not, one is deaf, one host was closed on purpose: two commands bring all of it back."""
     op = platform(vms=14, running=10, deaf=["vm-0"], hosts=3, closed_hosts=1, deleted=2, state_case="mixed")
@@ -493,6 +492,59 @@ def test_the_files_beside_the_record_serve_the_shell_runbook(platform: Platform)
         for file in folder.iterdir():
             assert file.stat().st_mode & 0o077 == 0, file
         assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_start_that_may_still_work_is_stopped_before_safe_is_said(platform: Platform) -> None:
+    """Starts hang as Ceph breaks again: their VMs come up minutes later, so a prepare stops them before it proves."""
+    op = platform(vms=3)
+    before = op.cloud.in_state("running")
+    assert_safe(op.prepare())
+    op.cloud.act("options", power_mode="gateway", gateway_patience=20, start_seconds=3000)
+    assert op.restore(ceph_maint_start_timeout="1", ceph_maint_canary="0").rc != 0
+    op.cloud.act("options", power_mode="blocking")
+    count = len(stops(op))
+    run = op.prepare(ceph_maint_stop_timeout="60")
+    assert_safe(run)
+    assert set(stops(op)[count:]) == before, "each gets a stop, though no list shows it running"
+    safe_at = run.text.count(SAFE)
+    assert safe_at
+    assert not op.cloud.in_state("running")
+    came_up = [event for event in op.cloud.events if event.state == "running"]
+    down = [event for event in op.cloud.events if event.state == "stopped"]
+    assert len(came_up) <= len(down)
+
+
+def test_a_guest_that_obeys_after_the_prepare_was_called_off_is_started_again(platform: Platform) -> None:
+    op = platform(vms=4, power_mode="gateway", gateway_patience=20, stop_seconds=900)
+    before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
+    op.killed("ceph_maint_prepare", lambda: len(stops(op)) >= 4, ceph_maint_confirm="true", ceph_maint_lease="2")
+    run = op.play("ceph_maint_restore", ceph_maint_confirm="true", ceph_maint_stop_timeout="12")
+    if run.rc != 0:
+        assert "it ran again, and is stopped now" in run.text
+        assert op.phase() == "starting", "what fell is named and the record stays open"
+        run = op.restore(ceph_maint_stop_timeout="12")
+    assert_restored(op, run, before, hosts)
+
+
+def test_a_query_that_chooses_no_host_is_refused(platform: Platform) -> None:
+    op = platform(vms=2)
+    run = op.prepare(ceph_maint_hosts_query="[?uuid==`1`]")
+    assert run.rc != 0
+    assert "No host is chosen by ceph_maint_hosts_query" in run.text
+    assert not op.cloud.journal.writes()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("concurrency", "0"), ("poll_interval", "0"), ("lease", "0"), ("proof_interval", "-1"), ("stop_timeout", "nan")],
+)
+def test_numbers_that_cannot_work_are_refused_before_anything_is_done(platform: Platform, name: str, value: str) -> None:
+    op = platform(vms=2)
+    run = op.prepare(**{f"ceph_maint_{name}": value})
+    assert run.rc != 0
+    assert f"{name} must be" in run.text
+    assert "Nothing was changed" in run.text
+    assert not op.cloud.journal.writes()
 
 
 def test_defaults_on_a_small_fleet(platform: Platform) -> None:
