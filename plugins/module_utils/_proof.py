@@ -146,40 +146,28 @@ def prove(
     C(known): uuids that earlier lists have shown. C(note) keeps each whole list. Ends at the first list that says no; where
     only VMs in passing states speak against it, the proof is begun anew for at most C(settle) seconds.
     """
+
+    def lists() -> Verdict:
+        verdict = Verdict()
+        for number, whole in enumerate((True, False, True)):
+            if number:
+                sleep(interval)
+            found = api.vms() if whole else api.running_vms()
+            judge(verdict, found, query=query, exclude=exclude, accepted=accepted, whole=whole)
+            if whole:
+                explain_missing(verdict, found, list(known()), api.vm, query=query, exclude=exclude, accepted=accepted)
+                note(found)
+            if not verdict.clean:
+                return verdict
+        verdict.proofs = [
+            f"two whole lists of VMs {2 * interval:g} s apart, and one of running VMs between them, show none that is not "
+            "stopped or deleted" + (", except those accepted" if verdict.excepted else "")
+        ]
+        return verdict
+
     deadline = clock() + settle
     while True:
-        verdict = _prove_once(
-            api, known=known, note=note, accepted=accepted, query=query, exclude=exclude, interval=interval, sleep=sleep
-        )
+        verdict = lists()
         if not verdict.on_its_way or clock() >= deadline:
             return verdict
         sleep(max(interval, 0.2))
-
-
-def _prove_once(
-    api: Api,
-    *,
-    known: t.Callable[[], t.Iterable[str]],
-    note: t.Callable[[VmList], None],
-    accepted: t.Container[str],
-    query: str,
-    exclude: str,
-    interval: float,
-    sleep: t.Callable[[float], None],
-) -> Verdict:
-    verdict = Verdict()
-    for number, whole in enumerate((True, False, True)):
-        if number:
-            sleep(interval)
-        found = api.vms() if whole else api.running_vms()
-        judge(verdict, found, query=query, exclude=exclude, accepted=accepted, whole=whole)
-        if whole:
-            explain_missing(verdict, found, list(known()), api.vm, query=query, exclude=exclude, accepted=accepted)
-            note(found)
-        if not verdict.clean:
-            return verdict
-    verdict.proofs = [
-        f"two whole lists of VMs {2 * interval:g} s apart, and one of running VMs between them, show none that is not "
-        "stopped or deleted" + (", except those accepted" if verdict.excepted else "")
-    ]
-    return verdict
