@@ -246,8 +246,10 @@ class Batch:
             return _model.REFUSED, item.answer_text
         if self.start:
             return _model.FAILED, item.answer_text
+        if item.clock_from is None or item.must_send:
+            return _model.REFUSED, item.answer_text
         # An unclear stop may still work: its own time limit ends the wait.
-        return None if item.clock_from is not None else (_model.REFUSED, item.answer_text)
+        return None
 
     @property
     def _missed(self) -> str:

@@ -324,6 +324,17 @@ def test_a_call_that_was_not_taken_settles_no_vm_that_an_earlier_start_may_bring
     assert run.list() == [("clean", "")]
 
 
+@pytest.mark.parametrize("answer", ["unclear", "bad"])
+def test_a_call_that_must_be_taken_and_never_is_has_an_end(answer):
+    run = Run()
+    run.item.must_send = True
+    run.runs = False
+    for _each in range(3):
+        run.call(answer)
+        settled = run.list()
+    assert settled == [("refused", str(ERRORS[answer]))]
+
+
 def test_what_did_not_stop_or_went_down_after_its_start_is_left_as_it_is():
     run = Run().call("accepted")
     run.list(200)
