@@ -13,7 +13,7 @@ RUN = $(PYTHON) -B tests/tools/run_steps.py --pytest-args='$(ARGS)'
 
 help:
 	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
-	@echo "make test         everything below, with each supported ansible-core that runs here"
+	@echo "make test         what CI asks for: units, scenarios, smoke on each core, sanity, linters, build"
 	@echo "make unit         unit tests, plain pytest"
 	@echo "make units        unit tests by ansible-test, with each ansible-core"
 	@echo "make scenarios    playbooks against the simulated platform"
