@@ -116,7 +116,8 @@ class Plan:
 
 def check_limits(numbers: dict[str, float]) -> None:
     """Refuse numbers that cannot work before anything is done with them. Times in seconds."""
-    for name, least in (("concurrency", 1), ("retries", 0), ("canary", 0), ("max_fail_percentage", 0), ("proof_interval", 0), ("hold", 0), ("settle_timeout", 0)):
+    for name in ("concurrency", "retries", "canary", "max_fail_percentage", "proof_interval", "hold", "settle_timeout"):
+        least = 1 if name == "concurrency" else 0
         if not least <= numbers.get(name, least) < math.inf:
             raise InputError(f"{name} must be at least {least}, and is {numbers[name]:g}. Nothing was changed.")
     for name in ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease"):

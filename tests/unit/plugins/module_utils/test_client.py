@@ -240,7 +240,7 @@ def test_errors_have_a_kind_and_all_that_is_known(method, status, body, kind, de
     responses.add(method, f"{HOST}/v1/x", body=body, status=status, headers={CORRELATION: "c-17"})
     with pytest.raises(ApiError) as caught:
         call(client(), method)
-    assert type(caught.value) is kind
+    assert caught.type is kind
     advice = " (the API key must be that of an admin user; a frozen account answers so too)" if kind is AuthError else ""
     assert str(caught.value) == f"{method} /v1/x answered {status}: {detail} (X-Warren-Correlation-Id c-17){advice}"
     assert caught.value.sent
