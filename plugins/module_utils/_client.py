@@ -200,7 +200,7 @@ class Client:
                 "GET",
                 path,
                 status=status,
-                detail=f"the body is not JSON: {error_detail(body)}",
+                detail=f"the body is not JSON: {error_detail(self._without_key(body))}",
                 correlation_id=correlation,
             ) from exc
 
@@ -235,9 +235,13 @@ class Client:
         correlation = response.headers.get(CORRELATION_HEADER)
         if 200 <= response.status_code < 300:
             return body, response.status_code, correlation
-        # A server that echoes the request must not get the key into messages and records.
-        body = body.replace(self._key.encode(), b"***")
-        raise _status_error(method, path, response.status_code, body, correlation, response.headers.get("Retry-After"))
+        raise _status_error(
+            method, path, response.status_code, self._without_key(body), correlation, response.headers.get("Retry-After")
+        )
+
+    def _without_key(self, body: bytes) -> bytes:
+        """A server that echoes the request must not get the key into messages and records."""
+        return body.replace(self._key.encode(), b"***")
 
     @staticmethod
     def _body(response: requests.Response, method: str, path: str, deadline: float) -> bytes:

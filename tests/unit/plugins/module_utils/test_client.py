@@ -461,3 +461,13 @@ def test_error_detail(body, text):
 def test_error_detail_is_one_short_printable_line(body):
     text = _client.error_detail(body)
     assert text.isprintable() and len(text) <= 303
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_server_that_echoes_the_key_gets_it_into_no_message(status):
+    responses.get(f"{HOST}/v1/x", body=f"apikey: {KEY}", status=status)
+    with pytest.raises(ApiError) as caught:
+        call(client(), "GET")
+    assert KEY not in str(caught.value)
+    assert "***" in str(caught.value)
