@@ -4,16 +4,20 @@
 # Needs only Python 3.11 or later with its venv package, make and git. All that is built or downloaded goes to .build/.
 # make test PYTHON=python3.13      another interpreter
 # make unit ARGS="-k record -x"    arguments for pytest
+# make soak MINUTES=5 SEEDS="1 2"  shorter, and with seeds of an earlier run first
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 30
+SEEDS ?=
 RUN = $(PYTHON) -B tests/tools/run_steps.py --pytest-args='$(ARGS)'
 
-.PHONY: help demo test setup unit units scenarios integration sanity lint build clean
+.PHONY: help demo test soak setup unit units scenarios integration sanity lint build clean
 
 help:
 	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
 	@echo "make test         what CI asks for: units, scenarios, smoke on each core, sanity, linters, build"
+	@echo "make soak         the random tests for 30 minutes, with seeds of their own"
 	@echo "make unit         unit tests, plain pytest"
 	@echo "make units        unit tests by ansible-test, with each ansible-core"
 	@echo "make scenarios    playbooks against the simulated platform"
@@ -29,6 +33,9 @@ demo:
 
 test:
 	@$(RUN)
+
+soak:
+	@PILW_TEST_SOAK_MINUTES='$(MINUTES)' PILW_TEST_SOAK_SEEDS='$(SEEDS)' $(RUN) soak soak-killed
 
 setup:
 	@$(RUN) --setup

@@ -8,8 +8,6 @@
 from __future__ import annotations
 
 import re
-import time
-import typing as t
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -30,6 +28,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     parse_host,
     parse_vm,
     parse_vm_list,
+    printable,
 )
 
 LIST_TIMEOUT = 120.0
@@ -98,7 +97,7 @@ class Api:
         for row in self._rows("/v1/config/locations"):
             slug = row.get("slug") if isinstance(row, dict) else None
             if isinstance(slug, str) and is_uuid(slug.replace("_", "-")):
-                found.append(Location(slug, str(row.get("display_name") or slug), row.get("is_default") is True))
+                found.append(Location(slug, printable(row.get("display_name")) or slug, row.get("is_default") is True))
         return found
 
     def vms(self) -> VmList:
@@ -159,13 +158,6 @@ class Api:
         if vm is None or vm.uuid != uuid:
             return None if answer is None else ""
         return vm.state
-
-
-def timed(call: t.Callable[[], t.Any]) -> tuple[t.Any, float, float]:
-    """The result of a call, when it began (monotonic seconds) and how long it took."""
-    began = time.monotonic()
-    result = call()
-    return result, began, time.monotonic() - began
 
 
 def _checked(uuid: str) -> str:

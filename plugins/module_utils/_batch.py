@@ -11,6 +11,7 @@ VM's call was answered settles that VM: an answer alone proves nothing, and an u
 
 from __future__ import annotations
 
+import math
 import typing as t
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,6 +20,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
 
 MAX_BACKOFF = 60.0
+# Seconds without any good list after which the engine gives up waiting for the API.
+OUTAGE_LIMIT = 600.0
+# Seconds that the list takes at most that is read when all else is over.
+LAST_LIST = 120.0
 # A VM that starts itself again is stopped again this often, then named.
 MAX_COMEBACKS = 3
 
@@ -63,6 +68,20 @@ def meaning(error: ApiError | None) -> Answer:
     return Answer.UNCLEAR
 
 
+def sending_seconds(count: int, concurrency: int, timeout: float, call_seconds: float) -> float:
+    """How long calls are sent to a group of C(count) VMs, at the longest; what is not settled then is named.
+
+    Each call may hold its place in the pool for C(call_seconds), the last VM may be busy and then take its C(timeout), and the
+    API may be away for a while.
+    """
+    return math.ceil(count / max(1, concurrency)) * call_seconds + 2 * timeout + OUTAGE_LIMIT if count else 0.0
+
+
+def group_seconds(count: int, concurrency: int, timeout: float, call_seconds: float) -> float:
+    """When a group of C(count) VMs is settled, at the longest: the calls that were open last are answered, and lists were read."""
+    return sending_seconds(count, concurrency, timeout, call_seconds) + 2 * call_seconds + LAST_LIST if count else 0.0
+
+
 class Step(Enum):
     WAITING = 1  # to be sent, not before C(not_before)
     OPEN = 2  # its call is open
@@ -89,7 +108,10 @@ class Item:
     comebacks: int = 0
     outcome: str | None = None
     error: str = ""
-    taken: bool = False  # a call was accepted, or the platform is at work on it
+    taken: bool = False  # a call was accepted, or the platform is most likely at work on it
+    accepted: bool = False  # the platform said so
+    heard: bool = False  # some call may be at work there, whatever later ones were answered
+    was_down: bool = False  # a list has shown it down, so the calls until then asked nothing of a running guest
     outlived: bool = False
 
 
@@ -159,6 +181,8 @@ class Batch:
         elif answer is Answer.ACCEPTED and self.start and state not in ("", _model.RUNNING):
             answer, text = Answer.UNCLEAR, f"the platform answered the start with state {state}"
         item.step, item.answer, item.answer_text, item.answered_at = Step.ANSWERED, answer, text, now
+        item.heard = item.heard or answer in _STARTS_CLOCK
+        item.accepted = item.accepted or answer is Answer.ACCEPTED
         item.taken = item.taken or answer in (Answer.ACCEPTED, Answer.PENDING)
         if answer in _STARTS_CLOCK and item.clock_from is None:
             item.clock_from = now
@@ -177,6 +201,8 @@ class Batch:
         settled = []
         for item in self.items.values():
             runs = item.uuid in running
+            if not self.start and not runs:
+                item.was_down = True
             if item.step is Step.ANSWERED and item.answered_at <= began:
                 decision = self._decide(item, runs, began)
                 if decision:
@@ -189,6 +215,15 @@ class Batch:
                 comeback = self._comeback(item, now)
                 if comeback:
                     settled.append(comeback)
+        return settled
+
+    def out_of_time(self) -> list[Settled]:
+        """The time of the whole group is over: settle what is left. Nothing of it has outlived its own time limit."""
+        settled = []
+        for item in self.at(Step.WAITING, Step.OPEN, Step.ANSWERED):
+            last = f"; last answer: {item.answer_text}" if item.answer_text else ""
+            word = self._missed if item.heard else _model.FAILED if self.start else _model.REFUSED
+            settled.append(self._settle(item, word, f"the time for its group was over before it was settled{last}"))
         return settled
 
     def settle_unsent(self, item: Item, outcome: str, error: str = "") -> Settled:
@@ -204,10 +239,15 @@ class Batch:
         if item.must_send and not item.taken and item.answer is not Answer.GONE:
             # An earlier call, which may be what hinders ours, can still undo what the list shows.
             return self._not_taken(item, began)
+        if runs and item.was_down:
+            # It came up after our call: its time limit is that of a new one.
+            item.was_down = False
+            self._anew(item)
+            return None
         if runs == self.start:
             if item.answer is Answer.GONE and not self.start:
                 return _model.VANISHED, ""
-            if item.clock_from is None:  # none of our calls was taken: somebody else did it
+            if not item.heard:  # none of our calls was taken: somebody else did it
                 return (_model.ALREADY_RUNNING if self.start else _model.ALREADY_STOPPED), ""
             if self.start:
                 return _model.STARTED, ""
@@ -221,7 +261,7 @@ class Batch:
         if item.clock_from is not None and began - item.clock_from >= self.timeout:
             item.outlived = True
             word = "start" if self.start else ("power cut" if self.force else "graceful stop")
-            taken = "was taken" if item.taken else "was sent, and its answer left unclear whether it was taken"
+            taken = "was taken" if item.accepted else "was sent, and its answer left unclear whether it was taken"
             last = f"; last answer: {item.answer_text}" if item.answer_text else ""
             return self._missed, f"not done {self.timeout:g} s after its {word} {taken}{last}"
         return None if item.answer in (Answer.ACCEPTED, Answer.PENDING) else self._not_taken(item, began)
@@ -230,7 +270,7 @@ class Batch:
         """Send again, as long as its bound allows."""
         if item.answer in _BOUND_BY_TIME:
             if self._hindered_too_long(item, began):
-                return _model.REFUSED, item.answer_text
+                return (_model.FAILED if self.start and item.heard else _model.REFUSED), item.answer_text
             item.step = Step.WAITING
         else:
             if item.failures > self.retries or (item.answer is Answer.GONE and item.calls > self.retries):
@@ -242,7 +282,7 @@ class Batch:
         return item.hindered_from is not None and began - item.hindered_from >= 2 * self.timeout
 
     def _given_up(self, item: Item) -> tuple[str, str] | None:
-        if item.answer is Answer.REFUSED and item.clock_from is None:
+        if item.answer is Answer.REFUSED and item.clock_from is None and not (self.start and item.heard):
             return _model.REFUSED, item.answer_text
         if self.start:
             return _model.FAILED, item.answer_text
@@ -261,9 +301,15 @@ class Batch:
         item.comebacks += 1
         if item.comebacks > MAX_COMEBACKS:
             return self._settle(item, _model.WOULD_NOT_STOP, f"it started again after each of {MAX_COMEBACKS} stops")
-        item.step, item.not_before, item.clock_from, item.failures, item.taken = Step.WAITING, now, None, 0, False
-        item.outcome = None
+        item.not_before, item.was_down, item.outcome = now, False, None
+        self._anew(item)
         return None
+
+    @staticmethod
+    def _anew(item: Item) -> None:
+        """As if nothing had been sent to it yet."""
+        item.step, item.clock_from, item.failures = Step.WAITING, None, 0
+        item.taken = item.accepted = item.heard = False
 
 
 @dataclass

@@ -9,14 +9,40 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._files import write_json
+from ansible_collections.pilw.maintenance.plugins.module_utils import _database, _files
 
 RUNNING_VMS = "running_vms.json"
 HOSTS_TO_OPEN = "hosts_to_open.json"
 REPORT = "report.json"
+# Says where the second copy goes.
+COPY_NOTE = "copy_dir"
+# Says of which maintenance the files of a folder are.
+IDENTITY = "maintenance_id"
+
+
+def copy_of(path: str) -> str | None:
+    """The folder of the second copy of a record, as noted beside it when it was opened; None without a usable note."""
+    folder = os.path.dirname(path)
+    noted = _noted(folder, COPY_NOTE)
+    return noted if os.path.isabs(noted) and not _files.same_folder(noted, folder) else None
+
+
+def identity_in(folder: str) -> str:
+    """The id of the maintenance whose files lie in a folder, empty where none is noted."""
+    noted = _noted(folder, IDENTITY)
+    return noted if re.fullmatch("[0-9A-Za-z-]{1,64}", noted) else ""
+
+
+def _noted(folder: str, name: str) -> str:
+    try:
+        text = _files.read_private(os.path.join(folder, name)).decode("utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+    return text if text.isprintable() else ""
 
 
 class Beside:
@@ -28,39 +54,53 @@ class Beside:
         self.warnings: list[str] = []
 
     @property
+    def _names(self) -> tuple[str, ...]:
+        """The record last: lists without a record mean that it was lost."""
+        return (RUNNING_VMS, HOSTS_TO_OPEN, REPORT, IDENTITY, os.path.basename(self._path))
+
+    @property
     def _folders(self) -> list[str]:
         return [folder for folder in (os.path.dirname(self._path), self._copy_dir) if folder]
 
     def has(self, name: str) -> bool:
         return os.path.exists(os.path.join(os.path.dirname(self._path), name))
 
-    def write(self, files: dict[str, t.Any]) -> None:
+    def write(self, files: dict[str, t.Any], identity: str) -> None:
         for folder in self._folders:
             with self._told(folder):
+                self._claim(folder, identity)
                 for name, data in files.items():
-                    write_json(os.path.join(folder, name), data)
+                    _files.write_json(os.path.join(folder, name), data)
 
     def archive(self, identity: str) -> None:
-        """Put everything away under an id. Nothing more is copied afterwards."""
+        """Put everything away under an id."""
         for folder in self._folders:
-            for name in (os.path.basename(self._path), RUNNING_VMS, HOSTS_TO_OPEN, REPORT):
+            if folder == self._copy_dir and identity_in(folder) not in ("", identity):
+                continue  # another maintenance keeps its copy there now
+            for name in self._names:
                 with self._told(folder), contextlib.suppress(FileNotFoundError):
                     os.rename(os.path.join(folder, name), os.path.join(folder, f"{identity}.{name}"))
         self._copy_dir = None
 
-    def copy(self, database: sqlite3.Connection) -> None:
-        """A second copy of the database, taken by SQLite itself and put in place in one step."""
-        if not self._copy_dir:
+    def copy(self, database: sqlite3.Connection, identity: str) -> None:
+        """A second copy of the database."""
+        if self._copy_dir:
+            with self._told(self._copy_dir):
+                self._claim(self._copy_dir, identity)
+                _database.copy(database, self._path, os.path.join(self._copy_dir, os.path.basename(self._path)))
+
+    def _claim(self, folder: str, identity: str) -> None:
+        """Say whose files these are. What another maintenance has left where the copies go keeps a name with its own id."""
+        former = identity_in(folder)
+        if former == identity:
             return
-        target = os.path.join(self._copy_dir, os.path.basename(self._path))
-        unfinished = f"{target}.new"
-        with self._told(self._copy_dir):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(unfinished)
-            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600))
-            with contextlib.closing(sqlite3.connect(unfinished)) as other:
-                database.backup(other)
-            os.replace(unfinished, target)
+        if folder == self._copy_dir:
+            former = former or _database.identity(os.path.join(folder, os.path.basename(self._path)))
+            for name in self._names if former not in ("", identity) else ():
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, f"{name}.{former}"))  # an earlier state of the same
+                _files.keep(os.path.join(folder, name), former)
+        _files.write_text(os.path.join(folder, IDENTITY), identity)
 
     @contextlib.contextmanager
     def _told(self, folder: str) -> t.Iterator[None]:
@@ -70,6 +110,6 @@ class Beside:
         except (OSError, sqlite3.Error) as exc:
             if folder != self._copy_dir:
                 raise
-            warning = f"The second copy of the record in {folder} could not be written: {exc}."
+            warning = f"The second copy of the record in {folder} could not be written: {exc}. The record itself is whole. Mend that disk."
             if warning not in self.warnings:
                 self.warnings.append(warning)

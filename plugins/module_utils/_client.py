@@ -7,10 +7,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import math
+import os
 import re
+import socket
+import threading
 import time
 import traceback
 import typing as t
@@ -21,6 +25,7 @@ from urllib.parse import urlsplit
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
     AuthError,
+    BrokenOff,
     InputError,
     NoRoute,
     NotFound,
@@ -29,6 +34,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
 try:
     import requests
     from requests.adapters import HTTPAdapter
+    from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ReadTimeoutError
     from urllib3.util.retry import Retry
 
     REQUESTS_IMPORT_ERROR = None
@@ -42,11 +48,17 @@ CONNECT_TIMEOUT = 10.0
 # A Retry-After longer than this is not waited out in one piece: no wait without a bound.
 MAX_RETRY_AFTER = 60.0
 MAX_BACKOFF = 20.0
-# Reads, and writes that set a value, are repeated after these answers: that does no harm.
+# With pauses that grow from a second: enough for the minute in which TLS handshakes were seen to flap.
+TRIES = 8
+# Reads are repeated after these answers: that does no harm.
 REPEAT_AFTER = (429, 500, 502, 503, 504)
 DETAIL_LENGTH = 300
 _GONE_WORDS = "no such virtual machine exists"
-_NO_ROUTE_WORDS = "no route and no api found"
+# Of the gateway, as seen, and as it says by default.
+_NO_ROUTE_WORDS = "no route"
+_NO_HOST = "api_host is not a host, host:port or URL without user, query and fragment."
+_HOST_NAME = re.compile(r"(?!-)[\w-]{1,63}(\.(?!-)[\w-]{1,63})*\.?")
+_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
 
 
 class _BoundedRetry(Retry):
@@ -54,6 +66,13 @@ class _BoundedRetry(Retry):
 
     def get_backoff_time(self) -> float:
         return min(super().get_backoff_time(), MAX_BACKOFF)
+
+    def increment(self, method: t.Any = None, url: t.Any = None, *given: t.Any, **named: t.Any) -> t.Any:
+        if "CERTIFICATE" in str(named.get("error")):  # asking again will not mend it
+            raise MaxRetryError(named["_pool"], url, named["error"])
+        if isinstance(named.get("error"), ReadTimeoutError) and len(self.history) >= 2:  # each took the whole time limit
+            raise MaxRetryError(named["_pool"], url, named["error"])
+        return super().increment(method, url, *given, **named)
 
     def get_retry_after(self, response: t.Any) -> float | None:
         return retry_after_seconds(response.headers.get("Retry-After"))
@@ -68,29 +87,38 @@ def base_url(api_host: str) -> str:
         text = f"https://{text}"
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError as exc:
-        raise InputError(f"api_host is not a host, host:port or URL: {exc}.") from exc
-    if parts.username or parts.password or parts.query or parts.fragment or not host or re.search(r"\s", text):
-        raise InputError("api_host is not a host, host:port or URL without user, query and fragment.")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        # Its words would show a part of a password that holds a slash.
+        raise InputError(_NO_HOST) from None
+    path = parts.path.rstrip("/")
+    plain = text.isprintable() and " " not in text and not set("@?#") & set(text)
+    if not plain or port == 0 or not (_HOST_NAME.fullmatch(host) or _is_ipv6(host)) or not _PATH.fullmatch(path):
+        raise InputError(_NO_HOST)
     if parts.scheme not in ("https", "http"):
         raise InputError(f"api_host {api_host}: only https is spoken, and http to a loopback address.")
     if parts.scheme == "http" and not _is_loopback(host):
         raise InputError(
             f"api_host {api_host}: plain http would send the API key in clear over the network. Use https."
         )
-    path = parts.path.rstrip("/")
     if path.endswith("/v1"):
         path = path[: -len("/v1")]
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{path}"
 
 
-def _is_loopback(host: str) -> bool:
+def _is_ipv6(host: str) -> bool:
+    try:
+        return "%" not in str(ipaddress.IPv6Address(host))
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str | None) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
 
@@ -121,7 +149,7 @@ def error_detail(body: bytes) -> str:
         return "empty body"
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _one_line(re.sub(r"<[^>]*>", " ", text))
     if isinstance(data, dict):
         errors = data.get("errors")
@@ -130,6 +158,22 @@ def error_detail(body: bytes) -> str:
         if isinstance(data.get("message"), str):
             return _one_line(data["message"])
     return _one_line(text)
+
+
+def inert(data: t.Any) -> t.Any:
+    """JSON data with no character that steers a terminal, hides text or is none at all (half of a surrogate pair).
+
+    Customers choose such text. One half pair would end every task that returns it.
+    """
+    if isinstance(data, str):
+        if data.isprintable():
+            return data
+        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in data)
+    if isinstance(data, list):
+        return [inert(item) for item in data]
+    if isinstance(data, dict):
+        return {inert(key): inert(value) for key, value in data.items()}
+    return data
 
 
 def _one_line(text: str) -> str:
@@ -156,6 +200,8 @@ class Client:
             raise InputError("api_key is empty. Give the key of an admin user, or set ADMIN_APIKEY.")
         if not re.fullmatch(r"[\x21-\x7e]+", api_key):
             raise InputError("api_key holds a blank, a line break or another character that no key has.")
+        if validate_certs and ca_path and not os.access(ca_path, os.R_OK):
+            raise InputError(f"ca_path {ca_path} cannot be read. Give a file or folder of CA certificates on this machine.")
         self._key = api_key
         self._verify: bool | str = (ca_path or True) if validate_certs else False
         if not validate_certs:
@@ -164,12 +210,12 @@ class Client:
         self._repeating = self._session(
             pool_size,
             _BoundedRetry(
-                total=8,
+                total=TRIES,
                 connect=3,
-                read=4,
+                read=TRIES,
                 status=5,
-                other=8,
-                allowed_methods=frozenset({"GET", "PUT"}),
+                other=TRIES,
+                allowed_methods=frozenset({"GET"}),
                 status_forcelist=REPEAT_AFTER,
                 backoff_factor=backoff,
                 raise_on_status=False,
@@ -182,7 +228,9 @@ class Client:
         # Off: otherwise REQUESTS_CA_BUNDLE and netrc of the environment would overrule verify and the key header.
         session.trust_env = False
         session.verify = self._verify
-        session.proxies = requests.utils.get_environ_proxies(self.url)
+        # A proxy would get the key in clear with plain http, and its loopback is not this machine's.
+        if not _is_loopback(urlsplit(self.url).hostname):
+            session.proxies = requests.utils.get_environ_proxies(self.url)
         session.headers.update({"apikey": self._key, "User-Agent": USER_AGENT, "Accept": "application/json"})
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=retries)
         session.mount("https://", adapter)
@@ -192,29 +240,30 @@ class Client:
     def get(self, path: str, params: dict[str, str] | None, timeout: float, once: bool = False) -> t.Any:
         """Read JSON. Repeats a failed read a few times, unless C(once). C(timeout) in seconds bounds each try."""
         session = self._once if once else self._repeating
-        body, status, correlation = self._call(session, "GET", path, params=params, timeout=timeout)
         try:
-            return json.loads(body)
-        except ValueError as exc:
-            raise ApiError(
-                "GET",
-                path,
-                status=status,
-                detail=f"the body is not JSON: {error_detail(self._without_key(body))}",
-                correlation_id=correlation,
-            ) from exc
+            answer = self._call(session, "GET", path, params=params, timeout=timeout)
+        except BrokenOff:
+            if once:
+                raise
+            # urllib3 repeats what is lost before the body begins, and only that.
+            answer = self._call(session, "GET", path, params=params, timeout=timeout)
+        return self._parsed("GET", path, *answer)
+
+    @staticmethod
+    def _parsed(method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Any:
+        try:
+            return inert(json.loads(body))
+        except (ValueError, RecursionError) as exc:
+            detail = f"the body is not JSON: {error_detail(body)}"
+            raise ApiError(method, path, status=status, detail=detail, correlation_id=correlation) from exc
 
     def send(self, method: str, path: str, form: dict[str, str], timeout: float) -> t.Any:
-        """Write: a PUT sets a value and is repeated like a read, anything else is sent once.
+        """Write: sent once. Who asked for it decides whether it is sent again, as long as somebody still wants it.
 
-        Returns the JSON of the answer, or None for a body that is empty or no JSON.
+        Returns the JSON of the answer, or None for an empty body.
         """
-        session = self._repeating if method == "PUT" else self._once
-        body = self._call(session, method, path, data=form, timeout=timeout)[0]
-        try:
-            return json.loads(body)
-        except ValueError:
-            return None
+        answer = self._call(self._once, method, path, data=form, timeout=timeout)
+        return self._parsed(method, path, *answer) if answer[0].strip() else None
 
     def _call(
         self, session: requests.Session, method: str, path: str, *, timeout: float, **content: t.Any
@@ -228,59 +277,91 @@ class Client:
                 stream=True,
                 **content,
             )
+        except (requests.exceptions.RequestException, HTTPError) as exc:
+            # Without its cause: a traceback would show what the other side sent, as it came.
+            raise self._transport_error(method, path, timeout, exc) from None
+        try:
             with response:
                 body = self._body(response, method, path, time.monotonic() + timeout)
-        except requests.exceptions.RequestException as exc:
-            raise self._transport_error(method, path, timeout, exc) from exc
-        correlation = response.headers.get(CORRELATION_HEADER)
+        except (requests.exceptions.RequestException, HTTPError) as exc:
+            error = self._transport_error(method, path, timeout, exc)
+            raise error if error.timed_out else BrokenOff(method, path, detail=error.detail) from None
+        # A server that echoes the request must not get the key into messages and records.
+        body = body.replace(self._key.encode(), b"***")
+        correlation = self._correlation(response)
         if 200 <= response.status_code < 300:
             return body, response.status_code, correlation
-        raise _status_error(
-            method, path, response.status_code, self._without_key(body), correlation, response.headers.get("Retry-After")
-        )
+        raise _status_error(method, path, response.status_code, body, correlation, response.headers.get("Retry-After"))
 
-    def _without_key(self, body: bytes) -> bytes:
-        """A server that echoes the request must not get the key into messages and records."""
-        return body.replace(self._key.encode(), b"***")
-
-    @staticmethod
-    def _body(response: requests.Response, method: str, path: str, deadline: float) -> bytes:
+    def _body(self, response: requests.Response, method: str, path: str, deadline: float) -> bytes:
         # requests' own time limit counts from byte to byte; this one bounds the whole answer.
-        chunks = []
-        for chunk in response.iter_content(65536):
-            chunks.append(chunk)
-            if time.monotonic() > deadline:
+        late = threading.Event()
+
+        def hang_up() -> None:
+            late.set()
+            with contextlib.suppress(OSError, ValueError, AttributeError), socket.socket(fileno=os.dup(response.raw.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
+        timer.start()
+        try:
+            return response.content
+        finally:
+            timer.cancel()
+            if late.is_set():
                 raise ApiError(
                     method,
                     path,
                     detail="the answer came too slowly to end within the time limit",
-                    correlation_id=response.headers.get(CORRELATION_HEADER),
+                    correlation_id=self._correlation(response),
                     timed_out=True,
-                )
-        return b"".join(chunks)
+                ) from None
 
-    @staticmethod
-    def _transport_error(method: str, path: str, timeout: float, exc: Exception) -> ApiError:
+    def _correlation(self, response: requests.Response) -> str | None:
+        return _one_line(response.headers.get(CORRELATION_HEADER, "").replace(self._key, "***")) or None
+
+    def _transport_error(self, method: str, path: str, timeout: float, exc: Exception) -> ApiError:
         # A time-out within the body comes as a ConnectionError.
         if isinstance(exc, requests.exceptions.ReadTimeout) or "Read timed out" in str(exc):
             return ApiError(method, path, detail=f"nothing came within {timeout:g} s", timed_out=True)
         # A failed handshake, proxy or connect means that the request itself was never sent.
-        unsent = isinstance(exc, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)) or any(
+        unsent = isinstance(exc, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError, LocationValueError)) or any(
             word in str(exc) for word in ("NewConnectionError", "NameResolutionError", "CERTIFICATE", "SSLError")
         )
-        return ApiError(method, path, detail=_transport_words(exc), sent=not unsent)
+        return ApiError(method, path, detail=_transport_words(str(exc).replace(self._key, "***")), sent=not unsent)
 
 
-def _transport_words(exc: Exception) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
-        return (
-            "the TLS certificate cannot be verified. Give your own CA with ca_path, or, knowing the risk, "
-            "validate_certs=false"
-        )
-    words = str(exc)
+def _transport_words(words: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return _certificate_words(words)
+    if "NO_CERTIFICATE_OR_CRL_FOUND" in words:
+        return "ca_path holds no certificate. Give a file or folder of CA certificates in PEM form"
+    words = re.sub(r"<[^<>]*object at 0x[0-9a-f]+>: ?", "", words)
+    inner = re.search(r"\w+(?:Error|Disconnected)\((?:\d+, )?'([^']+)'\)+$", words)
+    if inner:  # the innermost of nested errors: what happened, without the names of Python's classes
+        return _one_line(inner.group(1))
     reason = re.search(r"Caused by \w+\((.*)\)\)?$", words, re.DOTALL)
-    plain = re.sub(r"<[^<>]*object at 0x[0-9a-f]+>:?|\w+\((?=host=)", "", reason.group(1) if reason else words)
+    plain = re.sub(r"\w+\((?=host=)", "", reason.group(1) if reason else words)
     return _one_line(plain.strip("()\"' "))
+
+
+def _certificate_words(words: str) -> str:
+    found = re.search(r"certificate verify failed: (.*?)\.? \(_ssl", words)
+    reason = f" ({_one_line(found.group(1))})" if found else ""
+    if re.search(r"mismatch|expired|not yet valid", reason):
+        way = "Give the name that the certificate is for as api_host, or have the certificate renewed"
+    else:
+        way = "Give your own CA with ca_path"
+    return f"the TLS certificate cannot be verified{reason}. {way}, or, knowing the risk, validate_certs=false"
+
+
+def _is_envelope(body: bytes) -> bool:
+    """Whether an error has one of the two forms that the platform gives its errors."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and bool({"errors", "message"} & set(data))
 
 
 def _status_error(
@@ -293,7 +374,7 @@ def _status_error(
         kind = AuthError
     elif status in (400, 404) and _GONE_WORDS in detail.lower():
         kind = NotFound
-    elif status == 404 and not body.lstrip().startswith(b"<"):  # a page of HTML comes from some proxy, not the platform
+    elif status == 404 and _is_envelope(body):  # anything else comes from some proxy, not from the platform
         kind = NoRoute if _NO_ROUTE_WORDS in detail.lower() else NotFound
     elif 300 <= status < 400:
         detail = "a redirect, which is never followed: the API key goes to the given host only"

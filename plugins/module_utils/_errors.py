@@ -24,6 +24,19 @@ class RecordError(PilwError):
     """The record cannot be opened, read or written."""
 
 
+class DamagedRecord(RecordError):
+    """The record's file is not what it was, or is gone. C(why) in a few words; C(missing): there is no file at all."""
+
+    def __init__(self, path: str, why: str, missing: bool = False) -> None:
+        self.path = path
+        self.why = why
+        self.missing = missing
+        super().__init__(
+            f"The record {path} is damaged: {why}. It is left as it is, and nothing more is sent. What can be done is said by "
+            "ansible-playbook pilw.maintenance.ceph_maint_restore (without ceph_maint_confirm=true it changes nothing)."
+        )
+
+
 class Refused(PilwError):
     """A gate said no. C(items) are what the operator can accept with O(accept)."""
 
@@ -72,6 +85,11 @@ class ApiError(PilwError):
         self.timed_out = timed_out
         super().__init__(self._text())
 
+    @property
+    def worth_repeating(self) -> bool:
+        """Whether a write that sets a value may succeed when it is sent again a little later."""
+        return self.status is None or self.status < 300 or self.status in (409, 429) or self.status >= 500
+
     def _text(self) -> str:
         answer = f"answered {self.status}" if self.status is not None else "gave no answer"
         text = f"{self.method} {self.path} {answer}"
@@ -93,6 +111,10 @@ class ApiError(PilwError):
         }
 
 
+class BrokenOff(ApiError):
+    """An answer began well, and its body never came to its end."""
+
+
 class AuthError(ApiError):
     """401 or 403: the key is missing, wrong, revoked or has no admin right."""
 
@@ -101,7 +123,7 @@ class AuthError(ApiError):
 
 
 class NotFound(ApiError):
-    """The platform says that the VM does not exist (400 with its own words, or 404 that is not a routing answer)."""
+    """The platform says that the VM does not exist (400 with its own words, or 404 in its own form that is no routing answer)."""
 
 
 class NoRoute(ApiError):

@@ -12,10 +12,10 @@ import fcntl
 import json
 import os
 import secrets
-import time
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, RecordError, Refused
 
 _PAUSE = 0.2
 
@@ -30,7 +30,10 @@ class Lock:
         try:
             return os.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            raise RecordError(f"The lock {self._path} cannot be opened: {exc}.") from exc
+            raise RecordError(
+                f"The lock {self._path} cannot be opened: {exc}. Nothing more is sent. Make room or mend the disk, then run the "
+                "same command again: it goes on."
+            ) from exc
 
     def holder(self) -> dict[str, t.Any] | None:
         """What the living holder wrote about itself; None when nobody holds it."""
@@ -38,7 +41,7 @@ class Lock:
             return None
         handle = self._open()
         try:
-            if _try_lock(handle):
+            if _try_lock(handle, fcntl.LOCK_SH):  # shared: two who look at once do not see each other
                 return None
             with contextlib.suppress(ValueError):
                 return json.loads(os.pread(handle, 4096, 0).decode("utf-8", "replace"))
@@ -51,21 +54,30 @@ class Lock:
         """Hold the lock. C(wait): seconds to wait for the former holder. C(about) is what others are shown."""
         handle = self._open()
         try:
-            deadline = time.monotonic() + wait
+            deadline = _pace.monotonic() + wait
             while not _try_lock(handle):
-                if time.monotonic() > deadline:
-                    raise Refused(f"Another process works on this record: {describe(self.holder() or {})}.")
-                time.sleep(_PAUSE)
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(about).encode(), 0)
+                if _pace.monotonic() > deadline:
+                    raise Refused(
+                        f"Another process works on this record: {describe(self.holder() or {})}. This step did nothing. Run the "
+                        "same command again when that has ended; the playbook pilw.maintenance.ceph_maint_status shows it."
+                    )
+                _pace.sleep(_PAUSE)
+            try:
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, json.dumps(about).encode(), 0)
+            except OSError as exc:
+                raise RecordError(
+                    f"The lock {self._path} cannot be written: {exc}. Nothing more is sent. Make room or mend the disk, then run "
+                    "the same command again: it goes on."
+                ) from exc
             yield
         finally:
             os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
+def _try_lock(handle: int, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -84,7 +96,7 @@ class Lease:
     Measured by our own steady clock only. Renewals for another run do not count.
     """
 
-    def __init__(self, folder: str, run: str, seconds: float, clock: t.Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: str, run: str, seconds: float, clock: t.Callable[[], float] = _pace.monotonic) -> None:
         self._path = os.path.join(folder, "lease")
         self._run = run
         self._seconds = seconds
@@ -94,17 +106,22 @@ class Lease:
 
     def _read(self) -> str:
         try:
-            with open(self._path, encoding="ascii") as handle:
-                return handle.read()
+            return _files.read_private(self._path).decode("ascii")
         except (OSError, UnicodeDecodeError):
             return ""
 
     def renew(self) -> None:
         unfinished = f"{self._path}.{os.getpid()}"
-        handle = os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(f"{self._run} {secrets.token_hex(8)}")
-        os.replace(unfinished, self._path)
+        try:
+            handle = os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as stream:
+                stream.write(f"{self._run} {secrets.token_hex(8)}")
+            os.replace(unfinished, self._path)
+        except OSError as exc:
+            raise RecordError(
+                f"The lease {self._path} cannot be renewed: {exc}. So the work ends by itself; what was done is recorded. "
+                "Make room or mend the disk, then run the same command again: it goes on."
+            ) from exc
 
     def renewed(self) -> bool:
         """Whether someone renewed it since this object last looked."""
@@ -117,6 +134,14 @@ class Lease:
     def alive(self) -> bool:
         return self.renewed() or self._clock() - self._since < self._seconds
 
+    def check(self) -> None:
+        """Raise LeaseLost unless somebody still wants the work."""
+        if not self.alive():
+            raise LeaseLost(
+                "The ansible-playbook that started this work no longer asks for it (interrupted, killed or cut off). Nothing "
+                "more was sent; the calls that were open have been recorded. Run the same command again: it goes on."
+            )
+
 
 def wait_for_former_run(
     lock: Lock,
@@ -126,8 +151,8 @@ def wait_for_former_run(
     accepted: list[str],
     wait: float,
     settle: float,
-    sleep: t.Callable[[float], None] = time.sleep,
-    clock: t.Callable[[], float] = time.monotonic,
+    sleep: t.Callable[[float], None] = _pace.sleep,
+    clock: t.Callable[[], float] = _pace.monotonic,
 ) -> None:
     """Return when nobody works on the record any more.
 
@@ -153,8 +178,8 @@ def wait_for_former_run(
             )
         elif takeover and clock() > deadline:
             raise Refused(
-                f"The former run was told to stop and has not ended yet: {describe(holder)}. Its open calls are bounded; "
-                "run the same command again in a minute."
+                f"The former run was told to stop and has not ended yet: {describe(holder)}. It sends nothing "
+                "more, and waits for the answers to its open calls. This run changed nothing. Run the same command again in a minute."
             )
         else:
             quiet_until = clock() + settle

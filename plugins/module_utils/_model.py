@@ -26,6 +26,9 @@ RELEASED = frozenset({STOPPED, DELETED})
 # Host states of the admin UI in which the platform moves VMs about by itself: no flag is written there.
 UNTOUCHABLE_HOST_STATES = frozenset({"MAINTENANCE", "OFFLINE"})
 
+# What of a row stays as it is, and names it where it has no usable uuid.
+_STABLE = ("uuid", "id", "name", "hostname", "user_id", "billing_account", "mac", "private_ipv4", "public_ipv4", "created_at")
+
 _UUID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,62}[0-9A-Za-z])?")
 
 
@@ -137,7 +140,10 @@ def _weight(vm: Vm) -> int:
 
 
 def digest(row: t.Any) -> str:
-    """A short name for a row that has none of its own."""
+    """A short name for a row that has none of its own, the same for as long as the thing is the same."""
+    if isinstance(row, dict):
+        stable = {key: row[key] for key in _STABLE if row.get(key) not in (None, "")}
+        row = stable or {key: value for key, value in row.items() if not key.endswith("_at")}
     return hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 

@@ -14,14 +14,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._client import REQUESTS_IMPORT_ERROR, Client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
-
-# The file beside a record that says where its second copy goes.
-COPY_NOTE = "copy_dir"
 
 
 def check_libraries(module: AnsibleModule) -> None:
@@ -77,21 +75,17 @@ def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False) ->
         record.close()
 
 
-def copy_of(path: str) -> str | None:
-    """Where the second copy of a record goes: noted beside it when it was opened."""
-    try:
-        with open(os.path.join(os.path.dirname(path), COPY_NOTE), encoding="utf-8") as handle:
-            return handle.read().strip() or None
-    except OSError:
-        return None
-
-
 def finish(module: AnsibleModule, run: t.Callable[[], dict[str, t.Any]]) -> None:
     """End the module with what C(run) returns, or with the words of the error that it raised."""
     try:
         result = run()
     except PilwError as exc:
         module.fail_json(msg=str(exc), **exc.facts())
+    except OSError as exc:
+        module.fail_json(
+            msg=f"A file could not be read or written: {exc}. Nothing more is sent, and what the record held is whole. Make "
+            "room or mend the disk, then run the same command again: it goes on."
+        )
     for note in result.pop("notes", []):
         module.warn(note)
     if result.get("failed"):

@@ -12,89 +12,145 @@ import dataclasses
 import getpass
 import glob
 import os
-import time
+import shutil
+import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, InputError, RecordError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import CEPH_NOT_BACK, HOSTS_NOT_SAID, accept_argument, hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
+    CEPH_NOT_BACK,
+    HOSTS_NOT_SAID,
+    accept_argument,
+    hosts_named,
+    not_running,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import Salvage, find, look
 
 # Most seconds that the lock is watched when the former run never said that it ended: it may be between two steps.
 BETWEEN_STEPS = 10.0
 # Seconds after which a file that a killed run left behind is read by nobody any more.
 LEFTOVER_AGE = 60.0
+# How the names of folders begin in which a record is made.
+UNFINISHED = "unfinished."
 
 
 def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
-    accept = _argspec.words(params["accept"], "accept") or []
-    location = params["location"] or ""
-    folder = _files.folder_for(params["record_dir"], params["api_host"], location)
+    folder = _files.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
     path = os.path.join(folder, _files.RECORD_NAME)
     if check_mode:
         return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": ""}
-    problem = _files.folder_problem(params["record_dir"]) or _files.folder_problem(folder)
+    try:
+        return _opened(params, path, tmpdir)
+    except OSError as exc:
+        raise RecordError(
+            f"The record {path} cannot be opened: {exc}. Nothing was changed on the platform. Make room or mend the disk, "
+            "then run the same command again."
+        ) from exc
+
+
+def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any]:
+    folder, accept = os.path.dirname(path), _argspec.words(params["accept"], "accept") or []
+    problem = _files.folder_problem(params["record_dir"]) or _files.folder_problem(folder) or _files.files_problem(folder)
     if problem:
         raise Refused(f"{problem} Nothing was changed.")
-    copy_dir = _module.copy_of(path)
+    copy_dir = copy_of(path)
     if params["record_copy"]:
-        copy_dir = _files.folder_for(params["record_copy"], params["api_host"], location)
-    if os.path.exists(path):
-        record = Record(path, copy_dir)
-        if record.phase == DONE:
-            record.archive()
-    created = not os.path.exists(path)
-    if created and params["purpose"] != "prepare" and not params["running_vms"]:
-        raise Refused(f"There is no open record in {folder}; nothing was changed.")
-    for one in filter(None, [params["record_dir"], folder, params["record_copy"]]):
+        copy_dir = _files.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
+        problem = _files.copy_problem(copy_dir, folder)
+        if problem:
+            raise Refused(f"{problem} Nothing was changed.")
+    record, salvage = None, None
+    try:
+        record = find(path, os.path.basename(folder), accept, copy_dir)
+    except DamagedRecord as damage:
+        salvage = look(damage, copy_dir)
+        salvage.check(params["purpose"], accept, bool(params["running_vms"]))
+    if record and record.phase == DONE:
+        record.archive()
+        record = None
+    if record is None and salvage is None and params["purpose"] != "prepare" and not params["running_vms"]:
+        raise Refused(
+            f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
+            "ceph_maint_api_host and ceph_maint_location as they were in the prepare."
+        )
+    for one in (params["record_dir"], folder):
         _files.ensure_private_folder(one)
-    if params["record_copy"] and copy_dir:
-        _files.ensure_private_folder(copy_dir)
-        _files.write_text(os.path.join(folder, _module.COPY_NOTE), copy_dir)
-    lock = Lock(folder)
-    if created:
+    lock, created = Lock(folder), record is None and salvage is None
+    if record is None:
         with lock.held({"actor": actor_of(params), "what": "making the record"}):
-            if os.path.exists(path):
-                raise Refused("Another run has just opened a record. Run the same command again to see it.")
-            # A hand-made list is taken over whole or not at all: only then does the record get its name.
-            made = f"{path}.adopting" if params["running_vms"] else path
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{path}.adopting")
-            record = Record.create(
-                made,
-                api_host=os.path.basename(folder),
-                location=location,
-                reason=params["reason"] or "",
-                copy_dir=None if params["running_vms"] else copy_dir,
-            )
-            token = record.begin_run(actor_of(params), params["purpose"])
-            record.accept(token, accept)
-            if params["running_vms"]:
-                adopt(params, _module.api_for(params), record, token)
-                record.close()
-                os.rename(made, path)
-                record = Record(path, copy_dir)
+            if salvage is None and os.path.lexists(path):
+                raise Refused("Another run has just opened a record; this one changed nothing. Run the same command again to see it.")
+            notes = _ready_for_copy(params, folder, copy_dir, needed=params["purpose"] == "prepare")
+            token = _make(params, path, salvage, accept)
+        record = Record(path, copy_dir)
+        if salvage and not params["running_vms"]:
+            notes.append(salvage.note())
     else:
-        token = take_over(record, lock, params, accept)
+        notes, token = [], take_over(record, lock, params, accept)
+    with lock.held({"actor": actor_of(params), "what": "opening the record"}):
+        if not created and not salvage:
+            notes = _ready_for_copy(params, folder, copy_dir, needed=False)
+        record.check_run(token)
         record.accept(token, accept)
-    remove_leftovers(folder, tmpdir)
-    if params["purpose"] == "prepare":
-        record.set_scope(token, params["query"] or "", params["exclude"] or "")
-        if not created:
-            record.back_to_stopping(token)
-    record.export()
+        remove_leftovers(folder, tmpdir)
+        if params["purpose"] == "prepare":
+            record.set_scope(token, params["query"] or "", params["exclude"] or "")
+            if not created:
+                record.back_to_stopping(token)
+        record.export()
     return {
         "changed": True,
         "record": path,
         "run": token,
         "created": created,
         "phase": record.phase,
-        "notes": record.warnings,
+        "notes": notes + record.warnings,
     }
+
+
+def _ready_for_copy(params: dict[str, t.Any], folder: str, copy_dir: str | None, needed: bool) -> list[str]:
+    """See that the second copy can be written. Its loss is refused at the beginning, and later only told."""
+    if not params["record_copy"] or not copy_dir:
+        return []
+    try:
+        for one in (params["record_copy"], copy_dir):
+            _files.ensure_private_folder(one, "ceph_maint_record_copy")
+    except RecordError as exc:
+        if needed:
+            raise
+        return [f"There will be no second copy of the record: {exc}"]
+    _files.write_text(os.path.join(folder, COPY_NOTE), copy_dir)
+    return []
+
+
+def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, accept: list[str]) -> str:
+    """A record that is complete before it gets its name: new, from a hand-made list, or from what is left of a damaged one."""
+    folder, location = os.path.dirname(path), params["location"] or ""
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as inside:
+        made = os.path.join(inside, _files.RECORD_NAME)
+        place = os.path.basename(folder)
+        if salvage and not params["running_vms"]:
+            record, token = salvage.rebuild(made, place, location, actor_of(params), params["purpose"])
+        else:
+            record = Record.create(made, api_host=place, location=location, reason=params["reason"] or "")
+            token = record.begin_run(actor_of(params), params["purpose"])
+            if params["running_vms"]:
+                adopt(params, _module.api_for(params), record, token)
+        with contextlib.closing(record):
+            record.accept(token, accept)
+            check_gate(record, params)
+        if salvage:
+            salvage.put_aside()
+        os.rename(made, path)
+        _files.sync_folder(folder)
+    return token
 
 
 def check_age(record: Record, params: dict[str, t.Any], accept: list[str]) -> None:
@@ -125,9 +181,19 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
         settle=min(BETWEEN_STEPS, params["lease"] / 3),
     )
     if not os.path.exists(record.path) or record.phase == DONE:
-        raise Refused("The other run has ended this maintenance in the meantime. Run the same command again to see what is left.")
+        raise Refused(
+            "The other run has ended this maintenance in the meantime; this one changed nothing. Run the same command again to "
+            "see what is left."
+        )
     check_gate(record, params)
-    return token or record.begin_run(actor_of(params), params["purpose"])
+    with lock.held({"actor": actor_of(params), "what": "opening the record"}):
+        now = record.run()
+        if (now or {}).get("token") != (token or (former or {}).get("token")):
+            raise Refused(
+                f"Another run has just begun: {(now or {}).get('actor')}. This one changed nothing. Run the same command again to "
+                "see what it does."
+            )
+        return token or record.begin_run(actor_of(params), params["purpose"])
 
 
 def check_gate(record: Record, params: dict[str, t.Any]) -> None:
@@ -140,7 +206,10 @@ def check_gate(record: Record, params: dict[str, t.Any]) -> None:
 def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> None:
     """Take over the shell runbook's hand-made list."""
     rows = _files.read_running_vms(params["running_vms"])
-    found = parse_vm_list(rows)
+    found, accept = parse_vm_list(rows), _argspec.words(params["accept"], "accept") or []
+    text, item = not_running(rows, params["running_vms"])
+    if item and item not in accept:
+        raise Refused(f"{text} Nothing was changed. To start them all the same: {accept_argument(accept, [item])}", [item])
     names = _argspec.words(params["open_hosts"], "open_hosts")
     if names is None:
         raise InputError(f"{HOSTS_NOT_SAID} Nothing was changed.")
@@ -160,11 +229,16 @@ def remove_leftovers(folder: str, tmpdir: str) -> None:
 
     Only those of this collection, and only after a minute: by then whoever is alive has read its own.
     """
-    old = time.time() - LEFTOVER_AGE
-    for path in glob.glob(os.path.join(glob.escape(folder), "j[0-9]*.[0-9]*")):
+    old, tmpdir = _pace.wall() - LEFTOVER_AGE, os.path.normpath(tmpdir)  # Ansible gives it with a slash at its end
+    left = [name for pattern in ("j[0-9]*.[0-9]*", "lease.[0-9]*") for name in glob.glob(os.path.join(glob.escape(folder), pattern))]
+    for path in left:
         with contextlib.suppress(OSError):
             if os.lstat(path).st_mtime < old:
                 os.unlink(path)
+    for path in glob.glob(os.path.join(glob.escape(folder), f"{UNFINISHED}*")):
+        with contextlib.suppress(OSError):
+            if os.lstat(path).st_mtime < old:
+                shutil.rmtree(path)
     for path in glob.glob(os.path.join(glob.escape(os.path.dirname(tmpdir)), "ansible-tmp-*", "AnsiballZ_pilw_*.py")):
         with contextlib.suppress(OSError):
             info = os.lstat(path)

@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._machine import matches
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
@@ -23,6 +24,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     Vm,
     VmList,
     count_by,
+    digest,
     parse_vm,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm, to_open
@@ -32,8 +34,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._select import gr
 STOP_SECONDS = 22
 START_SECONDS = 4
 CEPH_NOT_BACK = (
-    "Ceph was to be taken down, and no Ceph host is configured that could tell whether it serves again. A VM started before that "
-    "hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
+    "Ceph was to be taken down, and nothing here can tell whether it serves again, or went down at all. A VM started before it "
+    "serves hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
 )
 HOSTS_NOT_SAID = (
     "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
@@ -58,6 +60,7 @@ class Settings:
     stop_timeout: float = 600
     force_timeout: float = 300
     start_timeout: float = 900
+    canary: int = 0
     force: bool = False
     record_copy: str = ""
 
@@ -305,16 +308,10 @@ def _describe_prepare(
     outside = [vm for vm in vms.holding if vm.uuid not in scope]
     if settings.query or settings.exclude:
         lines.append(f"Left out by the scope: {len(outside)} VMs that are not stopped, so the end will not be safe for Ceph")
-    count, pool = len(plan.stop), max(1, settings.concurrency)
-    likely = math.ceil(count / pool) * STOP_SECONDS
-    waves = len(settings.groups) + 1
-    plan.worst_seconds = math.ceil(count / pool) * POWER_TIMEOUT + waves * 2 * settings.stop_timeout
+    plan.worst_seconds = _worst_seconds(plan.stop, settings, settings.stop_timeout)
     if settings.force:
-        plan.worst_seconds += settings.force_timeout + math.ceil(count / pool) * POWER_TIMEOUT
-    lines.append(
-        f"Time to stop: about {_minutes(likely)} if all obey ({STOP_SECONDS} s a stop, {pool} at once), at most "
-        f"{_minutes(plan.worst_seconds)}"
-    )
+        plan.worst_seconds += _worst_seconds(plan.stop, settings, settings.force_timeout)
+    lines.append(f"Time to stop: {_time_line(len(plan.stop), STOP_SECONDS, settings, plan.worst_seconds)}")
     lines.append(
         "VMs that do not stop in time: "
         + ("their power is cut" if settings.force else "named; their power is not cut (ceph_maint_force=false)")
@@ -331,12 +328,15 @@ def plan_restore(
     open_hosts: list[str] | None,
     ceph_is_back: bool,
     folder: str,
+    kept: list[str] | None = None,
 ) -> Plan:
     """The gate before anything is opened or started. C(running) None: the API does not answer yet."""
     plan = Plan()
     if record is None and not adopting:
         plan.refuse(
-            f"There is no open record in {folder}, so nothing is known that could be brought back. If the record lies "
+            f"There is no open record in {folder}, so nothing is known that could be brought back. "
+            + (f"The last maintenance has ended; its record is kept as {kept[-1]}. " if kept else "")
+            + "If the record lies "
             "elsewhere, set ceph_maint_record_dir, ceph_maint_api_host and ceph_maint_location as they were in the prepare. "
             "To restore from a hand-made list: -e ceph_maint_running_vms=/path/running_vms.json",
             (),
@@ -359,10 +359,18 @@ def plan_restore(
         ]
         if open_hosts is None:
             plan.refuse(HOSTS_NOT_SAID, ())
+        text, item = not_running(adopted, adopting)
+        if item:
+            plan.refuse(text, settings.accept, item)
     else:
-        group_names([vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None], settings.groups)
         plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
         plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
+        known = [vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None]
+        group_names(known, settings.groups)
+        starting = {vm.uuid for vm in plan.start}
+        plan.worst_seconds = _worst_seconds([vm for vm in known if vm.uuid in starting], settings, settings.start_timeout)
+        trial = min(settings.canary, len(plan.start))
+        plan.worst_seconds += group_seconds(trial, settings.concurrency, settings.start_timeout, POWER_TIMEOUT)
         plan.lines = [
             f"Platform: {settings.place}",
             f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",
@@ -370,8 +378,38 @@ def plan_restore(
             *_named([f"{host['uuid']} {host['name']}".strip() for host in plan.open_hosts], "  to open: "),
             f"VMs to start: {len(plan.start)} of {len(record.vms)} recorded"
             + (" (the API does not answer yet)" if running is None else ""),
+            f"Time to start: {_time_line(len(plan.start), START_SECONDS, settings, plan.worst_seconds)}",
         ]
     return plan
+
+
+def not_running(rows: list[dict], path: str) -> tuple[str, str]:
+    """What is wrong with a hand-made list that shows VMs in another state than running, and the item; empty when none is."""
+    found = [vm for vm in map(parse_vm, rows) if vm is not None and vm.row.get("status") is not None and vm.state != RUNNING]
+    if not found:
+        return "", ""
+    states = ", ".join(f"{state} {count}" for state, count in count_by(vm.state for vm in found).items())
+    return (
+        f"{len(found)} of {len(rows)} VMs in {path} were not running when it was made ({states}), and would be started all the same. "
+        f"If they did not run before the maintenance, keep the others only: jq --arg s running '[.[]|select(.status==$s)]' {path}",
+        f"not-running:{digest(sorted(vm.uuid for vm in found))}",
+    )
+
+
+def _worst_seconds(vms: list[Vm], settings: Settings, timeout: float) -> float:
+    """When all are settled at the latest, group after group."""
+    names = group_names(vms, settings.groups) if settings.groups else {}
+    counts = count_by(names.get(vm.uuid, "") for vm in vms)
+    delays = sum(group["delay"] for group in settings.groups)
+    return delays + sum(group_seconds(count, settings.concurrency, timeout, POWER_TIMEOUT) for count in counts.values())
+
+
+def _time_line(count: int, seconds: int, settings: Settings, worst: float) -> str:
+    likely = math.ceil(count / settings.concurrency) * seconds
+    return (
+        f"about {_minutes(likely)} if all goes well ({seconds} s each, {settings.concurrency} at once), at most {_minutes(worst)}; "
+        "whatever is not settled then is named"
+    )
 
 
 def _owner_lines(vms: list[Vm]) -> list[str]:

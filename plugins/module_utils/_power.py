@@ -10,14 +10,14 @@ What to do is decided in _batch; this file holds the threads, the clock, the lis
 
 from __future__ import annotations
 
-import time
 import typing as t
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api, timed
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
+    OUTAGE_LIMIT,
     Answer,
     Batch,
     Brake,
@@ -25,9 +25,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     Settled,
     Step,
     Throttle,
+    sending_seconds,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
 
 _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
 # Seconds in which answers are gathered into one write of the record, so that its readers get a turn.
@@ -36,8 +37,6 @@ _GATHER = 0.02
 _CUT_OFF = 3
 # Lists are at least this many times their own duration apart, so that polling never loads the platform.
 _LIST_SHARE = 10
-# Seconds without any good list after which the engine gives up waiting for the API.
-OUTAGE_LIMIT = 600.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class Orders:
     poll_interval: float = 5.0
     retries: int = 2
     max_fail_percentage: float = 20.0
+    call_seconds: float = POWER_TIMEOUT
 
     @property
     def action(self) -> str:
@@ -82,8 +82,8 @@ class Journal(t.Protocol):
     def write(self, changes: list[Change]) -> None:
         """On disk before it returns."""
 
-    def alive(self) -> bool:
-        """Whether somebody still wants the work."""
+    def check_wanted(self) -> None:
+        """Raise unless somebody still wants the work of this very run."""
 
 
 class NoJournal:
@@ -92,25 +92,25 @@ class NoJournal:
     def write(self, changes: list[Change]) -> None:
         """Nothing is kept."""
 
-    def alive(self) -> bool:
-        return True
+    def check_wanted(self) -> None:
+        """The work ends with its caller."""
 
 
 class RecordJournal:
     """Into the record, under one run's token, as long as the lease is renewed."""
 
-    def __init__(self, record: Record, run: str, leased: t.Callable[[], bool]) -> None:
+    def __init__(self, record: Record, run: str, check_lease: t.Callable[[], None]) -> None:
         self._record = record
         self._run = run
-        self._leased = leased
+        self._check_lease = check_lease
 
     def write(self, changes: list[Change]) -> None:
         if changes:
             self._record.write(self._run, changes)
 
-    def alive(self) -> bool:
+    def check_wanted(self) -> None:
         self._record.check_run(self._run)
-        return self._leased()
+        self._check_lease()
 
 
 @dataclass
@@ -139,7 +139,7 @@ class Engine:
         api: Api,
         orders: Orders,
         journal: Journal,
-        clock: t.Callable[[], float] = time.monotonic,
+        clock: t.Callable[[], float] = _pace.monotonic,
     ) -> None:
         self._api = api
         self._orders = orders
@@ -150,16 +150,15 @@ class Engine:
         self._result = Result()
         self._last_good_list = clock()
         self._list_ok = True
-        self._next_list = clock()
+        self._next_list = self._list_allowed = clock()
 
     def run(self, waves: list[Wave]) -> Result:
         """Bring every wave to its state. Ends early on a lost lease, a newer run, a refused key or the brake."""
-        senders = ThreadPoolExecutor(self._orders.concurrency, thread_name_prefix="power")
-        lister = ThreadPoolExecutor(1, thread_name_prefix="list")
+        workers = _pace.pace.workers(self._orders.concurrency + 2)  # lists have places of their own
         try:
             for number, wave in enumerate(waves):
                 batch = self._batch(wave)
-                self._run_wave(batch, senders, lister)
+                self._run_wave(batch, workers)
                 if wave.canary and self._brake.canaries_dead(self._failed_in(batch), len(batch.items)):
                     raise Stop(_canary_text(batch))
                 if wave.delay and number + 1 < len(waves):
@@ -167,8 +166,7 @@ class Engine:
         except PilwError as exc:
             self._result.ended = exc
         finally:
-            senders.shutdown()
-            lister.shutdown()
+            workers.shutdown()
         named = [target.uuid for wave in waves for target in wave.targets]
         self._result.unsettled = [uuid for uuid in named if uuid not in self._result.outcomes]
         return self._result
@@ -180,32 +178,38 @@ class Engine:
             batch.add(target.uuid, target.label, target.must_send)
         return batch
 
-    def _run_wave(self, batch: Batch, senders: ThreadPoolExecutor, lister: ThreadPoolExecutor) -> None:
+    def _run_wave(self, batch: Batch, workers: Executor) -> None:
         open_calls: dict[Future, Item] = {}
         listing: Future | None = None
         stopping: PilwError | None = None
         first_look = True
-        self._last_good_list = self._clock()
+        orders, began = self._orders, self._clock()
+        size = (len(batch.items), orders.concurrency, orders.timeout, orders.call_seconds)
+        last_send = began + sending_seconds(*size)
+        end = last_send + 2 * orders.call_seconds
+        self._last_good_list = began
         while open_calls or (stopping is None and not batch.finished):
             now = self._clock()
             try:
                 if stopping is None:
-                    if not self._journal.alive():
-                        raise LeaseLost(_LEASE_TEXT)
+                    self._journal.check_wanted()
                     self._check_outage(now)
-                    if not first_look:
-                        self._send(batch, open_calls, senders, now)
+                    if now >= last_send and not open_calls and (now >= end or not batch.needs_list):
+                        self._settle(batch.out_of_time())
+                        break
+                    if not first_look and now < last_send:
+                        self._send(batch, open_calls, workers, now)
                     wanted = first_look or batch.needs_list or not self._list_ok
                     if listing is None and wanted and now >= self._next_list:
-                        listing = lister.submit(timed, self._api.running_vms_now)
+                        listing = workers.submit(self._timed_list)
             except PilwError as exc:
                 stopping = exc
             pending = [*open_calls, *([listing] if listing else [])]
             if pending:
-                wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
-                time.sleep(_GATHER)
+                _pace.pace.wait(pending, _TICK)
+                _pace.sleep(_GATHER)
             else:
-                time.sleep(min(_TICK, max(0.01, self._next_list - now)) if batch.needs_list else 0.05)
+                _pace.sleep(min(_TICK, max(0.01, self._next_list - now)) if batch.needs_list else 0.05)
             try:
                 self._collect(batch, open_calls)
                 if listing is not None and listing.done():
@@ -220,7 +224,7 @@ class Engine:
             raise stopping
 
     def _send(
-        self, batch: Batch, open_calls: dict[Future, Item], senders: ThreadPoolExecutor, now: float
+        self, batch: Batch, open_calls: dict[Future, Item], workers: Executor, now: float
     ) -> None:
         if not self._list_ok:
             return  # the API is away: a call now would only turn a clear state into an unclear one
@@ -238,25 +242,32 @@ class Engine:
         columns: dict[str, t.Any] = {column: now_text()}
         if orders.start:
             columns["start_outcome"] = None
+        elif not orders.force:
+            columns.update(stop_outcome=None, stop_sent_clock=steady_now())
         # On disk before anything is sent.
         self._journal.write([Change(item.uuid, columns, word) for item in items])
         for item in items:
             batch.sent(item)
+            self._result.outcomes.pop(item.uuid, None)  # what it was before is past
             self._result.calls += 1
-            open_calls[senders.submit(self._api.power, item.uuid, orders.action, orders.force)] = item
+            open_calls[workers.submit(self._api.power, item.uuid, orders.action, orders.force)] = item
 
     def _collect(self, batch: Batch, open_calls: dict[Future, Item]) -> None:
-        changes = []
+        changes, failure = [], None
         for future in [future for future in open_calls if future.done()]:
             item = open_calls.pop(future)
             error = future.exception()
             if error is not None and not isinstance(error, ApiError):
-                raise error
+                failure = error  # once the others are written down
+                continue
             now = self._clock()
             state = None if error else future.result()
             answer = batch.answered(item, error, state, now)
             if error is not None and error.status in (429, 503):
                 self._throttle.slow_down(now, error.retry_after)
+            if isinstance(error, AuthError):
+                # This VM's refusal, or the key's? A list tells, as soon as the platform can be asked again.
+                self._next_list = min(self._next_list, max(now, self._list_allowed))
             if answer in (Answer.THROTTLED, Answer.UNSENT, Answer.BUSY, Answer.REFUSED, Answer.GONE):
                 columns = {}
             else:
@@ -265,10 +276,18 @@ class Engine:
                 Change(item.uuid, columns, f"{self._orders.action} answered", f"{answer.value} {item.answer_text}".strip())
             )
         self._write_down(changes)
+        if failure:
+            raise failure
 
     def _write_down(self, changes: list[Change]) -> None:
         if changes:
             self._journal.write(changes)
+
+    def _timed_list(self) -> tuple[t.Any, float, float]:
+        """The running VMs, when the list was begun and how long it took."""
+        began = self._clock()
+        found = self._api.running_vms_now()
+        return found, began, self._clock() - began
 
     def _take_list(self, batch: Batch, done: Future, first_look: bool) -> bool:
         """Whether the list was good. A refused one ends the run: the key is no longer good for anything."""
@@ -287,7 +306,8 @@ class Engine:
             return False
         found, began, took = done.result()
         self._list_ok, self._last_good_list = True, now
-        self._next_list = began + max(self._orders.poll_interval, _LIST_SHARE * took)
+        self._list_allowed = began + _LIST_SHARE * took
+        self._next_list = max(began + self._orders.poll_interval, self._list_allowed)
         running = found.vms
         if first_look:
             settled = self._reconcile(batch, running)
@@ -299,6 +319,8 @@ class Engine:
     def _reconcile(self, batch: Batch, running: t.Container[str]) -> list[Settled]:
         """VMs that are already where they should be need no call."""
         word = _model.ALREADY_RUNNING if self._orders.start else _model.ALREADY_STOPPED
+        for item in batch.at(Step.WAITING):
+            item.was_down = not self._orders.start and item.uuid not in running
         return [
             batch.settle_unsent(item, word)
             for item in batch.at(Step.WAITING)
@@ -343,7 +365,7 @@ class Engine:
         return tried.count(_model.FAILED) + tried.count(_model.REFUSED), len(tried)
 
     def _check_outage(self, now: float) -> None:
-        if now - self._last_good_list > OUTAGE_LIMIT + self._orders.timeout:
+        if not self._list_ok and now - self._last_good_list > OUTAGE_LIMIT:
             raise Stop(
                 f"The API has given no VM list for {now - self._last_good_list:.0f} s. Nothing more is sent; what was "
                 "answered so far is recorded. Once the API answers, run the same command again: it goes on."
@@ -352,15 +374,8 @@ class Engine:
     def _pause(self, seconds: float) -> None:
         until = self._clock() + seconds
         while self._clock() < until:
-            if not self._journal.alive():
-                raise LeaseLost(_LEASE_TEXT)
-            time.sleep(min(_TICK, max(0.01, until - self._clock())))
-
-
-_LEASE_TEXT = (
-    "The ansible-playbook that started this work no longer asks for it (interrupted, killed or cut off). Nothing more was "
-    "sent; the calls that were open have been recorded. Run the same command again: it goes on."
-)
+            self._journal.check_wanted()
+            _pace.sleep(min(_TICK, max(0.01, until - self._clock())))
 
 
 def _canary_text(batch: Batch) -> str:

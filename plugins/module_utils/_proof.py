@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import DELETED, RUNNING, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
@@ -139,11 +139,11 @@ def prove(
     interval: float,
     settle: float,
     sleep: t.Callable[[float], None],
-    clock: t.Callable[[], float] = time.monotonic,
+    clock: t.Callable[[], float] = _pace.monotonic,
 ) -> Verdict:
     """Make the proof: all VMs, the running ones, all VMs again, C(interval) seconds apart.
 
-    C(known): uuids that earlier lists have shown. C(note) keeps each whole list. Ends at the first list that says no; where
+    C(known): uuids that earlier lists have shown. C(note) keeps each list. Ends at the first list that says no; where
     only VMs in passing states speak against it, the proof is begun anew for at most C(settle) seconds.
     """
 
@@ -156,7 +156,7 @@ def prove(
             judge(verdict, found, query=query, exclude=exclude, accepted=accepted, whole=whole)
             if whole:
                 explain_missing(verdict, found, list(known()), api.vm, query=query, exclude=exclude, accepted=accepted)
-                note(found)
+            note(found)
             if not verdict.clean:
                 return verdict
         verdict.proofs = [

@@ -139,7 +139,7 @@ def stop_lines(record: Record) -> list[str]:
     vms = record.vms()
     counts = count_by(vm.columns["stop_outcome"] or "" for vm in vms)
     left = [vm for vm in vms if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
-    lines = [f"VMs recorded {len(vms)}: {counts_text(counts)}"]
+    lines = [*origin_lines(record), f"VMs recorded {len(vms)}: {counts_text(counts)}"]
     up = [vm for vm in vms if vm.stop_done and vm.state == _model.RUNNING]
     if up:
         lines.append(f"Of these run now: {len(up)}")
@@ -148,16 +148,27 @@ def stop_lines(record: Record) -> list[str]:
     return lines
 
 
+def origin_lines(record: Record) -> list[str]:
+    """What a record that was not written from the beginning cannot know."""
+    source = record.maintenance["adopted_from"]
+    return [f"Taken over from {source}: what became of each VM before is not known"] if source else []
+
+
 def start_lines(record: Record) -> list[str]:
     """What became of the start: hosts still closed first, then suspects, then what did not come back, by owner."""
     closed = hosts_left_closed(record)
     vms = record.vms()
     lines = [f"Hosts still closed: {len(closed)}"]
     lines += [f"  {host['uuid']} {host['name']}".rstrip() + f": {host['why']}" for host in closed[:SHOWN]]
+    lines += origin_lines(record)
     suspects = [vm for vm in vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
     if suspects:
         lines.append("Ran through the outage, or were never stopped by us: look at their file systems")
         lines += by_owner(suspects, lambda vm: "running")
+    slow = [vm for vm in suspects if vm.columns["stop_outcome"] == _model.WOULD_NOT_STOP and vm.state == _model.RUNNING]
+    if slow:
+        lines.append(f"Outlived their stop and run, so they may still obey it: {len(slow)}. Look at them again later")
+        lines += by_owner(slow, lambda vm: "running")
     lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
     lost = unrecovered(record)
     items = [f"host:{host['uuid']}" for host in closed if host["ours"]]
@@ -166,7 +177,8 @@ def start_lines(record: Record) -> list[str]:
         lines += by_owner(
             lost, lambda vm: vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
         )
-        items += [f"lost:{vm.uuid}" for vm in lost]
+        # Those that were not tried yet are not to be given up by pasting a line.
+        items += [f"lost:{vm.uuid}" for vm in lost if vm.columns["start_outcome"]]
     if items:
         lines.append(f"To end without them, each named: -e ceph_maint_accept={','.join([*record.accepted(), *items])}")
     return lines
@@ -189,6 +201,8 @@ def ways(record: Record, purpose: str) -> list[str]:
         "force": "To go on, mend what the failure names and run the same command again.",
         "verify": "To stop what runs: ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true",
     }.get(purpose)
+    if purpose == "restore" and (unrecovered(record) or any(host["ours"] for host in hosts_left_closed(record))):
+        return ["To go on, mend what the failure names and run the same command again: it tries just what is left.", SAME_SETTINGS]
     if go_on is None:
         return []
     return [

@@ -7,13 +7,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
+import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _model, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _model, _pace, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, InputError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
+    ApiError,
+    AuthError,
+    DamagedRecord,
+    InputError,
+    Refused,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
@@ -27,34 +34,39 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     plan_restore,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, SAFE, Record, age_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
 
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
     check_limits(params)
     settings, path = settings_of(params), record_path(params)
-    record = facts_of(open_record(path))
     head = Plan()
+    check_folders(head, params, path, settings)
+    record = record_facts(params, head) if not head.refusals else None
     if params["purpose"] == "prepare":
-        check_folders(head, params, path, settings)
         locations = look_at_locations(api, head)
         here = _machine.identity()
         machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
         made = plan_prepare(settings, api.hosts(), api.vms(), locations, record, machines)
+        check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
     else:
-        running = wait_for_api(params, api)
-        made = plan_restore(
-            settings,
-            record,
-            running,
-            adopting=params["running_vms"] or "",
-            adopted=_files.read_running_vms(params["running_vms"]) if params["running_vms"] and record is None else [],
-            open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
-            ceph_is_back=params["ceph_is_back"],
-            folder=os.path.dirname(path),
-        )
+        running, adopting = wait_for_api(params, api), params["running_vms"] or ""
+        made = Plan()
+        if record or not head.refusals:
+            made = plan_restore(
+                settings,
+                record,
+                running,
+                adopting=adopting,
+                adopted=_files.read_running_vms(adopting) if adopting and record is None else [],
+                open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
+                ceph_is_back=params["ceph_is_back"],
+                folder=os.path.dirname(path),
+                kept=kept_records(path),
+            )
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
     check_old(made, record, settings.accept, params["max_age"])
@@ -91,6 +103,7 @@ def settings_of(params: dict[str, t.Any]) -> Settings:
         stop_timeout=params["stop_timeout"],
         force_timeout=params["force_timeout"],
         start_timeout=params["start_timeout"],
+        canary=params["canary"],
         force=params["force"],
         record_copy=params["record_copy"] or "",
     )
@@ -105,16 +118,53 @@ def record_path(params: dict[str, t.Any]) -> str:
     return os.path.join(folder, _files.RECORD_NAME)
 
 
-def open_record(path: str) -> Record | None:
+def open_record(params: dict[str, t.Any]) -> Record | None:
     """The open record, if there is one."""
-    if not os.path.exists(path):
+    accept = _argspec.words(params["accept"], "accept") or []
+    try:
+        record = find(record_path(params), _place(params), accept, _copy_dir(params))
+    except DamagedRecord as damage:
+        look(damage, _copy_dir(params)).check("status", accept, adopting=False)
+        raise
+    return record if record and record.phase != DONE else None
+
+
+def record_facts(params: dict[str, t.Any], plan: Plan) -> RecordFacts | None:
+    """What a plan needs of the open record, or of what a run would make of a damaged one."""
+    accept = _argspec.words(params["accept"], "accept") or []
+    try:
+        return facts_of(find(record_path(params), _place(params), accept, _copy_dir(params)))
+    except DamagedRecord as damage:
+        salvage = look(damage, _copy_dir(params))
+    except Refused as exc:
+        plan.refuse(str(exc), accept, *exc.items)
         return None
-    record = Record(path)
-    return None if record.phase == DONE else record
+    adopting = bool(params["running_vms"])
+    if not (adopting and salvage.damage.missing):
+        plan.refuse(salvage.text(), accept, *([salvage.item] if salvage.source or adopting else []))
+    if adopting or not salvage.source:
+        return None
+    with tempfile.TemporaryDirectory() as inside:
+        path = os.path.join(inside, _files.RECORD_NAME)
+        record, _token = salvage.rebuild(path, _place(params), params["location"] or "", "plan", "plan")
+        with contextlib.closing(record):
+            return facts_of(record)
+
+
+def _place(params: dict[str, t.Any]) -> str:
+    """The platform and location as the record names them."""
+    return os.path.basename(_files.folder_for("/", params["api_host"], params["location"] or ""))
+
+
+def _copy_dir(params: dict[str, t.Any]) -> str | None:
+    if not params["record_copy"]:
+        return None
+    return _files.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
 
 
 def facts_of(record: Record | None) -> RecordFacts | None:
-    if record is None:
+    """C(None) for no record, and for one that is done."""
+    if record is None or record.phase == DONE:
         return None
     maintenance = record.maintenance
     return RecordFacts(
@@ -153,26 +203,45 @@ def look_at_locations(api: Api, plan: Plan) -> list[LocationFacts]:
 
 
 def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Settings) -> None:
-    """Where the record is to lie."""
-    folder = os.path.dirname(path)
-    mounts = _files.read_mounts()
-    for one, name in ((params["record_dir"], "ceph_maint_record_dir"), (params["record_copy"], "ceph_maint_record_copy")):
+    """Where the record lies, or is to lie."""
+    folder, mounts, preparing = os.path.dirname(path), _files.read_mounts(), params["purpose"] == "prepare"
+    names = {"ceph_maint_record_dir": params["record_dir"] or folder}
+    if preparing:
+        names["ceph_maint_record_copy"] = params["record_copy"]
+    for name, one in names.items():
         if not one:
             continue
-        problem = _files.folder_problem(one)
+        problem = _files.folder_problem(one, name)
         if problem:
             plan.refuse(problem, ())
-        mount = _files.mount_of(one, mounts)
+        mount = _files.mount_of(one, mounts) if preparing else None
         if mount and mount.on_ceph:
             plan.refuse(
                 f"{name} {one} lies on Ceph ({mount.device}), which is about to go down with it. Choose another disk.",
                 settings.accept,
                 f"on-ceph:{name}-{_model.digest(one)}",
             )
+        elif mount and mount.on_network and name == "ceph_maint_record_dir":
+            plan.warnings.append(
+                f"{name} {one} lies on a network file system ({mount.kind}, {mount.device}). File locks may not "
+                "hold there, so that two runs may not see each other, and the server must stay up. A disk of this machine is "
+                "better."
+            )
     problem = _files.folder_problem(folder) if os.path.isdir(params["record_dir"] or folder) else None
-    if problem:
-        plan.refuse(problem, ())
-    plan.lines.append(f"Record: {path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
+    for found in (problem or _files.files_problem(folder), _files.copy_problem(_copy_dir(params), folder)):
+        if found:
+            plan.refuse(found, ())
+    if preparing:
+        plan.lines.append(f"Record: {path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
+
+
+def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: list[str]) -> None:
+    """A disk that is nearly full is better known before anything is closed."""
+    for name in ("record_dir", "record_copy"):
+        problem = _files.room_problem(params[name], vms) if params[name] else None
+        if problem:
+            option = f"ceph_maint_{name}"
+            plan.refuse(f"{option} {params[name]} {problem}", accept, f"room:{option}-{_model.digest(params[name])}")
 
 
 def check_old(plan: Plan, record: RecordFacts | None, accept: list[str], max_age: float) -> None:
@@ -188,15 +257,15 @@ def check_old(plan: Plan, record: RecordFacts | None, accept: list[str], max_age
 
 def wait_for_api(params: dict[str, t.Any], api: Api) -> VmList | None:
     """The running VMs, as soon as the API answers; None when it does not and nobody waits."""
-    deadline = time.monotonic() + params["api_wait"]
+    deadline = _pace.monotonic() + params["api_wait"]
     while True:
         try:
             return api.running_vms()
         except AuthError:
             raise
         except ApiError as exc:
-            if time.monotonic() < deadline:
-                time.sleep(params["poll_interval"])
+            if _pace.monotonic() < deadline:
+                _pace.sleep(params["poll_interval"])
             elif params["api_wait"] > 0:
                 raise Refused(
                     f"The API has not answered for {params['api_wait']:g} s: {exc}. Nothing was changed. When it is back, run "
@@ -209,11 +278,10 @@ def wait_for_api(params: dict[str, t.Any], api: Api) -> VmList | None:
 def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What the record says, and what the platform says now."""
     path = record_path(params)
-    record = open_record(path)
+    record = open_record(params)
     if record is None:
-        kept = sorted(name for name in _listdir(os.path.dirname(path)) if name.endswith(".sqlite"))
         text = f"No maintenance is open in {os.path.dirname(path)}."
-        return {"changed": False, "open": False, "lines": [text, *(f"  kept: {name}" for name in kept[-5:])]}
+        return {"changed": False, "open": False, "lines": [text, *(f"  kept: {name}" for name in kept_records(path)[-5:])]}
     maintenance, run, vms = record.maintenance, record.run() or {}, record.vms()
     holder = Lock(os.path.dirname(path)).holder()
     left = [host for host in _report.hosts_left_closed(record) if host["ours"]]
@@ -252,8 +320,11 @@ def platform_line(api: Api, recorded: list[str]) -> str:
     return f"Platform now: of the recorded VMs: {shown}; running in all {len(now.running)}"
 
 
-def _listdir(folder: str) -> list[str]:
+def kept_records(path: str) -> list[str]:
+    """Names of the records of maintenances that have ended, the last one last."""
     try:
-        return os.listdir(folder)
+        names = os.listdir(os.path.dirname(path))
     except OSError:
         return []
+    # One that ended and could not be put away any more still has its first name.
+    return sorted(name for name in names if name.endswith(_files.RECORD_NAME))

@@ -84,7 +84,7 @@ def down(vm: RecordedVm) -> Change:
 
 def stop_waves(vms: list[RecordedVm], groups: list[dict]) -> list[Wave]:
     """All that are in no group, then the groups in reverse order."""
-    waves = _by_group(vms, groups)
+    waves = _by_group(vms, groups, stop=True)
     return [wave for wave in [waves.pop(REST), *reversed(list(waves.values()))] if wave.targets]
 
 
@@ -120,10 +120,10 @@ def _group_of(vms: list[RecordedVm], groups: list[dict]) -> dict[str, str]:
     return group_names(parsed, groups) if groups else {}
 
 
-def _by_group(vms: list[RecordedVm], groups: list[dict]) -> dict[str, Wave]:
+def _by_group(vms: list[RecordedVm], groups: list[dict], stop: bool = False) -> dict[str, Wave]:
     names = _group_of(vms, groups)
     waves = {group["name"]: Wave(group["name"], [], group["delay"]) for group in groups}
     waves[REST] = Wave("all others", [])
     for vm in vms:
-        waves[names.get(vm.uuid, REST)].targets.append(Target(vm.uuid, vm.label(), vm.start_unclear))
+        waves[names.get(vm.uuid, REST)].targets.append(Target(vm.uuid, vm.label(), stop and vm.start_unclear))
     return waves

@@ -14,6 +14,9 @@ description:
   - Sets the flag C(is_accepting_workloads) of all or some hypervisor hosts, and only where it differs.
   - Where the host list does not show the flag it is not known, and it is set.
   - Hosts that the list shows as MAINTENANCE or OFFLINE get no write in either direction, as the platform moves their VMs.
+  - A write that the platform did not take is tried again after those of the other hosts, a few times within ten minutes.
+  - With O(record) the work runs as a job on the maintenance host. It ends by itself within O(lease) after the
+    C(ansible-playbook) that started it is gone.
 options:
   is_accepting_workloads:
     description:
@@ -40,6 +43,12 @@ options:
       - Uuids or names of hosts that are to stay closed at the end. Remembered in the record.
       - Takes a list, a comma separated string, or V(none).
     type: raw
+  lease:
+    description:
+      - Seconds after which the work ends by itself when the one who started it does not ask for it any more. Only with
+        O(record).
+    type: float
+    default: 30.0
   request_timeout:
     description:
       - Seconds that one request may take.
@@ -54,6 +63,9 @@ attributes:
     support: partial
     details:
       - Where the platform does not show the flag, it is set again at each run.
+  action:
+    description: Has an action plugin of the same name, which with O(record) runs the module as a job under a lease.
+    support: full
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
@@ -94,6 +106,7 @@ skipped_hosts:
 """
 
 import dataclasses
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -101,6 +114,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
+from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument, choose_hosts, hosts_named
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
@@ -113,85 +128,104 @@ def told(host: Host | dict, why: str) -> dict[str, str]:
     return {"uuid": host.uuid, "name": host.name, "why": why}
 
 
-def choose(params: dict[str, t.Any], listed: HostList, record: Record | None) -> tuple[list[Host], list[dict], bool]:
-    """The hosts to bring to a state, those that cannot be, and the state."""
-    if params["restored"]:
-        chosen, failed = [], []
-        keep = set(_argspec.words(params["keep_closed"], "keep_closed") or [])
-        remembered = record.hosts() if record else []
-        names = {host["uuid"] for host in remembered} | {host["name"] for host in remembered}
-        hosts_named(listed, sorted(keep - names), "keep_closed")
-        for host in remembered:
-            if not (host["closed_by_us"] and to_open(host)) or keep & {host["uuid"], host["name"]}:
-                continue
-            if host["uuid"] in listed.hosts:
-                chosen.append(listed.hosts[host["uuid"]])
-            else:
-                failed.append(told(host, "the platform does not list it any more"))
-        return chosen, failed, True
+def choose(params: dict[str, t.Any], listed: HostList) -> list[Host]:
+    """The hosts that the options name."""
     chosen = choose_hosts(listed, params["query"] or "")
     names = _argspec.words(params["hosts"], "hosts")
-    if names is not None:
-        uuids = hosts_named(listed, names, "hosts")
-        chosen = [host for host in chosen if host.uuid in uuids]
-    return chosen, [], params["is_accepting_workloads"]
+    if names is None:
+        return chosen
+    uuids = hosts_named(listed, names, "hosts")
+    return [host for host in chosen if host.uuid in uuids]
+
+
+def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record) -> tuple[list[Host], list[dict]]:
+    """The hosts that the record says are to be opened, and those that cannot be."""
+    chosen, failed = [], []
+    for host in sorted(record.hosts(), key=lambda host: (host["error"] is not None, host["at"])):
+        if not (host["closed_by_us"] and to_open(host)) or host["now"] is True:
+            continue  # one that we have opened already may have been closed by somebody else since
+        if host["uuid"] in listed.hosts:
+            chosen.append(listed.hosts[host["uuid"]])
+        else:
+            failed.append(told(host, "the platform does not list it any more"))
+    return chosen, failed
+
+
+def keep_closed(params: dict[str, t.Any], listed: HostList, record: Record) -> list[str]:
+    """The uuids of the hosts that the operator wants to stay closed."""
+    names = _argspec.words(params["keep_closed"], "keep_closed") or []
+    known = {name: host["uuid"] for host in record.hosts() for name in (host["uuid"], host["name"])}
+    return [*(known[name] for name in names if name in known), *hosts_named(listed, [n for n in names if n not in known], "keep_closed")]
 
 
 def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], record: Record) -> None:
     """Keep what the flags were before the first write."""
-    names = _argspec.words(params["keep_closed"], "keep_closed")
-    keep = hosts_named(listed, names or [], "keep_closed")
     # No host is open, nothing is on record, and the operator has said which ones are to stay closed: the others were
     # closed by an earlier maintenance that left no record, and are opened at the end.
     chosen = [host for host in chosen if not host.untouchable]
-    lost = names is not None and not record.hosts() and all(host.accepting is False for host in chosen)
+    asked = _argspec.words(params["keep_closed"], "keep_closed") is not None
+    lost = asked and not record.hosts() and all(host.accepting is False for host in chosen)
     if lost:
         chosen = [dataclasses.replace(host, accepting=None) for host in chosen]
-    record.remember_hosts(params["run"], chosen, keep, ours=lost)
+    record.remember_hosts(params["run"], chosen, keep_closed(params, listed, record), ours=lost)
 
 
-def set_flag(api: Api, host: Host, accepting: bool, params: dict[str, t.Any], record: Record | None) -> str | None:
-    """Write one flag. Returns why it failed, if it did."""
-    if record and not accepting:
-        record.closing_host(params["run"], host.uuid)
-    error = None
-    try:
-        api.set_accepting(host.uuid, accepting)
-    except AuthError:
-        raise
-    except ApiError as exc:
-        error = str(exc)
-    if record:
-        record.host_written(params["run"], host.uuid, host.accepting if error else accepting, error)
-    return error
+def under_lease(params: dict[str, t.Any], record: Record) -> Wanted:
+    """What is asked before each write: whether this run still holds the record, and somebody still wants the work."""
+    lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
+
+    def check() -> None:
+        record.check_run(params["run"])
+        lease.check()
+
+    return check
 
 
-def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: bool) -> dict[str, t.Any]:
+def unread(params: dict[str, t.Any], record: Record, why: str, check_mode: bool) -> dict[str, t.Any]:
+    """No host list at a restore: hosts stay closed and are named, and the VMs are started all the same."""
+    left = [host for host in record.hosts() if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+    why = f"the host list cannot be read: {why}"
+    if not check_mode:
+        record.set_phase(params["run"], OPENING)
+        for host in left:
+            record.host_written(params["run"], host["uuid"], host["now"], why)
+    failed = [told(host, why) for host in left]
+    return {"changed": False, "changed_hosts": [], "failed_hosts": failed, "skipped_hosts": [], "diff": {"before": {}, "after": {}}}
+
+
+def run(
+    params: dict[str, t.Any], api: Api, record: Record | None, check_mode: bool, check_wanted: Wanted = nobody_asks
+) -> dict[str, t.Any]:
     """Bring the chosen hosts to the wanted state and say what was done."""
-    listed = api.hosts()
-    chosen, failed, accepting = choose(params, listed, record)
-    if record and not check_mode:
-        if params["restored"]:
+    failed: list[dict] = []
+    try:
+        listed = api.hosts()
+    except ApiError as exc:
+        if not (record and params["restored"]) or isinstance(exc, AuthError):
+            raise
+        return unread(params, record, str(exc), check_mode)
+    accepting = True if params["restored"] else params["is_accepting_workloads"]
+    if record and params["restored"]:
+        if not check_mode:
             record.set_phase(params["run"], OPENING)
-        else:
+            record.keep_closed(params["run"], keep_closed(params, listed, record))
+        chosen, failed = choose_remembered(params, listed, record)
+    else:
+        chosen = choose(params, listed)
+        if record and not check_mode:
             remember(params, listed, chosen, record)
-    skipped = [told(host, f"the platform has it as {host.state}") for host in chosen if host.untouchable]
+    skipped = [told(host, moved_away(host)) for host in chosen if host.untouchable]
     pending = [host for host in chosen if not host.untouchable and host.accepting is not accepting]
     if record and not check_mode:
         for host in chosen:
             if host.untouchable and params["restored"]:
-                record.host_written(params["run"], host.uuid, False, f"the platform has it as {host.state}")
+                record.host_written(params["run"], host.uuid, False, moved_away(host))
             elif host.accepting is accepting:
-                record.host_written(params["run"], host.uuid, accepting)
-    changed = []
-    for host in pending:
-        if record and not check_mode:
-            record.check_run(params["run"])
-        error = None if check_mode else set_flag(api, host, accepting, params, record)
-        if error:
-            failed.append(told(host, error))
-        else:
-            changed.append(host)
+                record.host_seen(params["run"], host.uuid, accepting)
+    flags = Flags(api, accepting, record, params["run"], check_wanted)
+    errors = {} if check_mode else flags.write(pending)
+    failed += [told(host, errors[host.uuid]) for host in pending if host.uuid in errors]
+    changed = [host for host in pending if host.uuid not in errors]
     result: dict[str, t.Any] = {
         "changed": bool(changed),
         "changed_hosts": [host.uuid for host in changed],
@@ -230,6 +264,7 @@ def main() -> None:
             "hosts": {"type": "raw"},
             "query": {"type": "str"},
             "keep_closed": {"type": "raw"},
+            "lease": {"type": "float", "default": 30.0},
         },
         required_by=_argspec.NEEDS_RUN,
         required_if=[("restored", True, ("record",)), ("restored", False, ("is_accepting_workloads",))],
@@ -242,7 +277,7 @@ def main() -> None:
         if not module.params["record"]:
             return run(module.params, api, None, module.check_mode)
         with _module.working_on(module.params, "setting host flags", module.check_mode) as record:
-            return run(module.params, api, record, module.check_mode)
+            return run(module.params, api, record, module.check_mode, under_lease(module.params, record))
 
     _module.finish(module, work)
 

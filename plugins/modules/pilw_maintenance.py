@@ -186,12 +186,11 @@ hosts_left:
   type: int
 """
 
-import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _report, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
@@ -218,18 +217,16 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         exclude=maintenance["exclude"],
         interval=params["proof_interval"],
         settle=params["settle_timeout"],
-        sleep=time.sleep,
+        sleep=_pace.sleep,
     )
     record.note_gone(run, verdict.gone)
     recorded = {vm.uuid: vm for vm in record.vms()}
     record.write(run, [_targets.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])
     # VMs that obeyed after their time, or were seen down by nobody yet.
     record.write(run, [_targets.down(vm) for vm in recorded.values() if vm.state in _model.RELEASED and not vm.stop_done])
-    verdict.also = {
-        item: text
-        for item, text in standing_against(params, record).items()
-        if item not in accepted and item[3:] not in verdict.gone
-    }
+    standing = {item: text for item, text in standing_against(params, record).items() if item[3:] not in verdict.gone}
+    verdict.also = {item: text for item, text in standing.items() if item not in accepted}
+    verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
     # What did not obey a moment ago is named; only what came up since is worth another round.
     tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
     again = [vm for vm in verdict.to_stop if vm.uuid not in tried]
@@ -269,7 +266,7 @@ def standing_against(params: dict[str, t.Any], record: Record) -> dict[str, str]
             label = f"{host['uuid']} {host['name']}".strip()
             found[f"host:{host['uuid']}"] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
     for vm in record.vms():
-        if vm.start_unclear:
+        if vm.may_come_up:
             found[f"vm:{vm.uuid}"] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"
     return found
 

@@ -240,9 +240,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _machine, _module, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path, status
 
 
@@ -258,8 +258,15 @@ def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
     vms = record.vms()
     starting = record.phase == STARTING
     done = sum(1 for vm in vms if (vm.columns["start_outcome"] if starting else vm.columns["stop_outcome"]))
-    word = "started" if starting else "stopped"
-    return {"changed": False, "busy": busy, "done": done, "total": len(vms), "text": f"{done} of {len(vms)} VMs {word} or settled"}
+    text = f"{done} of {len(vms)} VMs {'started' if starting else 'stopped'} or settled"
+    # While hosts are closed or opened nothing happens to VMs yet.
+    return {
+        "changed": False,
+        "busy": busy,
+        "done": done,
+        "total": len(vms),
+        "text": text if starting or record.phase == STOPPING else "",
+    }
 
 
 def main() -> None:
@@ -312,12 +319,19 @@ def main() -> None:
             return progress(params)
         _module.check_libraries(module)
         if params["gather"] == "report":
-            record = open_record(record_path(params))
+            record = open_record(params)
             if record is None:
                 raise Refused(f"There is no open record at {record_path(params)}.")
             return {"changed": False, "report": _report.report_data(record)}
         api = _module.api_for(params)
-        return (plan if params["gather"] == "plan" else status)(params, api)
+        if params["gather"] == "status":
+            return status(params, api)
+        try:
+            return plan(params, api)
+        except ApiError as exc:
+            raise PilwError(
+                f"The platform cannot be read: {exc}. Nothing was changed. Once it answers, run the same command again."
+            ) from exc
 
     _module.finish(module, work)
 

@@ -95,12 +95,11 @@ states:
   type: dict
 """
 
-import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
@@ -147,8 +146,8 @@ def take(
     params: dict[str, t.Any],
     api: Api,
     record: Record,
-    clock: t.Callable[[], float] = time.monotonic,
-    sleep: t.Callable[[float], None] = time.sleep,
+    clock: t.Callable[[], float] = _pace.monotonic,
+    sleep: t.Callable[[float], None] = _pace.sleep,
 ) -> dict[str, t.Any]:
     """Add what runs to the record until nothing is being created and two lists agree."""
     accepted = record.accepted()
@@ -172,7 +171,7 @@ def take(
             items = [f"vm:{vm.uuid}" for vm in creating]
             raise Refused(
                 f"Still being created after {params['settle_timeout']:g} s: {'; '.join(vm.label() for vm in creating)}. "
-                "No VM was stopped; hosts are closed. Wait and run the same again, or leave them out: "
+                "The list is not complete, so this run has stopped no VM; hosts are closed. Run the same command again, or leave them out: "
                 f"{accept_argument(accepted, items)}",
                 items,
             )

@@ -187,6 +187,7 @@ def orders_of(params: dict[str, t.Any]) -> Orders:
         poll_interval=params["poll_interval"],
         retries=params["retries"],
         max_fail_percentage=params["max_fail_percentage"],
+        call_seconds=params["request_timeout"],
     )
 
 
@@ -243,7 +244,7 @@ def run_recorded(
     record.set_phase(params["run"], STARTING if orders.start else STOPPING)
     record.write(params["run"], changes)
     lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
-    result = Engine(api, orders, RecordJournal(record, params["run"], lease.alive)).run(waves)
+    result = Engine(api, orders, RecordJournal(record, params["run"], lease.check)).run(waves)
     told = told_of(result, orders.start)
     for change in changes:
         word = next((value for name, value in change.columns.items() if name.endswith("_outcome")), None)

@@ -37,10 +37,10 @@ options:
     default: 0.0
   stop_timeout:
     description:
-      - Seconds after which a stop that was sent to a recorded VM has no effect any more. With O(record) and O(hold) the VMs
-        are looked at no sooner.
+      - With O(record), seconds after which a stop that was sent to a VM has no effect any more. The VMs are looked at no sooner.
+        V(0) does not wait for that.
     type: float
-    default: 600.0
+    default: 0.0
   poll_interval:
     description:
       - Seconds between two lists while waiting.
@@ -97,16 +97,15 @@ counts:
   type: dict
 """
 
-import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, age_seconds, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, now_text
 
 GONE = "gone"
 MAX_OTHERS = 100
@@ -126,8 +125,8 @@ def watch(
     params: dict[str, t.Any],
     api: Api,
     uuids: list[str],
-    clock: t.Callable[[], float] = time.monotonic,
-    sleep: t.Callable[[float], None] = time.sleep,
+    clock: t.Callable[[], float] = _pace.monotonic,
+    sleep: t.Callable[[float], None] = _pace.sleep,
 ) -> tuple[list[dict[str, str]], VmList]:
     """Look until all are in the wanted state, or the time is over."""
     if params["hold"] > 0:
@@ -177,9 +176,8 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     """Of the running set."""
     recorded = record.vms()
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
-    pending = [params["stop_timeout"] - age_seconds(vm.columns["stop_sent_at"]) for vm in recorded if vm.stop_pending]
-    if params["hold"] > 0 and pending:
-        params = {**params, "hold": max(params["hold"], *pending)}
+    pending = [params["stop_timeout"] - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    params = {**params, "hold": max([params["hold"], *pending])}
     rows, found = watch(params, api, [vm.uuid for vm in recorded])
     if not check_mode:
         record.note_states(params["run"], found)
@@ -197,7 +195,7 @@ def main() -> None:
             "state": {"type": "str", "choices": [_model.RUNNING, _model.STOPPED]},
             "wait": {"type": "float", "default": 0.0},
             "hold": {"type": "float", "default": 0.0},
-            "stop_timeout": {"type": "float", "default": 600.0},
+            "stop_timeout": {"type": "float", "default": 0.0},
             "poll_interval": {"type": "float", "default": 5.0},
         },
         required_by=_argspec.NEEDS_RUN,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud.backend import Backend, Host, Vm
+from cloud.door import Door
 from cloud.estate import make_vm
 from cloud.faults import Faults
+from cloud.keys import KeyRing
 from cloud.options import Options
 from cloud.power import PowerDesk
 
@@ -33,14 +35,18 @@ class Acts:
 
     ACTS = (
         "start", "stop", "delete", "state", "create", "lock", "unlock", "freeze", "thaw", "trait", "host",
-        "options", "fault", "clear_faults",
+        "options", "fault", "clear_faults", "revoke", "grant", "away", "flap",
     )
 
-    def __init__(self, options: Options, backend: Backend, desk: PowerDesk, faults: Faults) -> None:
+    def __init__(
+        self, options: Options, backend: Backend, desk: PowerDesk, faults: Faults, keys: KeyRing, door: Door
+    ) -> None:
         self._options = options
         self._backend = backend
         self._desk = desk
         self._faults = faults
+        self._keys = keys
+        self._door = door
         self._triggers: list[_Trigger] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._created = 0
@@ -123,7 +129,7 @@ class Acts:
         self._desk.frozen.discard(owner)
 
     async def trait(self, vm: Any, trait: str, on: bool = True) -> None:
-        """A VM gets or loses deaf, fail_start, starts_itself, started_word."""
+        """A VM gets or loses deaf, fail_start, starts_itself, feigns, started_word."""
         traits = (await self._vm(vm)).traits
         traits.add(trait) if on else traits.discard(trait)
 
@@ -146,6 +152,22 @@ class Acts:
     async def clear_faults(self) -> None:
         """They are good again."""
         self._faults.clear()
+
+    async def revoke(self, key: str = "") -> None:
+        """A key, the admin's if none is named, is no longer accepted."""
+        self._keys.revoked.add(key or self._keys.admin_key)
+
+    async def grant(self, key: str = "") -> None:
+        """And is again."""
+        self._keys.revoked.discard(key or self._keys.admin_key)
+
+    async def away(self, seconds: float) -> None:
+        """Connections are refused for so long, and the open ones cut; what goes on behind goes on."""
+        await self._door.away(seconds)
+
+    async def flap(self, seconds: float, after_hello: bool = True, reset: bool = False) -> None:
+        """Connections are taken and dropped for so long, within the TLS handshake or before it, closed or reset."""
+        await self._door.flap(seconds, after_hello, reset)
 
     async def _later(self, seconds: float, act: str, arguments: dict[str, Any]) -> None:
         await asyncio.sleep(self._options.real(seconds))

@@ -77,6 +77,7 @@ class Backend(abc.ABC):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self._past: dict[str, list[tuple[float, str]]] = {}
 
     async def open(self) -> None:
         """Called once in the server's loop, before the first request."""
@@ -116,8 +117,17 @@ class Backend(abc.ABC):
     async def set_state(self, vm: Vm, state: str, cause: str) -> None:
         """Make it so at once, past the API: an owner at the console, or a test."""
 
-    def happened(self, vm: Vm, cause: str) -> None:
-        """Note the state a VM has just reached."""
+    def as_of(self, vm: Vm, seconds: float) -> Vm | None:
+        """A VM as it was so many real seconds ago; None when it was not there yet."""
+        moment = time.monotonic() - seconds
+        for when, before in self._past.get(vm.uuid, []):
+            if when > moment:
+                return dataclasses.replace(vm, state=before) if before else None
+        return vm
+
+    def happened(self, vm: Vm, cause: str, before: str = "") -> None:
+        """Note the state a VM has just reached, and the one it was in before; none for a new VM."""
+        self._past.setdefault(vm.uuid, []).append((time.monotonic(), before))
         now = time.time()
         vm.updated_at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now))
         self.events.append(Event(now, vm.uuid, vm.state, cause))

@@ -187,7 +187,8 @@ def build(options: Options) -> Estate:
     running = [vm for vm in vms if vm.state == "running"]
     for trait, want in (
         ("deaf", options.deaf), ("fail_start", options.fail_start), ("locked", options.locked),
-        ("starts_itself", options.starts_itself), ("started_word", options.started_word), ("unknown", options.unknown_state),
+        ("starts_itself", options.starts_itself), ("feigns", options.feigns), ("started_word", options.started_word),
+        ("unknown", options.unknown_state),
     ):
         for vm in choose(options, trait, want, running, _vm_names, used):
             vm.traits.add(trait)

@@ -64,7 +64,7 @@ class Face:
         self._journal = journal
         self._windows: dict[str, tuple[float, int]] = {}
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request from arrival to answer, in the journal whatever comes of it."""
         path, query = request.raw_path.partition("?")[::2]
         route = resolve(self._options, request.method, path)
@@ -75,17 +75,18 @@ class Face:
         status = 0
         try:
             response = await self._spoiled_or_real(request, Call(route, params, secret, entry))
-            response.headers["X-Warren-Correlation-Id"] = correlation
+            if not response.prepared:
+                response.headers["X-Warren-Correlation-Id"] = correlation
             if request.transport is not None and not request.transport.is_closing():
                 status = response.status
             return response
         finally:
             self._journal.end(entry, status)
 
-    async def _spoiled_or_real(self, request: web.Request, call: Call) -> web.Response:
+    async def _spoiled_or_real(self, request: web.Request, call: Call) -> web.StreamResponse:
         await self._acts.arrived(call.route.kind, call.params)
         entry = call.entry
-        fault = self._faults.take(entry.method, entry.path, entry.kind, entry.uuid)
+        fault = self._faults.take(entry.method, entry.path, entry.kind, call.params)
         if fault is None:
             return await self._real(call)
         entry.faults.append(fault.kind)
@@ -151,7 +152,7 @@ class Face:
         options = self._options
         wanted = call.params.get("status", "").lower()
         rows = []
-        for vm in await self._backend.vms(call.route.location):
+        for vm in await self._listed(call):
             if wanted and not options.filter_ignored:
                 if vm.state != ("running" if wanted == "started" else wanted):
                     continue
@@ -161,14 +162,14 @@ class Face:
         return await self._slowly(_json(rows))
 
     async def _vm_list(self, call: Call, who: Identity) -> web.Response:
-        vms = [vm for vm in await self._backend.vms(call.route.location) if self._visible(vm, who)]
+        vms = [vm for vm in await self._listed(call) if self._visible(vm, who)]
         return await self._slowly(_json([vm_row(vm, self._options) for vm in vms]))
 
     async def _admin_vm_show(self, call: Call, who: Identity) -> web.Response:
-        return _json(vm_row(await self._find(call, None), self._options, detail=True))
+        return await self._detail(call, None)
 
     async def _vm_show(self, call: Call, who: Identity) -> web.Response:
-        return _json(vm_row(await self._find(call, who), self._options, detail=True))
+        return await self._detail(call, who)
 
     async def _admin_vm_stop(self, call: Call, who: Identity) -> web.Response:
         return await self._power(call, None, "stop")
@@ -189,11 +190,26 @@ class Face:
         if self._options.power_mode != "early":
             # Shielded: the action is the platform's, and outlives a gateway or client that waits no longer.
             await asyncio.shield(action)
-        return _json(vm_row(vm, self._options))
+        row = vm_row(vm, self._options)
+        if self._desk.feigned(word, vm, force):
+            row["status"] = "running" if word == "start" else "stopped"
+        return _json(row)
 
-    async def _find(self, call: Call, owner: Identity | None) -> Vm:
+    async def _listed(self, call: Call) -> list[Vm]:
+        vms = await self._backend.vms(call.route.location)
+        lag = self._options.real(self._options.list_lag)
+        then = [self._backend.as_of(vm, lag) for vm in vms] if lag else vms
+        return [vm for vm in then if vm is not None]
+
+    async def _detail(self, call: Call, owner: Identity | None) -> web.Response:
+        vm = await self._find(call, owner, self._options.real(self._options.detail_lag))
+        return _json(vm_row(vm, self._options, detail=True))
+
+    async def _find(self, call: Call, owner: Identity | None, lag: float = 0.0) -> Vm:
         uuid = parameters.uuid_of(call.params, self._options.malformed_uuid_empty)
         vm = await self._backend.find(call.route.location, uuid)
+        if vm is not None and lag:
+            vm = self._backend.as_of(vm, lag)
         if vm is None or (owner is not None and not self._visible(vm, owner)):
             raise no_such_vm(uuid)
         if vm.state == "deleted" and self._options.deleted_detail == "gone":

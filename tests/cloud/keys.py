@@ -29,6 +29,7 @@ class KeyRing:
         secrets = options.admin_keys or ["adm-" + seeded_uuid(options, "key", "admin")]
         self.admin_key = secrets[0]
         self._known: dict[str, Identity] = {}
+        self.revoked: set[str] = set()
         for owner in owners:
             self._known[self.user_key(owner)] = Identity("user:%d" % owner, owner, False)
         for secret, user in options.user_keys.items():
@@ -56,7 +57,7 @@ class KeyRing:
         if secret is None:
             raise Refused(401, "missing apikey header", None)
         who = self.identify(secret)
-        if who is None:
+        if who is None or secret in self.revoked:
             raise Refused(403, "Invalid authentication credentials", None)
         if admin and not who.admin:
             raise Refused(self._options.nonadmin_status, "You cannot consume this service", None)

@@ -87,8 +87,8 @@ class MemoryBackend(Backend):
     async def set_state(self, vm: Vm, state: str, cause: str) -> None:
         if vm.state == state:
             return
-        vm.state = state
-        self.happened(vm, cause)
+        before, vm.state = vm.state, state
+        self.happened(vm, cause, before)
         changed = self._changed.pop(vm.uuid, None)
         if changed is not None:
             changed.set()

@@ -82,6 +82,8 @@ class Options:
     deleted_detail: str = _opt("tombstone", "admin detail of a deleted VM: a row with status Deleted, or gone (400)")
     filter_ignored: bool = _opt(False, "vm/all ignores its status parameter")
     list_seconds: float = _opt(0.0, "a list is answered this long after its rows were read")
+    list_lag: float = _opt(0.0, "lists show each VM as it was so long ago; details and power calls are exact")
+    detail_lag: float = _opt(0.0, "details show the VM as it was so long ago; lists are exact")
 
     # Power calls
     power_mode: str = _opt("blocking", "blocking until done; early: answers at once and goes on; gateway: see below")
@@ -102,6 +104,8 @@ class Options:
     starts_itself: Pick = _opt(0, "pick of VMs that come up again after a stop call stopped them")
     starts_itself_seconds: float = _opt(30.0, "this long after the stop")
     starts_itself_times: int = _opt(1, "how often; -1: always")
+    feigns: Pick = _opt(0, "pick of VMs whose power calls report success at once and do nothing")
+    feigned_actions: list[str] = _opt(["stop", "start"], "the power calls that are feigned; force is a third")
     frozen_owners: Pick = _opt(0, "pick of owners (user ids) whose account is frozen: power calls on their VMs get 403")
     frozen_actions: list[str] = _opt(["stop", "start"], "the power calls a frozen account refuses")
     busy_refuses: bool = _opt(True, "a second power call on a VM gets 409; False: the same call joins the first")
@@ -113,7 +117,7 @@ class Options:
     malformed_uuid_empty: bool = _opt(True, "a uuid that is none gets the 400 with an empty body")
     rate_limit: int = _opt(0, "requests per `rate_window` and key before 429; 0: no limit")
     rate_window: float = _opt(60.0, "the window of the rate limit")
-    retry_after: Optional[int] = _opt(None, "Retry-After of a 429, in real seconds as it is sent; None: no header")
+    retry_after: Optional[Union[int, str]] = _opt(None, "Retry-After of a 429, as it is sent (real seconds); None: no header")
     errors: list[dict[str, Any]] = _opt([], "faults from the start, each a dict of the fields of faults.Fault")
     acts: list[dict[str, Any]] = _opt([], "scheduled acts, each a dict of the arguments of acts.Acts.schedule")
 

@@ -49,6 +49,10 @@ class PowerDesk:
             raise Refused(self._options.stop_stopped_status, "Virtual machine is already stopped: %s" % vm.uuid)
         return self._spawn(word, vm, force)
 
+    def feigned(self, word: str, vm: Vm, force: bool) -> bool:
+        """Whether the platform only says that it did what was asked."""
+        return "feigns" in vm.traits and ("force" if force else word) in self._options.feigned_actions
+
     def lock(self, vm: Vm, seconds: float) -> None:
         """Refuse power calls on a VM for so long; 0 unlocks it."""
         self._locked_until[vm.uuid] = time.monotonic() + self._options.real(seconds)
@@ -91,6 +95,8 @@ class PowerDesk:
         return task
 
     async def _work(self, word: str, vm: Vm, force: bool) -> None:
+        if self.feigned(word, vm, force):
+            return
         if word == "start" and vm.state != "running":
             await self._backend.start(vm)
         elif word == "stop" and vm.state != "stopped":

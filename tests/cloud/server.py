@@ -121,6 +121,11 @@ class Cloud:
         """What happened to VMs, whoever caused it."""
         return list(self._service.backend.events)
 
+    @property
+    def turned_away(self) -> int:
+        """Connections that were taken and dropped while the door flapped."""
+        return self._service.door.turned_away
+
     def act(self, act: str, **arguments: Any) -> Any:
         """Do a named act now: see acts.Acts."""
         return self._run(self._service.acts.do(act, arguments))

@@ -14,6 +14,7 @@ from aiohttp import web
 from cloud.acts import Acts
 from cloud.backend import Backend
 from cloud.control import Control
+from cloud.door import LOOPBACK, Door
 from cloud.estate import Estate, build
 from cloud.face import Face
 from cloud.faults import Faults
@@ -23,8 +24,6 @@ from cloud.memory import MemoryBackend
 from cloud.options import Options
 from cloud.power import PowerDesk
 
-LOOPBACK = "127.0.0.1"
-BACKLOG = 4096
 OPEN_FILES = 16384
 
 MakeBackend = Callable[[Options, Estate], Backend]
@@ -61,7 +60,8 @@ class Service:
         self.keys = KeyRing(options, estate.owners)
         self.desk = PowerDesk(options, self.backend, estate.frozen)
         self.faults = Faults(options.real)
-        self.acts = Acts(options, self.backend, self.desk, self.faults)
+        self.door = Door(options.real)
+        self.acts = Acts(options, self.backend, self.desk, self.faults, self.keys, self.door)
         self._runner: web.AppRunner | None = None
 
     async def open(self, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
@@ -79,12 +79,12 @@ class Service:
         # A client that leaves cancels its request (the journal then shows 0), never the action it asked for.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, LOOPBACK, port, ssl_context=tls, backlog=BACKLOG).start()
-        return int(self._runner.addresses[0][1])
+        return await self.door.open(self._runner, port, tls)
 
     async def close(self) -> None:
         """Stop serving and leave nothing running."""
         await self.acts.close()
+        await self.door.close()
         await self.desk.close()
         await self.backend.close()
         if self._runner is not None:

@@ -11,18 +11,29 @@ import pytest
 
 from cloud.server import Cloud
 from scenarios.desk import SCALE, Operator
+from scenarios.quick import QuickOperator
 
 
 @pytest.fixture
 def platform(tmp_path: Path) -> t.Iterator[t.Callable[..., Operator]]:
     """Make a platform from options of the simulator, and an operator for it."""
+    yield from operators(tmp_path, Operator)
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> t.Iterator[t.Callable[..., Operator]]:
+    """The same, and the operator does not need ansible-playbook."""
+    yield from operators(tmp_path, QuickOperator)
+
+
+def operators(folder: Path, kind: type[Operator]) -> t.Iterator[t.Callable[..., Operator]]:
     clouds: list[Cloud] = []
 
     def make(**options: t.Any) -> Operator:
         options = {"vms": 8, "owners": 3, "hosts": 3, "time_scale": SCALE, **options}
         cloud = Cloud(**options).start()
         clouds.append(cloud)
-        return Operator(cloud, tmp_path)
+        return kind(cloud, folder)
 
     yield make
     for cloud in clouds:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -51,6 +52,12 @@ class Operator:
         self.home.mkdir(exist_ok=True)
         self.records = folder / "records"
         self.folder = folder
+        self.extra_environment: dict[str, str] = {}
+
+    @property
+    def python(self) -> str:
+        """The interpreter of the environment under test."""
+        return str(Path(os.environ.get("PILW_TEST_BIN", Path(sys.executable).parent)) / "python")
 
     def command(self, playbook: str, *arguments: str, fast: bool = True, **variables: t.Any) -> list[str]:
         name = playbook if "/" in playbook else f"pilw.maintenance.{playbook}"
@@ -72,6 +79,7 @@ class Operator:
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+            **self.extra_environment,
         }
 
     def play(self, playbook: str, *arguments: str, env: dict[str, str] | None = None, **variables: t.Any) -> Run:
@@ -90,12 +98,18 @@ class Operator:
         return Run(done.returncode, done.stdout)
 
     def killed(
-        self, playbook: str, when: t.Callable[[], bool], how: int = signal.SIGKILL, may_end: bool = False, **variables: t.Any
+        self,
+        playbook: str,
+        when: t.Callable[[], bool],
+        how: int = signal.SIGKILL,
+        may_end: bool = False,
+        arguments: tuple[str, ...] = (),
+        **variables: t.Any,
     ) -> Run:
         """Run a playbook and kill it, with all of its process group, as soon as C(when) holds."""
         with open(self.folder / "killed.log", "w+", encoding="utf-8") as log:
             process = subprocess.Popen(
-                self.command(playbook, **variables),
+                self.command(playbook, *arguments, **variables),
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -138,6 +152,14 @@ class Operator:
     def phase(self) -> str:
         rows = self.ask("SELECT phase FROM maintenance")
         return rows[0][0] if rows else ""
+
+    def holder(self) -> int | None:
+        """The process that works on the record now, if it lives."""
+        with contextlib.suppress(OSError, ValueError):
+            about = json.loads((self.place / "lock").read_text(encoding="utf-8"))
+            if Path(f"/proc/{about['pid']}").exists():
+                return int(about["pid"])
+        return None
 
     def recorded(self) -> set[str]:
         return {row[0] for row in self.ask("SELECT uuid FROM vms")}

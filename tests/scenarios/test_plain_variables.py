@@ -21,7 +21,7 @@ PLAIN = {
     "ceph_maint_host": "localhost",
     "ceph_maint_record_copy": "",
     "ceph_maint_max_age": "24",
-    "ceph_maint_lease": "3",
+    "ceph_maint_lease": "20",
     "ceph_maint_confirm": "true",
     "ceph_maint_reason": "'two words'",
     "ceph_maint_accept": "none",

@@ -17,6 +17,8 @@ TREE = BUILD / "tree" / INSIDE
 DIST = BUILD / "dist"
 JUNIT = BUILD / "junit"
 JOBS = os.environ.get("PILW_TEST_JOBS", "3")
+SOAK_MINUTES = os.environ.get("PILW_TEST_SOAK_MINUTES", "30")
+SOAK_SEEDS = os.environ.get("PILW_TEST_SOAK_SEEDS", "").split()
 
 # Said by ansible-test when it did less than it was asked to, with exit status 0.
 SILENT_PASS = r'All targets skipped|Required program "|Skipping sanity test|^WARNING: Excluding'
@@ -84,6 +86,20 @@ def all_steps() -> list[Step]:
     return [
         pytest("unit", "tests/unit", *cloud),
         pytest("scenarios", "tests/scenarios", "-n", JOBS, "--dist", "worksteal", timeout=1800),
+        # Virtual time, one thread: a core of its own while the scenarios wait.
+        pytest("properties", "tests/properties", lock="", timeout=1200),
+        dataclasses.replace(
+            Step("soak", (str(venv("main") / "bin" / "python"), "tests/properties/soak.py", SOAK_MINUTES, *SOAK_SEEDS)),
+            variables=(("PYTHONPATH", f"{BUILD / 'link'}:{ROOT / 'tests'}"),),
+            must_say=r"^\d+ rounds, seeds: \d",
+            timeout=60 * (int(SOAK_MINUTES) + 30),
+            default=False,
+        ),
+        dataclasses.replace(
+            pytest("soak-killed", "tests/scenarios/test_killed_anywhere.py", timeout=60 * (int(SOAK_MINUTES) + 30)),
+            variables=(("PILW_TEST_KILLED_MINUTES", SOAK_MINUTES),),
+            default=False,
+        ),
         static("ruff", "ruff", "check", "--no-cache", "."),
         static("yamllint", "yamllint", "--strict", "."),
         static("shellcheck", "shellcheck", *shell_scripts()),

@@ -136,8 +136,8 @@ def test_what_the_platform_works_on_is_never_sent_again(start, name):
         assert not run.may_send
     outcome = "failed" if start else "would_not_stop"
     word = "start" if start else "graceful stop"
-    last = "" if name == "accepted" else f"; last answer: {ERRORS[name]}"
-    assert run.list(3) == [(outcome, f"not done 100 s after its {word} was taken{last}")]
+    unsure = f"was sent, and its answer left unclear whether it was taken; last answer: {ERRORS.get(name)}"
+    assert run.list(3) == [(outcome, f"not done 100 s after its {word} {'was taken' if name == 'accepted' else unsure}")]
     assert run.item.outlived
 
 
@@ -446,3 +446,46 @@ def test_brake(percent, failed, settled, pulled):
 )
 def test_canaries(percent, failed, tried, dead):
     assert Brake(percent).canaries_dead(failed, tried) is dead
+
+
+@pytest.mark.parametrize("then", ["busy", "refused"])
+def test_a_start_that_may_be_at_work_is_never_called_refused(then):
+    """An unclear start, and then the platform is busy with it or refuses another: its VM may still come up."""
+    run = Run(start=True, retries=1).call("unclear")
+    assert run.list() == []
+    for _each in range(5):
+        if run.may_send:
+            run.call(then)
+        settled = run.list(150)
+        if settled:
+            break
+    assert [outcome for outcome, _error in settled] == ["failed"]
+
+
+def test_a_start_that_was_only_ever_refused_is_called_so():
+    run = Run(start=True, retries=0).call("refused")
+    assert [outcome for outcome, _error in run.list()] == ["refused"]
+
+
+def test_after_the_time_of_the_group_all_is_settled_and_nothing_is_cut():
+    batch = Batch(False, False, 100.0, 2, 1.0)
+    for uuid in "abc":
+        batch.add(uuid, uuid)
+    batch.sent(batch.items["b"])
+    batch.sent(batch.items["c"])
+    batch.answered(batch.items["c"], None, "running", 1.0)
+    told = {entry.item.uuid: (entry.outcome, entry.error) for entry in batch.out_of_time()}
+    words = "the time for its group was over before it was settled"
+    assert told == {"a": ("refused", words), "b": ("refused", words), "c": ("would_not_stop", words)}
+    assert batch.finished and not any(item.outlived for item in batch.items.values())
+
+
+def test_a_vm_that_came_up_after_its_stop_was_sent_is_asked_again_and_not_cut():
+    """The stop went to a VM that was down, as a start might still have brought it up; then its owner started it."""
+    run = Run()
+    run.item.must_send = run.item.was_down = True
+    run.call("gateway")
+    assert run.list(1) == [] and run.may_send, "asked while it runs"
+    run.call("accepted")
+    assert run.list(99) == [] and not run.item.outlived
+    assert [outcome for outcome, _error in run.list(5)] == ["would_not_stop"]

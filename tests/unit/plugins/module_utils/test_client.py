@@ -8,6 +8,8 @@ import contextlib
 import json
 import socket
 import threading
+import time
+import traceback
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -111,6 +113,9 @@ def serving(*script):
         ("http://localhost:8080", "http://localhost:8080"),
         ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080"),
         ("http://[::1]:8080", "http://[::1]:8080"),
+        ("HTTP://LocalHost:8080", "http://localhost:8080"),
+        ("HTTPS://api.example.com.", "https://api.example.com."),
+        ("api.example.com:", "https://api.example.com"),
     ],
 )
 def test_base_url(given_host, url):
@@ -136,6 +141,42 @@ def test_base_url(given_host, url):
         ("api.example.com#x", "without user, query and fragment"),
         ("api example.com", "is not a host, host:port or URL"),
         ("https://", "is not a host, host:port or URL"),
+        ("HTTP://api.example.com", "plain http would send the API key"),
+        ("http://127.0.0.1.example.com", "plain http would send the API key"),
+        ("http://localhost.", "plain http would send the API key"),
+        ("http://127.0.0.1.", "plain http would send the API key"),
+        ("http://127.1", "plain http would send the API key"),
+        ("http://2130706433", "plain http would send the API key"),
+        ("http://0.0.0.0", "plain http would send the API key"),
+        ("http://[::]", "plain http would send the API key"),
+        ("http://[::ffff:192.0.2.1]", "plain http would send the API key"),
+        ("http://\uff1127.0.0.1", "plain http would send the API key"),
+        ("http://localhost@example.com", "is not a host, host:port or URL"),
+        ("http://example.com@localhost", "is not a host, host:port or URL"),
+        ("http://@localhost", "is not a host, host:port or URL"),
+        ("http://127.0.0.1:80@example.com", "is not a host, host:port or URL"),
+        ("http://127.0.0.1\\@example.com", "is not a host, host:port or URL"),
+        ("http://127.0.0.1\\.example.com", "is not a host, host:port or URL"),
+        ("http://localhost%2eexample.com", "is not a host, host:port or URL"),
+        ("http://localhost,example.com", "is not a host, host:port or URL"),
+        ("http://localhost;example.com", "is not a host, host:port or URL"),
+        ("http://[::1%25eth0]", "is not a host, host:port or URL"),
+        ("http://127.0.0.1/@example.com", "is not a host, host:port or URL"),
+        ("api.example.com:0", "is not a host, host:port or URL"),
+        ("..", "is not a host, host:port or URL"),
+        ("../../etc", "is not a host, host:port or URL"),
+        ("//api.example.com", "is not a host, host:port or URL"),
+        ("api..example.com", "is not a host, host:port or URL"),
+        ("-api.example.com", "is not a host, host:port or URL"),
+        ("a" * 64 + ".example.com", "is not a host, host:port or URL"),
+        ("api.example.com/..", "is not a host, host:port or URL"),
+        ("api.example.com/a/../b", "is not a host, host:port or URL"),
+        ("api.example.com/%2e%2e/b", "is not a host, host:port or URL"),
+        ("api.example.com?", "is not a host, host:port or URL"),
+        ("api.example.com\x00", "is not a host, host:port or URL"),
+        ("api.exam\nple.com", "is not a host, host:port or URL"),
+        ("api.example.com\u200b", "is not a host, host:port or URL"),
+        ("api.example.com\u202e", "is not a host, host:port or URL"),
     ],
 )
 def test_base_url_refuses(given_host, words):
@@ -144,11 +185,13 @@ def test_base_url_refuses(given_host, words):
     assert words in str(caught.value)
 
 
-def test_base_url_with_a_password_is_refused_and_the_password_not_shown():
+@pytest.mark.parametrize("password", ["s3cret", "s3cret/x", "s3cret?x", "s3cret#x", "s3cret x"])
+@pytest.mark.parametrize("scheme", ["https://", "ftp://", ""])
+def test_base_url_with_a_password_is_refused_and_the_password_not_shown(scheme, password):
     with pytest.raises(InputError) as caught:
-        _client.base_url("https://admin:s3cret@api.example.com")
+        _client.base_url(f"{scheme}admin:{password}@api.example.com")
     assert "without user" in str(caught.value)
-    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.type, caught.value, None))
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "a b", "key\r\nX-Other: 1", "käy", "\x00"])
@@ -178,15 +221,15 @@ def test_what_a_request_carries():
     ("options", "verify"),
     [
         ({}, True),
-        ({"ca_path": "/etc/own-ca.pem"}, "/etc/own-ca.pem"),
+        ({"ca_path": "/etc/hostname"}, "/etc/hostname"),
         ({"validate_certs": False}, False),
-        ({"validate_certs": False, "ca_path": "/etc/own-ca.pem"}, False),
+        ({"validate_certs": False, "ca_path": "/no/such/ca.pem"}, False),
     ],
 )
 def test_the_environment_overrules_neither_verification_nor_the_key(options, verify, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine api.example.com login other password other\n")
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.setenv(name, "/etc/hostname")
+        monkeypatch.setenv(name, "/etc/passwd")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     responses.get(f"{HOST}/v1/x", json=[])
     responses.post(f"{HOST}/v1/x", json={})
@@ -197,6 +240,55 @@ def test_the_environment_overrules_neither_verification_nor_the_key(options, ver
         assert call.request.req_kwargs["verify"] == verify
         assert "Authorization" not in call.request.headers
         assert call.request.headers["apikey"] == KEY
+
+
+def test_a_ca_path_that_is_not_there_is_said_before_anything_is_sent():
+    with pytest.raises(InputError) as caught:
+        client(ca_path="/no/such/ca.pem")
+    assert str(caught.value) == "ca_path /no/such/ca.pem cannot be read. Give a file or folder of CA certificates on this machine."
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_plain_http_to_this_machine_goes_through_no_proxy(method, name, monkeypatch):
+    """A proxy would read the key."""
+    with serving(Answer()) as (proxy, came_to_proxy), serving(Answer(200, b"[1]")) as (url, came):
+        monkeypatch.setenv(name, proxy)
+        assert call(client(url), method) == [1]
+    assert len(came) == 1
+    assert came_to_proxy == []
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "direct"),
+    [
+        (HOST, None, False),
+        (HOST, "api.example.com", True),
+        (HOST, "example.com", True),
+        (HOST, ".example.com", True),
+        (HOST, "other.example.com, api.example.com", True),
+        (HOST, "*", True),
+        (HOST, "ample.org", False),
+        (f"{HOST}:8443", "api.example.com:8443", True),
+        (f"{HOST}:8443", "api.example.com:443", False),
+        ("https://192.0.2.7", "192.0.2.0/24", True),
+        ("https://192.0.2.7", "198.51.100.0/24", False),
+        ("https://127.0.0.1:8443", None, True),
+        ("https://localhost:8443", None, True),
+        ("https://[::1]:8443", None, True),
+        ("http://localhost:8080", None, True),
+    ],
+)
+@pytest.mark.parametrize("lower", [True, False])
+def test_which_hosts_are_asked_through_the_proxy_of_the_environment(host, no_proxy, direct, lower, monkeypatch):
+    for name, value in (("http_proxy", "http://proxy:3128"), ("https_proxy", "http://proxy:3128"), ("no_proxy", no_proxy)):
+        monkeypatch.delenv(name.upper() if lower else name, raising=False)
+        if value:
+            monkeypatch.setenv(name if lower else name.upper(), value)
+    one = client(host)
+    for session in (one._once, one._repeating):
+        assert (session.proxies.get("https") is None) is direct
+        assert direct or session.proxies["https"] == "http://proxy:3128"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -230,7 +322,11 @@ def call(one, method, timeout=5.0):
         (400, '{"errors":{"uuid":"Required parameter \'uuid\' not supplied"}}', ApiError, "uuid: Required parameter 'uuid' not supplied"),
         (400, "", ApiError, "empty body"),
         (404, '{"message":"no route and no API found with those values"}', NoRoute, "no route and no API found with those values"),
+        (404, '{"message":"no Route matched with those values"}', NoRoute, "no Route matched with those values"),
         (404, '{"message":"VM unknown"}', NotFound, "VM unknown"),
+        (404, "404 page not found", ApiError, "404 page not found"),
+        (404, "", ApiError, "empty body"),
+        (404, "[]", ApiError, "[]"),
         (409, '{"errors":{"Error":"Server is locked"}}', ApiError, "Server is locked"),
         (418, "<html><body>a <b>teapot</b></body></html>", ApiError, "a teapot"),
     ],
@@ -269,7 +365,7 @@ def test_a_read_without_json_is_an_error(body):
 
 
 @responses.activate
-@pytest.mark.parametrize(("status", "body", "given_back"), [(200, "", None), (204, "", None), (200, "ok", None), (201, "{}", {})])
+@pytest.mark.parametrize(("status", "body", "given_back"), [(200, "", None), (204, "", None), (200, " ", None), (201, "{}", {})])
 def test_a_write_takes_any_2xx(status, body, given_back):
     responses.post(f"{HOST}/v1/x", body=body, status=status)
     assert call(client(), "POST") == given_back
@@ -324,20 +420,26 @@ def test_tls_that_fails_means_not_sent():
     assert (caught.value.sent, came) == (False, [])
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT"])
 @pytest.mark.parametrize("first", [Answer(500), Answer(503), Answer(429), Answer(504), Answer(cut=True)])
-def test_reads_and_flags_are_repeated(method, first):
+def test_reads_are_repeated(first):
     with serving(first, first, Answer(200, b"[1]")) as (url, came):
-        assert call(client(url), method) == [1]
+        assert call(client(url), "GET") == [1]
     assert len(came) == 3
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_repeating_has_an_end_and_the_last_answer_is_told(method):
+def test_repeating_has_an_end_and_the_last_answer_is_told():
     with serving(Answer(503, b'{"message":"away"}')) as (url, came), pytest.raises(ApiError) as caught:
-        call(client(url), method)
-    assert str(caught.value) == f"{method} /v1/x answered 503: away"
+        call(client(url), "GET")
+    assert str(caught.value) == "GET /v1/x answered 503: away"
     assert 2 <= len(came) <= 9
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("first", [Answer(500), Answer(503), Answer(429), Answer(504), Answer(cut=True)])
+def test_a_write_is_sent_once(method, first):
+    with serving(first, Answer(200, b"[1]")) as (url, came), pytest.raises(ApiError):
+        call(client(url), method)
+    assert len(came) == 1
 
 
 @pytest.mark.parametrize("first", [Answer(400, b""), Answer(401), Answer(403), Answer(404), Answer(409)])
@@ -378,27 +480,11 @@ def test_an_answer_that_drips_for_ever_ends():
                 yield b"."
 
     with pytest.raises(ApiError) as caught:
-        _client.Client._body(Dripping(), "GET", "/v1/x", 0.0)
+        client()._body(Dripping(), "GET", "/v1/x", 0.0)
     assert caught.value.timed_out
     assert str(caught.value) == (
         "GET /v1/x gave no answer: the answer came too slowly to end within the time limit (X-Warren-Correlation-Id c-2)"
     )
-
-
-def test_an_unverified_certificate_says_what_to_do():
-    words = "HTTPSConnectionPool(...): (Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] self-signed')))"
-    error = _client.Client._transport_error("GET", "/v1/x", 5, _client.requests.exceptions.SSLError(words))
-    assert error.sent is False
-    assert str(error) == (
-        "GET /v1/x gave no answer: the TLS certificate cannot be verified. Give your own CA with ca_path, or, knowing the risk, "
-        "validate_certs=false"
-    )
-
-
-def test_the_key_is_in_no_error():
-    with serving(Answer(500, KEY.encode()[:4])) as (url, _came), pytest.raises(ApiError) as caught:
-        call(client(url), "POST")
-    assert KEY not in str(caught.value) + json.dumps(caught.value.facts())
 
 
 # Small readers.
@@ -463,11 +549,147 @@ def test_error_detail_is_one_short_printable_line(body):
     assert text.isprintable() and len(text) <= 303
 
 
-@responses.activate
+# A server that echoes what it was sent, and text that customers chose.
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 500])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest.mark.parametrize(
+    "body", [f"apikey: {KEY}", f'{{"message":"{KEY}"}}', f'{{"errors":{{"Error":"{KEY}"}}}}', f"[{KEY}]"], ids="text message error list".split()
+)
+def test_a_key_that_is_echoed_gets_into_no_message(method, status, body):
+    answer = Answer(status, body.encode(), {CORRELATION: f"c-{KEY}", "Retry-After": "0", "Location": KEY, "X-Echo": KEY})
+    with serving(answer) as (url, _came):
+        try:
+            given_back = call(client(url), method)
+        except ApiError as error:
+            shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            assert KEY not in shown + json.dumps(error.facts())
+            assert "***" in str(error)
+        else:
+            assert KEY not in json.dumps(given_back)
+
+
+def test_a_key_that_is_echoed_in_a_row_gets_into_no_record():
+    with serving(Answer(200, json.dumps([{"uuid": "a", "name": KEY}]).encode())) as (url, _came):
+        assert call(client(url), "GET") == [{"uuid": "a", "name": "***"}]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_that_is_no_http_is_shown_without_the_key(method):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def echo():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = server.accept()[0]
+                    asked = connection.recv(65536)
+                    connection.sendall(b" ".join(asked.split()) + b"\x1b[31m\r\n\r\n")
+                    connection.close()
+
+        threading.Thread(target=echo, daemon=True).start()
+        with pytest.raises(ApiError) as caught:
+            call(client(f"http://127.0.0.1:{server.getsockname()[1]}"), method)
+        shown = "".join(traceback.format_exception(caught.type, caught.value, caught.value.__traceback__))
+        assert "BadStatusLine" in str(caught.value)
+        assert KEY not in shown
+        assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    [
+        (r'"plain \u00f5\ud83d\udc27"', "plain \u00f5\U0001f427"),
+        (r'"half \ud800 pair"', "half \ufffd pair"),
+        (r'"\udc80"', "\ufffd"),
+        (r'"nul\u0000"', "nul\ufffd"),
+        (r'"\u001b[31mred"', "\ufffd[31mred"),
+        ('"\u009b31mred"', "\ufffd31mred"),
+        (r'"\u202etxt.exe"', "\ufffdtxt.exe"),
+        (r'"zero\u200bwidth\ufeff"', "zero\ufffdwidth\ufffd"),
+        (r'"del\u007f\u2028"', "del\ufffd\ufffd"),
+        (r'"two\nlines\tand a tab\r"', "two\nlines\tand a tab\ufffd"),
+        (r'"{{ 1 }} =cmd() <b>"', "{{ 1 }} =cmd() <b>"),
+        (r'{"ke\u001by": [{"a": "\ud800"}], "n": 1.5, "t": true, "z": null}', {"ke\ufffdy": [{"a": "\ufffd"}], "n": 1.5, "t": True, "z": None}),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_what_steers_terminals_and_what_is_no_text_gets_no_further(method, sent, got):
+    with serving(Answer(200, sent.encode())) as (url, _came):
+        assert call(client(url), method) == got
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=())), inner),
+    max_leaves=10,
+)
+
+
+@CALM
+@given(JSON_VALUES)
+def test_inert_data_can_be_written_anywhere(value):
+    text = json.dumps(_client.inert(value), ensure_ascii=False)
+    text.encode()
+    assert text.isprintable()
+    assert _client.inert(_client.inert(value)) == _client.inert(value)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000 + b"]" * 100_000, b"1" * 5000, b"\xff\xfe[]", b'{"a": "\xc3"}'])
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_server_that_echoes_the_key_gets_it_into_no_message(status):
-    responses.get(f"{HOST}/v1/x", body=f"apikey: {KEY}", status=status)
+def test_json_that_cannot_be_read_is_an_error_like_others(status, body):
+    with serving(Answer(status, body, {"Retry-After": "0"})) as (url, _came):
+        with pytest.raises(ApiError):
+            call(client(url), "GET")
+
+
+@responses.activate
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_correlation_id_does_no_harm_on_a_terminal(method):
+    responses.add(method, f"{HOST}/v1/x", status=400, headers={CORRELATION: "c\x9b31m" + "x" * 9999})
     with pytest.raises(ApiError) as caught:
-        call(client(), "GET")
-    assert KEY not in str(caught.value)
-    assert "***" in str(caught.value)
+        call(client(), method)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_a_page_for_people_is_no_answer_to_a_write():
+    with serving(Answer(200, b"<h1>Please sign in</h1>")) as (url, came), pytest.raises(ApiError) as caught:
+        call(client(url), "POST")
+    assert str(caught.value) == "POST /v1/x answered 200: the body is not JSON: Please sign in"
+    assert len(came) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))",
+         "Remote end closed connection without response"),
+        ("Max retries exceeded with url: /x (Caused by ProtocolError('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer')))",
+         "Connection reset by peer"),
+        ("(Caused by NewConnectionError('<urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish: [Errno 111] refused'))",
+         "Failed to establish: [Errno 111] refused"),
+    ],
+)  # fmt: skip
+def test_a_lost_connection_is_told_without_the_names_of_classes(words, told):
+    assert _client._transport_words(words) == told
+
+
+def test_an_answer_of_known_length_that_drips_is_hung_up_on():
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip():
+        line, _address = listening.accept()
+        with line, contextlib.suppress(OSError):
+            line.recv(65536)
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _each in range(1000):
+                line.sendall(b" ")
+                time.sleep(0.05)
+
+    threading.Thread(target=drip, daemon=True).start()
+    began = time.monotonic()
+    with listening, pytest.raises(ApiError) as caught:
+        client(f"http://127.0.0.1:{listening.getsockname()[1]}").send("POST", "/v1/x", {}, 0.3)
+    assert caught.value.timed_out and "too slowly" in str(caught.value)
+    assert time.monotonic() - began < 5

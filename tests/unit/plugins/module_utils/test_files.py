@@ -107,7 +107,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     path = str(tmp_path / "file" / "a" / "b")
     assert _files.folder_problem(path) == (
-        f"The folder {path} does not exist and cannot be made in {tmp_path}/file. Set ceph_maint_record_dir."
+        f"The folder {path} does not exist and cannot be made in {tmp_path}/file. Set ceph_maint_record_dir to a folder of your own."
     )
     with pytest.raises(RecordError, match=r"cannot be made: .*Give another with ceph_maint_record_dir"):
         _files.ensure_private_folder(path)
@@ -182,9 +182,9 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
         (b"", "is not JSON"),
         (b"[{", "is not JSON"),
         (b"\xff\xfe[]", "is not JSON"),
-        (b'[{"uuid": "a"}, {"uuid": "a b"}]', ": entry 2 of 2 has no usable uuid. Nothing was changed."),
-        (b'[5]', ": entry 1 of 1 has no usable uuid. Nothing was changed."),
-        (b'{"uuid": "a"}', "is not a JSON list of VM rows, as vm/all gives. Nothing was changed."),
+        (b'[{"uuid": "a"}, {"uuid": "a b"}]', ": entry 2 of 2 has no usable uuid. Mend the list, then run the same command again. Nothing was changed."),
+        (b'[5]', ": entry 1 of 1 has no usable uuid. Mend the list, then run the same command again. Nothing was changed."),
+        (b'{"uuid": "a"}', "is not a JSON list of VM rows, as vm/all gives. Mend the list, then run the same command again. Nothing was changed."),
     ],
 )
 def test_a_hand_made_list_that_is_none(tmp_path, content, words):
@@ -202,3 +202,64 @@ def test_a_hand_made_list(tmp_path):
     assert _files.read_running_vms(str(path)) == [{"uuid": "a"}]
     with pytest.raises(InputError, match=r"running_vms .*none cannot be read: "):
         _files.read_running_vms(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "entry"),
+    [
+        (b'[{"name": 1}]', 1, "1 of 1"),
+        (b'[{"uuid": "a"},\r\n\r\n {"uuid": "b", "c": ["]",\n"}"]}\n,\n5, 6]', 6, "3 of 4"),
+        (b'\xef\xbb\xbf\n[\n\n{"uuid": ""}]', 4, "1 of 1"),
+    ],
+)
+def test_a_row_without_a_uuid_is_named_with_its_line(content, line, entry):
+    with pytest.raises(ValueError) as caught:
+        _files.read_rows(content)
+    assert str(caught.value) == f"line {line}: entry {entry} has no usable uuid"
+
+
+def test_a_private_file_is_read_through_no_link(tmp_path):
+    (tmp_path / "real").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    os.mkfifo(tmp_path / "pipe")
+    assert _files.read_private(str(tmp_path / "real")) == b"x"
+    for name in ("link", "pipe", "none", "."):
+        with pytest.raises(OSError):
+            _files.read_private(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_what_is_replaced_is_kept_under_its_mark(tmp_path, monkeypatch, hard_links):
+    path = tmp_path / "a.json"
+    _files.write_json(str(path), [1])
+    if not hard_links:
+
+        def refuse(*_arguments, **_options):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(_files.os, "link", refuse)
+    assert _files.keep(str(path), "m") == f"{path}.m"
+    _files.write_json(str(path), [2])
+    assert (tmp_path / "a.json.m").read_text() == "[\n 1\n]\n"
+    assert mode(tmp_path / "a.json.m") == 0o600
+    if hard_links:
+        assert _files.keep(str(tmp_path / "none"), "m") is None
+
+
+def test_room_is_asked_where_the_folder_will_be(tmp_path, monkeypatch):
+    asked = []
+
+    class Disk:
+        f_bavail, f_frsize, f_blocks = 1000, 4096, 5000
+
+    monkeypatch.setattr(_files.os, "statvfs", lambda path: asked.append(path) or Disk)
+    assert _files.room_problem(str(tmp_path / "a" / "b"), 100) is None
+    assert _files.room_problem(str(tmp_path / "a" / "b"), 1000).startswith("has 3.9 MiB free, and 1000 VMs may need 17 MiB. ")
+    assert asked == [str(tmp_path)] * 2
+    Disk.f_blocks = 0
+    assert _files.room_problem(str(tmp_path), 1000) is None, "some disks do not tell"
+
+
+@pytest.mark.parametrize(("kind", "network"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False), ("tmpfs", False)])
+def test_network_file_systems(kind, network):
+    assert _files.Mount("x", "/", kind).on_network is network

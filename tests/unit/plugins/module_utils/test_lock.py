@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 
@@ -59,13 +60,22 @@ def test_a_lock_is_held_shown_and_let_go(tmp_path):
         assert stat.S_IMODE(os.stat(tmp_path / "lock").st_mode) == 0o600
         with pytest.raises(Refused) as caught, Lock(str(tmp_path)).held({"actor": "bob"}, wait=-1):
             pass
-        assert str(caught.value) == f"Another process works on this record: {WORDS}."
+        assert str(caught.value).startswith(f"Another process works on this record: {WORDS}. This step did nothing. Run the same ")
         assert lock.holder() == ABOUT
     assert lock.holder() is None
     with pytest.raises(ZeroDivisionError), lock.held({"a": "x" * 500}, wait=-1):
         raise ZeroDivisionError
     with lock.held({"a": 1}, wait=-1):
         assert lock.holder() == {"a": 1}
+
+
+def test_those_who_look_do_not_see_each_other(tmp_path):
+    lock = Lock(str(tmp_path))
+    with lock.held(ABOUT, wait=-1):
+        pass
+    with open(tmp_path / "lock", "rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert lock.holder() is None, "what a dead holder wrote is not about the living"
 
 
 def test_a_lock_ends_with_the_process_that_held_it(tmp_path):
@@ -195,6 +205,6 @@ def test_who_takes_over_waits_for_the_open_calls_only(tmp_path):
 
 def test_a_takeover_has_an_end_too(tmp_path):
     time = Time()
-    with pytest.raises(Refused, match=r"was told to stop and has not ended yet: ann on box.* run the same command again"):
+    with pytest.raises(Refused, match=r"was told to stop and has not ended yet: ann on box.* Run the same command again"):
         wait(Held(ABOUT), tmp_path, time, LIVING, accepted=["takeover:t0k"])
     assert 100 < time.now < 101

@@ -74,6 +74,15 @@ def test_rows_without_a_usable_uuid(row):
     assert found.unreadable == (_model.digest(row),)
 
 
+def test_a_row_without_a_usable_uuid_keeps_its_name_when_its_state_changes():
+    row = {"uuid": None, "hostname": "h", "mac": "m", "status": "running", "updated_at": 1, "memory": 5}
+    assert _model.digest({**row, "status": "stopped", "updated_at": 2, "memory": 6}) == _model.digest(row)
+    assert _model.digest({**row, "mac": "n"}) != _model.digest(row)
+    bare = {"uuid": None, "status": "stopped", "updated_at": 1}
+    assert _model.digest({**bare, "updated_at": 2}) == _model.digest(bare)
+    assert _model.digest({**bare, "status": "running"}) != _model.digest(bare)
+
+
 @CALM
 @given(st.lists(JSON, max_size=6))
 def test_no_list_of_json_breaks_the_parser_and_no_row_is_lost(rows):

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _power, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _power, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
@@ -86,9 +86,10 @@ class Journal:
             if change.event.endswith(" sent"):
                 self.written_first.append(change.uuid not in self.cloud.called() if self.cloud else True)
 
-    def alive(self):
+    def check_wanted(self):
         self.looks += 1
-        return self.lives is None or self.lives()
+        if self.lives is not None and not self.lives():
+            raise LeaseLost("nobody asks for it any more")
 
     def events(self, uuid):
         return [change.event for change in self.changes if change.uuid == uuid]
@@ -221,7 +222,6 @@ def test_a_lost_lease_ends_it_and_open_calls_are_still_written():
     journal = Journal(lives=lambda: not gone.is_set())
     result = run(cloud, names(9), journal, concurrency=2)
     assert isinstance(result.ended, LeaseLost)
-    assert str(result.ended).startswith("The ansible-playbook that started this work no longer asks for it")
     assert len(cloud.calls) <= 2
     for uuid in cloud.called():
         assert journal.events(uuid) == ["stop sent", "stop answered"]
@@ -230,7 +230,7 @@ def test_a_lost_lease_ends_it_and_open_calls_are_still_written():
 
 def test_the_lease_is_looked_at_during_the_pause_between_groups(monkeypatch):
     paused = []
-    monkeypatch.setattr(_power.time, "sleep", lambda seconds: paused.append(seconds) if seconds == 0.5 else None)
+    monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: paused.append(seconds) if seconds == 0.5 else None)
     cloud = Cloud([])
     waves = [Wave("one", [Target("a", "a")], delay=3600.0), Wave("two", [Target("b", "b")])]
     result = run(cloud, [], Journal(lives=lambda: len(paused) < 3), waves, start=True)
@@ -398,3 +398,65 @@ def test_a_vm_that_outlived_its_stop_stays_known_as_such_when_a_later_call_is_re
 def test_limits_are_what_the_operator_was_told():
     assert Orders(start=False) == Orders(False, False, 20, 600.0, 5.0, 2, 20.0)
     assert _power.OUTAGE_LIMIT == 600.0
+
+
+def test_a_call_that_lasts_is_no_outage():
+    now = [0.0]
+
+    def clock():
+        now[0] += 20.0
+        return now[0]
+
+    cloud = Cloud(["a"], on_call=lambda uuid: now.__setitem__(0, now[0] + 700.0))
+    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), NoJournal(), clock).run(
+        [Wave("all", [Target("a", "a")])]
+    )
+    assert (outcomes(result), result.ended) == ({"a": "clean"}, None)
+
+
+def test_a_group_has_an_end_and_what_is_left_is_named(monkeypatch):
+    """A platform that is busy for ever holds nobody for ever, and the next group has its turn."""
+    now = [0.0]
+
+    def clock():
+        now[0] += 5.0
+        return now[0]
+
+    cloud = Cloud(["a", "b"], {"a": [error(409)] * 100000})
+    waves = [Wave("one", [Target("a", "a")]), Wave("two", [Target("b", "b")])]
+    monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: None)
+    orders = Orders(start=False, timeout=500.0, poll_interval=0.01, call_seconds=1.0)
+    result = Engine(cloud, orders, NoJournal(), clock).run(waves)
+    assert outcomes(result) == {"a": "refused", "b": "clean"}
+    assert now[0] < 2 * _batch.group_seconds(1, 20, 500.0, 1.0)
+
+
+def test_a_stop_that_is_sent_again_is_open_again(tmp_path):
+    """What the record said of an earlier stop is past, so that a restore waits for this one."""
+    record = Record.create(os.path.join(str(tmp_path), "r.sqlite"), api_host="h", location="", reason="")
+    token = record.begin_run("ann", "prepare")
+    record.add_running(token, [parse_vm({"uuid": "a", "status": "running"})], late=False)
+    record.write(token, [Change("a", {"stop_outcome": "clean", "stop_sent_at": "2026-01-01T00:00:00Z"})])
+    seen = []
+    cloud = Cloud(["a"], on_call=lambda uuid: seen.append(Record(record.path).vms()[0].stop_pending))
+    Engine(cloud, Orders(start=False, **FAST), RecordJournal(record, token, lambda: None)).run([Wave("all", [Target("a", "a")])])
+    assert seen == [True]
+    assert record.vms()[0].stop_done
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_only_a_stop_that_worked_makes_an_earlier_start_past(tmp_path, start):
+    record = Record.create(os.path.join(str(tmp_path), "r.sqlite"), api_host="h", location="", reason="")
+    token = record.begin_run("ann", "prepare")
+    record.add_running(token, [parse_vm({"uuid": "a", "status": "running"})], late=False)
+    record.write(token, [Change("a", {"start_sent_at": "2026-01-01T00:00:00Z"})])
+    engine = Engine(Cloud([] if start else ["a"]), Orders(start=start, **FAST), RecordJournal(record, token, lambda: None))
+    engine.run([Wave("all", [Target("a", "a")])])
+    assert (record.vms()[0].columns["start_sent_at"] is not None) is start
+
+
+def test_the_delay_of_the_last_group_is_not_waited_for(monkeypatch):
+    slept = []
+    monkeypatch.setattr(_power._pace.pace, "sleep", slept.append)
+    assert outcomes(run(Cloud(["a"]), [], waves=[Wave("one", [Target("a", "a")], delay=3600.0)])) == {"a": "clean"}
+    assert sum(slept) < 60

@@ -61,7 +61,7 @@ def test_safe_takes_two_whole_lists_and_one_of_running_vms_apart_in_time():
     verdict = prove(cloud, known=["a"])
     assert verdict.safe and verdict.headline() == SAFE_WORDS == "SAFE TO TAKE CEPH DOWN"
     assert cloud.log == ["all", 30, "running", 30, "all"]
-    assert len(verdict.noted) == 2
+    assert len(verdict.noted) == 3
     assert verdict.proofs == [
         "two whole lists of VMs 60 s apart, and one of running VMs between them, show none that is not stopped or deleted"
     ]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _record
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, StaleRun
+from ansible_collections.pilw.maintenance.plugins.module_utils import _beside, _record
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 
@@ -177,7 +177,7 @@ def test_a_copy_of_all_is_kept(tmp_path):
     (tmp_path / "r").mkdir()
     record, token = make(tmp_path / "r", copy_dir=str(copy))
     record.add_running(token, [vm("a")], late=False)
-    assert sorted(os.listdir(copy)) == ["hosts_to_open.json", "record.sqlite", "running_vms.json"]
+    assert sorted(os.listdir(copy)) == ["hosts_to_open.json", "maintenance_id", "record.sqlite", "running_vms.json"]
     assert {mode(copy / name) for name in os.listdir(copy)} == {0o600}
     other = Record(str(copy / "record.sqlite"))
     assert [one.uuid for one in other.vms()] == ["a"]
@@ -195,6 +195,88 @@ def test_a_lost_second_disk_is_told_and_stops_nothing(tmp_path):
     record.close()
 
 
+def test_a_copy_that_its_disk_spoils_is_told_and_the_former_one_stays(tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (tmp_path / "r").mkdir()
+    record, token = make(tmp_path / "r", copy_dir=str(copy))
+    record.add_running(token, [vm("a")], late=False)
+    former, real = (copy / "record.sqlite").read_bytes(), _record._database.check
+
+    def spoilt(db, path):
+        if db is not record._db:
+            raise DamagedRecord(path, "spoilt")
+        real(db, path)
+
+    monkeypatch.setattr(_record._database, "check", spoilt)
+    record.add_running(token, [vm("b")], late=False)
+    (warning,) = record.warnings
+    assert warning.startswith(f"The second copy of the record in {copy} could not be written: what was written there is not whole. ")
+    assert (copy / "record.sqlite").read_bytes() == former
+    assert sorted(os.listdir(copy)) == ["hosts_to_open.json", "maintenance_id", "record.sqlite", "running_vms.json"]
+    record.close()
+
+
+def test_two_maintenances_with_one_folder_for_their_copies(tmp_path):
+    """Neither replaces what the other has last written, and neither puts it away as its own."""
+    copy, made = tmp_path / "copy", {}
+    for name in ("copy", "r1", "r2"):
+        (tmp_path / name).mkdir()
+    for name in ("r1", "r2"):
+        made[name] = make(tmp_path / name, copy_dir=str(copy))
+    for number in range(3):
+        for name, (record, token) in made.items():
+            record.add_running(token, [vm(f"{name}-{number}")], late=False)
+    first, second = (record.maintenance["id"] for record, _token in made.values())
+    for name, end in ((second, ""), (first, f".{first}")):
+        folder = "r1" if name == first else "r2"
+        rows = json.loads((copy / f"running_vms.json{end}").read_text())
+        assert [row["uuid"] for row in rows] == [f"{folder}-{number}" for number in range(3)]
+        kept = Record(str(copy / f"record.sqlite{end}"))
+        assert (kept.maintenance["id"], kept.count_vms()) == (name, 3)
+        kept.close()
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    made["r1"][0].archive()
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    for record, _token in made.values():
+        record.close()
+
+
+@pytest.mark.parametrize("note", [bytes(64), b"\xff\xfe", b"copies", b"/a\x1b[2J", b""])
+def test_a_note_that_names_no_folder_names_no_copy(tmp_path, note):
+    (tmp_path / "copy_dir").write_bytes(note)
+    assert _beside.copy_of(str(tmp_path / "record.sqlite")) is None
+
+
+def test_the_folder_of_the_record_is_none_for_its_copy(tmp_path):
+    (tmp_path / "copy_dir").write_text(f"{tmp_path}/../{tmp_path.name}\n")
+    assert _beside.copy_of(str(tmp_path / "record.sqlite")) is None
+
+
+def test_lists_are_put_away_before_their_record(made, tmp_path, monkeypatch):
+    """Lists without a record mean that it was lost."""
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    order, real = [], os.rename
+    monkeypatch.setattr(os, "rename", lambda one, two: order.append(os.path.basename(one)) or real(one, two))
+    record.archive()
+    assert order == ["running_vms.json", "hosts_to_open.json", "report.json", "maintenance_id", "record.sqlite"]
+
+
+def test_a_rebuilt_record_takes_nothing_for_true_that_may_be_past(made):
+    record, token = made
+    record.remember_hosts(token, [host("open"), host("closed", False), host("kept")], {"kept"})
+    record.add_running(token, [vm("a"), vm("b")], late=False)
+    record.write(token, [Change("a", {"outlived_at": "t", "stop_outcome": "would_not_stop"}), Change("b", {"start_outcome": "started"})])
+    record.write_safe(token, "SAFE", [])
+    record.rebuilt(token, "/copy", ["closed", "kept"])
+    assert (record.phase, record.maintenance["headline"], record.maintenance["adopted_from"]) == ("stopping", "", "/copy")
+    assert record.maintenance["safe_at"], "the gate of a restore knows that Ceph may have been down"
+    assert [(one.outlived, one.start_done) for one in record.vms()] == [(False, False)] * 2
+    assert [one["closed_by_us"] for one in record.hosts()] == [True, True, False], "a list that says open counts more than an old flag"
+    assert all(one.stop_pending and one.stop_sent_ago < 60 for one in record.vms()), "a stop may have been sent a moment ago"
+
+
 # Two operators at once.
 
 WRITES = {
@@ -204,11 +286,14 @@ WRITES = {
     "set_scope": lambda record, token: record.set_scope(token, "q", "e"),
     "set_phase": lambda record, token: record.set_phase(token, "stopping"),
     "back_to_stopping": lambda record, token: record.back_to_stopping(token),
+    "rebuilt": lambda record, token: record.rebuilt(token, "/list"),
     "write_safe": lambda record, token: record.write_safe(token, "SAFE", ["p"]),
     "write_not_safe": lambda record, token: record.write_not_safe(token, "x"),
     "write_done": lambda record, token: record.write_done(token),
     "remember_hosts": lambda record, token: record.remember_hosts(token, [host("h")], ()),
     "closing_host": lambda record, token: record.closing_host(token, "h"),
+    "host_seen": lambda record, token: record.host_seen(token, "h", True),
+    "keep_closed": lambda record, token: record.keep_closed(token, ["h"]),
     "host_written": lambda record, token: record.host_written(token, "h", True),
     "add_running": lambda record, token: record.add_running(token, [vm("b")], late=False),
     "note_states": lambda record, token: record.note_states(token, parse_vm_list([{"uuid": "a", "status": "stopped"}])),
@@ -404,6 +489,55 @@ def test_a_list_that_cannot_be_exported_is_an_error_and_the_record_is_whole(made
 
 
 def test_age(monkeypatch):
-    monkeypatch.setattr(_record.time, "time", lambda: 1767225600.0 + 90)
+    monkeypatch.setattr(_record._pace.pace, "wall", lambda: 1767225600.0 + 90)
     assert _record.age_seconds("2026-01-01T00:00:00Z") == 90
     assert _record.age_seconds("2026-01-02T00:00:00Z") == 0
+
+
+def test_an_item_may_be_accepted_twice(made):
+    record, token = made
+    record.accept(token, ["vm:a", "vm:a"])
+    record.accept(token, ["vm:a", "vm:b"])
+    assert record.accepted() == ["vm:a", "vm:b"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "may"),
+    [
+        ({}, False),
+        ({"start_sent_at": "t"}, True),
+        ({"start_sent_at": "t", "start_outcome": "failed"}, True),
+        ({"start_sent_at": "t", "start_outcome": "refused"}, False),
+        ({"start_sent_at": "t", "start_outcome": "running"}, False),
+        ({"start_sent_at": "t", "start_outcome": "already_running"}, False),
+    ],
+)
+def test_a_start_that_did_not_end_well_may_still_work(made, columns, may):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    record.write(token, [Change("a", columns)])
+    assert record.vms()[0].may_come_up is may
+
+
+@pytest.mark.parametrize(("boot", "ago"), [("this", 40.0), ("an earlier one", 7.0)])
+def test_how_long_ago_a_stop_was_sent_does_not_hang_on_the_wall_clock(made, monkeypatch, boot, ago):
+    """Unless the machine was started anew since: then there is no other."""
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    wall, steady = [1767225600.0], [100.0]
+    monkeypatch.setattr(_record._pace.pace, "boot", lambda: "this")
+    monkeypatch.setattr(_record._pace.pace, "wall", lambda: wall[0])
+    monkeypatch.setattr(_record._pace.pace, "monotonic", lambda: steady[0])
+    clock = _record.steady_now().replace("this", boot)
+    record.write(token, [Change("a", {"stop_sent_at": _record.now_text(), "stop_sent_clock": clock})])
+    wall[0], steady[0] = wall[0] + 7.0, steady[0] + 40.0
+    assert record.vms()[0].stop_sent_ago == ago
+
+
+def test_what_became_of_a_host_is_told_in_the_events(made):
+    record, token = made
+    record.remember_hosts(token, [host("h")], ())
+    record.host_written(token, "h", False)
+    record.host_written(token, "h", True)
+    record.host_written(token, "h", True, "words")
+    assert [event["what"] for event in record.events()][-3:] == ["host closed", "host opened", "host not written"]

@@ -76,11 +76,13 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         "  h4 n-h4: PUT answered 500",
         "Ran through the outage, or were never stopped by us: look at their file systems",
         "  owner 8: suspect n-suspect: running",
+        "Outlived their stop and run, so they may still obey it: 1. Look at them again later",
+        "  owner 8: suspect n-suspect: running",
         "VMs recorded 7: already running 2, did not start 2, not tried 1, running again 1, vanished 1",
         "Did not come back: 2",
         "  owner 9: left n-left: not tried",
         "  owner 9: lost n-lost: answered 500",
-        "To end without them, each named: -e ceph_maint_accept=lost:given,host:h1,host:h4,lost:lost,lost:left",
+        "To end without them, each named: -e ceph_maint_accept=lost:given,host:h1,host:h4,lost:lost",
     ]
     assert [host["uuid"] for host in _report.hosts_left_closed(record) if host["ours"]] == ["h1", "h4"]
     assert [vm.uuid for vm in _report.unrecovered(record)] == ["lost", "left"]

@@ -59,6 +59,11 @@ def test_a_vm_whose_start_is_unclear_gets_a_call_even_when_it_shows_down():
     assert [(target.uuid, target.must_send) for target in waves[0].targets] == [("a", True), ("b", False)]
 
 
+def test_a_start_that_is_unclear_is_no_reason_to_start_what_runs():
+    waves = _targets.start_waves([vm("a", start_sent_at="t"), vm("b")], [], 0)
+    assert [target.must_send for wave in waves for target in wave.targets] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("columns", "running", "accepted", "cut"),
     [

@@ -1,0 +1,410 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The roles' sequence of modules in one process: what ansible-playbook does, at a thousandth of its price.
+
+The modules' own main() runs, with arguments checked by Ansible's own validator; only Ansible itself is left out. What the
+roles add to that is tested with the real ansible-playbook elsewhere.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import typing as t
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.modules import (
+    pilw_host_flags,
+    pilw_maintenance,
+    pilw_maintenance_info,
+    pilw_vm_list,
+    pilw_vm_power,
+    pilw_vm_status,
+)
+
+MODULES = (pilw_host_flags, pilw_maintenance, pilw_maintenance_info, pilw_vm_list, pilw_vm_power, pilw_vm_status)
+ROUNDS = 3  # as the prepare role has them
+# The settings that each role gives to its plan.
+PLANNED = {
+    "prepare": (
+        "record_copy", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
+        "force_timeout", "poll_interval", "proof_interval", "lease", "max_age",
+    ),
+    "restore": (
+        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "start_timeout",
+        "canary", "max_fail_percentage", "lease",
+    ),
+}  # fmt: skip
+
+_call = threading.local()
+
+
+class _Ended(BaseException):
+    """A module has given its result."""
+
+    def __init__(self, result: dict[str, t.Any]) -> None:
+        super().__init__()
+        self.result = result
+
+
+class _Bench:
+    """In the place of AnsibleModule: takes arguments from here and gives the result back."""
+
+    def __init__(self, argument_spec: dict[str, t.Any], supports_check_mode: bool = False, **rules: t.Any) -> None:
+        given, self.check_mode, self.tmpdir = _call.given
+        required_by = rules.pop("required_by", None)
+        checked = ArgumentSpecValidator(argument_spec, required_by=required_by, **rules).validate(dict(given))
+        assert not checked.error_messages, checked.error_messages
+        self.params = checked.validated_parameters
+        self._warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self._warnings.append(text)
+
+    def fail_json(self, **result: t.Any) -> t.NoReturn:
+        raise _Ended({**result, "failed": True, "warnings": self._warnings})
+
+    def exit_json(self, **result: t.Any) -> t.NoReturn:
+        raise _Ended({**result, "warnings": self._warnings})
+
+
+for _module in MODULES:
+    _module.AnsibleModule = _Bench  # type: ignore[attr-defined]
+
+
+def run_module(module: ModuleType, given: dict[str, t.Any], check: bool = False, tmpdir: str = "") -> dict[str, t.Any]:
+    """One module from its arguments to its result."""
+    _call.given = ({name: value for name, value in given.items() if value is not None}, check, tmpdir)
+    try:
+        module.main()
+    except _Ended as ended:
+        return ended.result
+    raise AssertionError("a module ended without a result")
+
+
+class JobKilled(Exception):
+    """Set as the outcome of a job that was killed."""
+
+
+class Failed(Exception):
+    """A task failed: Ansible goes on with what stands under always, and ends with this."""
+
+    def __init__(self, result: dict[str, t.Any]) -> None:
+        super().__init__(result.get("msg", ""))
+        self.items = list(result.get("refused_items", []))
+
+
+@dataclass
+class Outcome:
+    """What the operator sees of one playbook. C(rc): 0 or 2. C(items): what could be accepted."""
+
+    rc: int = 0
+    lines: list[str] = field(default_factory=list)
+    error: str = ""
+    items: list[str] = field(default_factory=list)
+    headline: str = ""
+    refused: bool = False  # by the plan or a gate, before anything was done
+    worst_seconds: float = 0.0  # of the stops or starts, as the plan printed it
+    results: dict[str, dict[str, t.Any]] = field(default_factory=dict)
+
+    @property
+    def safe(self) -> bool:
+        return self.rc == 0 and self.headline.startswith("SAFE")
+
+    @property
+    def text(self) -> str:
+        return "\n".join([*self.lines, self.error])
+
+    def accept_argument(self) -> list[str]:
+        """The items of the last argument that was printed, as an operator would paste it."""
+        words = [word for word in self.text.split() if word.startswith("ceph_maint_accept=")]
+        return words[-1].rstrip(".").partition("=")[2].split(",") if words else []
+
+
+class Crew:
+    """An operator with settings; each method is a playbook."""
+
+    SETTINGS: dict[str, t.Any] = {
+        "record_copy": None,
+        "query": None,
+        "exclude": None,
+        "hosts_query": None,
+        "hosts_keep_closed": None,
+        "groups": None,
+        "concurrency": 20,
+        "poll_interval": 5.0,
+        "proof_interval": 30.0,
+        "settle_timeout": 300.0,
+        "stop_timeout": 600.0,
+        "force_timeout": 300.0,
+        "start_timeout": 900.0,
+        "start_retries": 2,
+        "canary": 3,
+        "max_fail_percentage": 20.0,
+        "verify_hold": 60.0,
+        "api_wait": 1800.0,
+        "lease": 30.0,
+        "max_age": 24.0,
+        "validate_certs": True,
+        "ca_path": None,
+        "location": None,
+        "running_vms": None,
+        "open_hosts": None,
+        "fail_on_unrecovered": True,
+        "request_timeout": None,
+    }
+    # For a platform whose own times are scaled down, as tests/fast.yml is.
+    FAST: dict[str, t.Any] = {
+        "poll_interval": 0.05,
+        "proof_interval": 0.02,
+        "settle_timeout": 2.0,
+        "stop_timeout": 2.0,
+        "force_timeout": 2.0,
+        "start_timeout": 2.0,
+        "verify_hold": 0.05,
+        "api_wait": 5.0,
+        "lease": 5.0,
+    }
+
+    def __init__(self, folder: Path, api_host: str, api_key: str, actor: str = "ann", **settings: t.Any) -> None:
+        unknown = set(settings) - set(self.SETTINGS)
+        assert not unknown, unknown
+        self.record_dir = folder / "records"
+        self.actor = actor
+        self.settings = {**self.SETTINGS, **settings}
+        self.connection = {"api_host": api_host, "api_key": api_key}
+        self.tmpdir = tempfile.mkdtemp(dir=folder)
+        self.jobs: t.Callable[[], Executor] = lambda: _pace.pace.workers(1)
+
+    # The playbooks.
+
+    def plan(self) -> Outcome:
+        out = Outcome()
+        self._guarded(out, lambda: self._plan(out, "prepare", ()))
+        return out
+
+    def prepare(self, force: bool = False, accept: t.Iterable[str] = (), check: bool = False, reason: str = "") -> Outcome:
+        out = Outcome()
+
+        def work() -> None:
+            self._plan(out, "prepare", accept, force=force)
+            if not check:
+                self._opened(out, "prepare", accept, lambda run: self._prepare(out, run, force), reason=reason)
+
+        self._guarded(out, work)
+        return out
+
+    def verify(self, accept: t.Iterable[str] = ()) -> Outcome:
+        out = Outcome()
+
+        def work(run: dict[str, t.Any]) -> None:
+            self._prove(out, run)
+            self._conclude(out)
+
+        self._guarded(out, lambda: self._opened(out, "verify", accept, work))
+        return out
+
+    def force(self, accept: t.Iterable[str] = ()) -> Outcome:
+        out = Outcome()
+
+        def work(run: dict[str, t.Any]) -> None:
+            self._power(out, run, "force")
+            self._prove(out, run)
+            self._conclude(out)
+
+        def whole() -> None:
+            status = self._status(out)
+            if not status.get("outlived"):
+                out.refused = True
+                raise Failed({"msg": "No VM of an open record outlived its stop timeout"})
+            self._opened(out, "force", accept, work)
+
+        self._guarded(out, whole)
+        return out
+
+    def restore(self, ceph_is_back: bool = True, accept: t.Iterable[str] = (), check: bool = False) -> Outcome:
+        out = Outcome()
+
+        def work(run: dict[str, t.Any]) -> None:
+            self._job(out, "open_hosts", pilw_host_flags, restored=True, **self._kept_closed(), **run)
+            self._power(out, run, "start")
+            self._task(out, "verify", pilw_vm_status, state="running", **run)
+            hold = {"hold": self.settings["verify_hold"], **self._chosen("stop_timeout")}
+            self._task(out, "verify_hold", pilw_vm_status, state="running", **hold, **run)
+
+        def conclude(run: dict[str, t.Any]) -> None:
+            end = out.results["end"]
+            if end["left"] == 0 and end["hosts_left"] == 0:
+                self._task(out, "close", pilw_maintenance, state="closed", **run)
+            elif self.settings["fail_on_unrecovered"]:
+                raise Failed({"msg": f"{end['left']} recorded VMs do not run again and {end['hosts_left']} hosts are still closed"})
+
+        def whole() -> None:
+            self._plan(out, "restore", accept, ceph_is_back=ceph_is_back)
+            if not check:
+                self._opened(out, "restore", accept, work, conclude, ceph_is_back=ceph_is_back)
+
+        self._guarded(out, whole)
+        return out
+
+    def close(self) -> Outcome:
+        out = Outcome()
+
+        def whole() -> None:
+            if not self._status(out)["open"]:
+                out.refused = True
+                raise Failed({"msg": "No maintenance is open, so there is nothing to close. Nothing was changed."})
+            run = self._open(out, "close", (), max_age=1000000.0)
+            result = self._task(out, "close", pilw_maintenance, state="closed", give_up=True, **run)
+            out.lines += result["lines"]
+
+        self._guarded(out, whole)
+        return out
+
+    def status(self) -> Outcome:
+        out = Outcome()
+        self._guarded(out, lambda: self._status(out))
+        return out
+
+    # Their parts.
+
+    def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
+        settings = self._chosen(*PLANNED[purpose])
+        if purpose == "restore":
+            settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
+        result = self._info(out, "plan", gather="plan", purpose=purpose, accept=",".join(accept), **settings, **more)
+        out.worst_seconds = result["worst_seconds"]
+        if result["refusals"]:
+            out.refused = True
+            raise Failed({"msg": "Refused. The reasons are numbered in the plan above", "refused_items": result["items"]})
+
+    def _open(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> dict[str, t.Any]:
+        given = {
+            "record_dir": str(self.record_dir),
+            "actor": self.actor,
+            "accept": ",".join(accept),
+            **self._chosen("record_copy", "max_age", "lease"),
+            **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
+            **({"ceph_is_back": False, **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
+            **{"reason": "", **more},
+        }
+        try:
+            result = self._task(out, "open", pilw_maintenance, state="opened", purpose=purpose, **given)
+        except Failed:
+            out.refused = True
+            raise
+        return {"record": result["record"], "run": result["run"]}
+
+    def _opened(
+        self,
+        out: Outcome,
+        purpose: str,
+        accept: t.Iterable[str],
+        work: t.Callable[[dict[str, t.Any]], None],
+        afterwards: t.Callable[[dict[str, t.Any]], None] = lambda run: None,
+        **more: t.Any,
+    ) -> None:
+        """Work on the opened record, and say in the end what came of it, well or not."""
+        run, failure = self._open(out, purpose, accept, **more), None
+        try:
+            work(run)
+        except Failed as exc:
+            failure = exc
+        end = self._task(out, "end", pilw_maintenance, state="ended", **run)
+        if purpose == "restore" or not out.results.get("proof", {}).get("safe"):
+            out.lines += end["lines"]
+        if failure:
+            raise failure
+        afterwards(run)
+
+    def _prepare(self, out: Outcome, run: dict[str, t.Any], force: bool) -> None:
+        names = {"query": self.settings["hosts_query"], **self._kept_closed()}
+        self._job(out, "close_hosts", pilw_host_flags, is_accepting_workloads=False, **names, **run)
+        wanted = self._chosen("query", "exclude", "settle_timeout", "poll_interval")
+        self._task(out, "record", pilw_vm_list, **wanted, **run)
+        if force:
+            self._power(out, run, "force")
+        for _round in range(ROUNDS):
+            self._power(out, run, "stop")
+            if force:
+                self._power(out, run, "force")
+            if not self._prove(out, run)["to_stop"]:
+                break
+        self._conclude(out)
+
+    def _kept_closed(self) -> dict[str, t.Any]:
+        return {"keep_closed": self.settings["hosts_keep_closed"], **self._chosen("lease")}
+
+    def _prove(self, out: Outcome, run: dict[str, t.Any]) -> dict[str, t.Any]:
+        wanted = self._chosen("proof_interval", "settle_timeout")
+        proof = self._task(out, "proof", pilw_maintenance, state="proven", **wanted, **run)
+        out.headline = proof["headline"]
+        return proof
+
+    def _conclude(self, out: Outcome) -> None:
+        proof = out.results["proof"]
+        out.lines += proof["lines"]
+        if not proof["safe"]:
+            raise Failed({"msg": f"{proof['headline']}. The summary above says why", "refused_items": proof["refused_items"]})
+
+    def _power(self, out: Outcome, run: dict[str, t.Any], what: str) -> None:
+        given = self._chosen("groups", "concurrency", "poll_interval", "lease", "request_timeout")
+        if what == "start":
+            given.update(state="started", timeout=self.settings["start_timeout"], retries=self.settings["start_retries"])
+            given.update(self._chosen("canary", "max_fail_percentage"))
+        else:
+            given.update(state="stopped", timeout=self.settings[f"{what}_timeout"])
+            given.update({"force": True} if what == "force" else {})
+        self._job(out, what, pilw_vm_power, **given, **run)
+
+    # Tasks.
+
+    def _chosen(self, *names: str) -> dict[str, t.Any]:
+        return {name: self.settings[name] for name in names}
+
+    def _run(self, module: ModuleType, **given: t.Any) -> dict[str, t.Any]:
+        where = {name: self.settings[name] for name in ("location", "validate_certs", "ca_path")}
+        return run_module(module, {**self.connection, **where, **given}, tmpdir=self.tmpdir)
+
+    def _task(self, out: Outcome, name: str, module: ModuleType, **given: t.Any) -> dict[str, t.Any]:
+        return self._taken(out, name, self._run(module, **given))
+
+    def _taken(self, out: Outcome, name: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
+        out.results[name] = result
+        out.lines += [f"[WARNING]: {text}" for text in result["warnings"]]
+        if result.get("failed"):
+            raise Failed(result)
+        return result
+
+    def _status(self, out: Outcome) -> dict[str, t.Any]:
+        return self._info(out, "status", gather="status", accept="", **self._chosen("record_copy"))
+
+    def _info(self, out: Outcome, name: str, **given: t.Any) -> dict[str, t.Any]:
+        result = self._task(out, name, pilw_maintenance_info, record_dir=str(self.record_dir), **given)
+        out.lines += result["lines"]
+        return result
+
+    def _job(self, out: Outcome, name: str, module: ModuleType, **given: t.Any) -> None:
+        """As the action plugin does it: apart, and asked for as long as somebody wants it."""
+        job = self.jobs().submit(self._run, module, **given)
+        lease = {name: given[name] for name in ("record", "run", "lease")}
+        while not job.done():
+            _pace.pace.wait([job], min(3.0, given["lease"] / 4))
+            if not job.done():
+                self._run(pilw_maintenance_info, gather="progress", **lease)
+        if isinstance(job.exception(), JobKilled):
+            raise Failed({"msg": "The work on the maintenance host was killed. What it did is recorded."})
+        self._taken(out, name, job.result())
+
+    @staticmethod
+    def _guarded(out: Outcome, work: t.Callable[[], t.Any]) -> None:
+        try:
+            work()
+        except Failed as failure:
+            out.rc, out.error, out.items = 2, str(failure), failure.items

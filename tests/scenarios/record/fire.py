@@ -1,0 +1,110 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records, and what is done to them: options of the modules, what lies in a folder, what a refusal says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _module, _survey
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
+from cloud.server import Cloud
+
+PLACE = "api.example.com"
+HAND = {"running_vms": "", "open_hosts": None}
+
+OURS = ("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "maintenance_id", "lock", "lease", "copy_dir")
+
+
+def fill(disk: Path) -> Path:
+    """Not one byte is left."""
+    path = disk / "ballast"
+    with open(path, "wb", buffering=0) as handle, contextlib.suppress(OSError):
+        while True:
+            handle.write(b"x" * 4096)
+    assert os.statvfs(disk).f_bavail == 0
+    return path
+
+
+def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
+    """What the modules are given, as far as the record is concerned."""
+    return {
+        "api_host": PLACE,
+        "api_key": "k",
+        "location": "",
+        "validate_certs": True,
+        "ca_path": None,
+        "request_timeout": 20.0,
+        "record": None,
+        "record_dir": str(records),
+        "record_copy": "",
+        "purpose": "prepare",
+        "actor": "ann",
+        "reason": "",
+        "accept": None,
+        "query": "",
+        "exclude": "",
+        "max_age": 24.0,
+        "lease": 5.0,
+        "ceph_is_back": True,
+        **HAND,
+        **more,
+    }
+
+
+def enter(records: Path, **more: t.Any) -> dict[str, t.Any]:
+    return opened(options(records, **more), False, str(records / "none" / "tmp"))
+
+
+def refused(records: Path, **more: t.Any) -> str:
+    """Refused, and not one byte below the folder is another one."""
+    before = content(records)
+    with pytest.raises(PilwError) as caught:
+        enter(records, **more)
+    assert content(records) == before
+    assert '"' not in str(caught.value) and "\\" not in str(caught.value)
+    return str(caught.value)
+
+
+def content(folder: Path) -> dict[str, t.Any]:
+    """All files below a folder, with what they hold; the lock is there to be taken."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() and not path.is_symlink() else path.lstat().st_mode
+        for path in sorted(folder.rglob("*"))
+        if path.name not in ("lock", "ballast") and (path.is_symlink() or not path.is_dir())
+    }
+
+
+def plan_for(cloud: Cloud, records: Path, **more: t.Any) -> dict[str, t.Any]:
+    """The plan, of which only a platform that is asked can tell."""
+    argument_defaults = {
+        "hosts_query": "", "hosts_keep_closed": None, "groups": None, "concurrency": 20, "stop_timeout": 600.0,
+        "force_timeout": 300.0, "start_timeout": 900.0, "force": False, "machines": [], "api_wait": 0.0, "poll_interval": 1.0,
+        "canary": 3,
+    }  # fmt: skip
+    params = {**argument_defaults, **options(records), "api_host": cloud.url, "api_key": cloud.key, **more}
+    before = content(records) if records.exists() else None
+    found = _survey.plan(params, _module.api_for(params))
+    assert (content(records) if records.exists() else None) == before, "a plan writes nothing"
+    assert not cloud.journal.writes()
+    return found
+
+
+def vm(name: str, **row: t.Any) -> t.Any:
+    return parse_vm({"uuid": name, "status": "running", "user_id": 8, "name": f"name of {name}", **row})
+
+
+def host(name: str) -> Host:
+    return Host(name, f"name of {name}", True, "", {})
+
+
+def item_of(text: str) -> str:
+    """What the operator is told to give back."""
+    return text.split("-e ceph_maint_accept=")[1].split()[0].rstrip(".")

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The crew of the quick tests gives the modules what the roles give them."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+import crew
+from cloud.server import Cloud
+from scenarios.desk import ROOT
+
+PREFIX = "pilw.maintenance."
+CONNECTION = {"api_host", "api_key", "location", "validate_certs", "ca_path", "request_timeout"}
+# Only where ansible-playbook runs: which machine that is.
+NOT_HERE = {"machines"}
+
+
+def tasks_in(entries: t.Any) -> t.Iterator[dict[str, t.Any]]:
+    for entry in entries or []:
+        for part in ("block", "always", "rescue"):
+            yield from tasks_in(entry.get(part))
+        yield entry
+
+
+def given_by_roles() -> dict[str, set[frozenset[str]]]:
+    """By module: the names of the options of each task."""
+    found: dict[str, set[frozenset[str]]] = {}
+    for path in sorted((ROOT / "roles").glob("*/tasks/*.yml")):
+        for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8"))):
+            for key, options in task.items():
+                if key.startswith(PREFIX) and options != {"gather": "machine"}:
+                    found.setdefault(key.removeprefix(PREFIX), set()).add(frozenset(options) - NOT_HERE)
+    return found
+
+
+def shown(sets: set[frozenset[str]]) -> list[list[str]]:
+    return sorted(sorted(one) for one in sets)
+
+
+def test_the_crew_gives_what_the_roles_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, set[frozenset[str]]] = {}
+    plain = crew.run_module
+
+    def noted(module: t.Any, options: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
+        if options.get("gather") != "progress":
+            given.setdefault(module.__name__.rpartition(".")[2], set()).add(frozenset(options) - CONNECTION)
+        return plain(module, options, **more)
+
+    monkeypatch.setattr(crew, "run_module", noted)
+    with Cloud(vms=4, deaf=1, fail_start=1, time_scale=0.01) as cloud:
+        operator = crew.Crew(tmp_path, cloud.url, cloud.key, **{**crew.Crew.FAST, "stop_timeout": 0.5, "max_fail_percentage": 100})
+        assert operator.prepare().rc == 2
+        assert operator.force().rc == 0
+        assert operator.verify().rc == 0
+        assert operator.restore().rc == 2
+        assert operator.status().rc == 0
+        assert operator.close().rc == 0
+        assert operator.prepare(force=True).rc == 0
+    wanted = given_by_roles()
+    assert {name: shown(sets) for name, sets in given.items()} == {name: shown(sets) for name, sets in wanted.items()}

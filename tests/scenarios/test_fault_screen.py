@@ -1,0 +1,125 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults of the platform as the operator at the screen meets them: the whole playbooks, for a handful of the fault menu."""
+
+from __future__ import annotations
+
+import collections
+import re
+import typing as t
+
+from scenarios.desk import Operator, Run, open_hosts
+
+Platform = t.Callable[..., Operator]
+SAFE = '"SAFE TO TAKE CEPH DOWN"'
+NOT_SAFE = '"NOT SAFE TO TAKE CEPH DOWN"'
+CALL_OFF = (
+    "To call it off and bring everything back, Ceph being up: "
+    "ansible-playbook pilw.maintenance.ceph_maint_restore -e ceph_maint_confirm=true"
+)
+
+
+def outcomes(op: Operator) -> dict[str, int]:
+    return dict(op.ask("SELECT coalesce(stop_outcome, ''), count(*) FROM vms GROUP BY 1"))
+
+
+def sent(op: Operator) -> collections.Counter[str]:
+    return collections.Counter(entry.uuid for entry in op.cloud.journal.of("admin_vm_stop"))
+
+
+def assert_all_down_and_safe(op: Operator, run: Run, vms: set[str]) -> None:
+    assert run.rc == 0, run.text
+    assert SAFE in run.text
+    assert op.phase() == "safe"
+    assert op.recorded() == vms
+    assert op.cloud.in_state("running") == set() == open_hosts(op.cloud)
+
+
+def assert_way_on(run: Run) -> None:
+    """What the run leaves behind, and both ways out of it."""
+    assert run.rc == 2, run.text
+    assert SAFE not in run.text
+    assert "Phase stopping. Hosts that were closed stay closed, and VMs that are down stay down." in run.text
+    assert "To go on, mend what the failure names and run the same command again." in run.text
+    assert CALL_OFF in run.text
+
+
+def test_the_api_goes_away_in_the_middle_and_comes_back(platform: Platform) -> None:
+    op = platform(vms=8)
+    before = op.cloud.in_state("running")
+    op.cloud.schedule("away", seconds=400, when="admin_vm_stop", nth=4)
+    run = op.prepare()
+    assert_all_down_and_safe(op, run, before)
+    assert outcomes(op) == {"clean": 8}
+    assert '"VMs recorded 8: stopped clean 8"' in run.text
+    calls = op.cloud.journal.of("admin_vm_stop", "vm_all")
+    for uuid, count in sent(op).items():
+        stops = [place for place, entry in enumerate(calls) if entry.uuid == uuid]
+        assert count <= 2
+        if count == 2:
+            assert any(entry.kind == "vm_all" for entry in calls[stops[0] : stops[1]]), "sent again without a look"
+
+
+def test_the_key_is_revoked_in_the_middle(platform: Platform) -> None:
+    op = platform(vms=8)
+    before = op.cloud.in_state("running")
+    op.cloud.schedule("revoke", when="admin_vm_stop", nth=4)
+    run = op.prepare(ceph_maint_concurrency="2")
+    assert_way_on(run)
+    assert re.search(
+        "The platform no longer accepts the API key: GET /v1/user-resource/vm/all answered 403: Invalid authentication "
+        r"credentials \(X-Warren-Correlation-Id [0-9a-f-]{36}\) \(the API key must be that of an admin user; a frozen account "
+        r"answers so too\)\. Nothing more is sent; what was answered so far is recorded\. Get a key that works, then run the "
+        r"same command again: it goes on\.",
+        run.text,
+    ), run.text
+    assert op.recorded() == before
+    assert len(sent(op)) < 8, "calls were sent long after the key was refused"
+    assert open_hosts(op.cloud) == set()
+    op.cloud.act("grant")
+    assert_all_down_and_safe(op, op.prepare(), before)
+    assert outcomes(op) == {"clean": 8}
+
+
+def test_the_tls_handshake_flaps(platform: Platform) -> None:
+    """Once between two reads and once in the middle of the stops, for a few seconds that no retry at once bridges."""
+    op = platform(vms=6, tls=True)
+    before = op.cloud.in_state("running")
+    op.cloud.schedule("flap", seconds=300, when="host_list", nth=2)
+    op.cloud.schedule("flap", seconds=300, when="admin_vm_stop", nth=3, after_hello=False)
+    run = op.prepare(ceph_maint_ca_path=op.cloud.ca_path)
+    assert_all_down_and_safe(op, run, before)
+    assert op.cloud.turned_away >= 2
+    assert outcomes(op) == {"clean": 6}
+    assert max(sent(op).values()) <= 2
+
+
+def test_a_list_is_short_when_safe_is_to_be_proved(platform: Platform) -> None:
+    """It shows two of six, all down; the others answer for themselves that they exist."""
+    op = platform(vms=6)
+    before = op.cloud.in_state("running")
+    op.cloud.act("fault", kind="list", route="vm_all", param={"status": ""}, skip=3, times=-1, keep=2)
+    run = op.prepare()
+    assert_way_on(run)
+    assert NOT_SAFE in run.text
+    assert '"What stands against it: 4"' in run.text
+    assert run.text.count("stopped by its own detail, but missing from the list: the list is not whole") == 4
+    assert "NOT SAFE TO TAKE CEPH DOWN. The summary above says why, and how to go on." in run.text
+    missing = set(re.findall(r"vm:([0-9a-f-]{36})", run.accept_argument()))
+    assert len(missing) == 4 and missing < before
+    assert op.cloud.in_state("running") == set()
+    op.cloud.act("clear_faults")
+    assert_all_down_and_safe(op, op.prepare(), before)
+    assert sent(op) == dict.fromkeys(before, 1)
+
+
+def test_a_storm_of_429(platform: Platform) -> None:
+    """Four requests a second and no more: slower, and nothing else."""
+    op = platform(vms=12, rate_limit=4, rate_window=100, retry_after=1)
+    before = op.cloud.in_state("running")
+    run = op.prepare(ceph_maint_stop_timeout="20")
+    assert_all_down_and_safe(op, run, before)
+    assert outcomes(op) == {"clean": 12}
+    taken = collections.Counter(entry.uuid for entry in op.cloud.journal.of("admin_vm_stop") if entry.status == 200)
+    assert taken == dict.fromkeys(before, 1)
+    assert any(entry.status == 429 for entry in op.cloud.journal.of("admin_vm_stop")), "there was no storm"
