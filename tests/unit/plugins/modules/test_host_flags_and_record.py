@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -95,6 +96,12 @@ def test_only_hosts_that_we_closed_are_opened_again(made):
     flags(cloud, made, restored=True)
     assert cloud.sent == [("a", True), ("hidden", True)]
     assert made[0].phase == "opening"
+
+
+@pytest.fixture(autouse=True)
+def one_after_the_other(monkeypatch):
+    """Writes of a group go out in their order, so that a test can read it."""
+    monkeypatch.setattr(_pace.pace, "workers", lambda count: ThreadPoolExecutor(max_workers=1))
 
 
 @pytest.fixture
