@@ -282,7 +282,7 @@ class Crew:
         out.worst_seconds = result["worst_seconds"]
         if result["refusals"]:
             out.refused = True
-            raise Failed({"msg": "Refused. The reasons are numbered in the plan above", "refused_items": result["items"]})
+            raise Failed({"msg": "Refused. The reasons are numbered in the plan above", "refused_items": result["refused_items"]})
 
     def _open(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> dict[str, t.Any]:
         given = {

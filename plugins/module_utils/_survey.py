@@ -81,7 +81,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "changed": False,
         "lines": lines,
         "refusals": refusals,
-        "items": items,
+        "refused_items": items,
         "counts": counts,
         "vms": uuids,
         "worst_seconds": made.worst_seconds,

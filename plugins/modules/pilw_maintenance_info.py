@@ -188,7 +188,7 @@ refusals:
   returned: with gather=plan
   type: list
   elements: str
-items:
+refused_items:
   description: What the operator can accept.
   returned: with gather=plan
   type: list

@@ -295,7 +295,7 @@ def test_a_feigned_power_cut_is_never_safe(desk: GiveDesk) -> None:
 
 def test_a_vm_that_starts_again_after_each_stop(desk: GiveDesk) -> None:
     """It is stopped a few times more and then named; safe is not said."""
-    at = desk(proof_interval=0.3, starts_itself=[ONE], starts_itself_seconds=25, starts_itself_times=-1)
+    at = desk(proof_interval=0.8, starts_itself=[ONE], starts_itself_seconds=60, starts_itself_times=-1)
     out = at.crew.prepare()
     assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"vm:{at.uuid(ONE)}"])
     assert 3 <= at.sent("stop")[at.uuid(ONE)] <= 12
@@ -306,9 +306,10 @@ def test_a_vm_that_starts_again_after_each_stop(desk: GiveDesk) -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_vm_that_starts_again_a_few_times_is_stopped_in_the_end(desk: GiveDesk, times: int) -> None:
-    at = desk(stop_timeout=6.0, starts_itself=[ONE], starts_itself_seconds=5, starts_itself_times=times)
+    # Long enough down for a list to show it, and up again before the last list of the proof.
+    at = desk(stop_timeout=6.0, proof_interval=0.8, starts_itself=[ONE], starts_itself_seconds=60, starts_itself_times=times)
     out = at.crew.prepare()
-    assert (out.rc, out.headline, at.cloud.in_state("running")) == (0, SAFE, set())
+    assert (out.rc, out.headline, at.cloud.in_state("running")) == (0, SAFE, set()), out.text
     assert at.sent("stop")[at.uuid(ONE)] == 1 + times
 
 

@@ -94,12 +94,12 @@ def test_the_plan_refuses_a_disk_without_room_for_the_record(platform, small_dis
     cloud = platform().cloud
     disk = small_disk("256k")
     found = plan_for(cloud, disk / "r")
-    (item,) = found["items"]
+    (item,) = found["refused_items"]
     assert item.startswith("room:ceph_maint_record_dir-")
     assert "has 0.2 MiB free, and 8 VMs may need 1 MiB. Make room, or choose another disk." in found["refusals"][0]
     assert plan_for(cloud, disk / "r", accept=item)["refusals"] == []
     found = plan_for(cloud, disk.parent / "r", record_copy=str(disk / "copy"))
-    assert found["items"][0].startswith("room:ceph_maint_record_copy-")
+    assert found["refused_items"][0].startswith("room:ceph_maint_record_copy-")
 
 
 def test_a_disk_that_fills_up_while_vms_are_stopped(platform, small_disk) -> None:
@@ -274,7 +274,7 @@ def test_a_disk_on_ceph_is_refused_by_name(platform, tmp_path, monkeypatch, moun
     cloud = platform().cloud
     monkeypatch.setattr(_files, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\n{mount.format(tmp_path)} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
-    assert "lies on Ceph" in found["refusals"][0] and found["items"][0].startswith("on-ceph:ceph_maint_record_dir-")
+    assert "lies on Ceph" in found["refusals"][0] and found["refused_items"][0].startswith("on-ceph:ceph_maint_record_dir-")
 
 
 # A record of another platform.

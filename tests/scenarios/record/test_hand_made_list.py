@@ -49,7 +49,7 @@ def test_a_list_of_all_vms_is_refused(platform, tmp_path) -> None:
     hand.write_text(json.dumps(rows))
     given = {"purpose": "restore", "running_vms": str(hand), "open_hosts": "none", "api_host": op.cloud.url, "api_key": op.cloud.key}
     found = plan_for(op.cloud, op.records, **given)
-    (item,) = found["items"]
+    (item,) = found["refused_items"]
     assert found["refusals"][0].startswith(f"2 of 4 VMs in {hand} were not running when it was made (paused 1, stopped 1), and would")
     command = found["refusals"][0].partition("keep the others only: ")[2]
     assert command == f"jq --arg s running '[.[]|select(.status==$s)]' {hand}"
