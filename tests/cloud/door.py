@@ -15,6 +15,7 @@ from aiohttp import web
 LOOPBACK = "127.0.0.1"
 BACKLOG = 4096
 HELLO = 4096  # bytes of a ClientHello, at most
+SETTLED = 0.02  # real seconds after which every connection that was taken is known
 
 
 class Door:
@@ -72,6 +73,9 @@ class Door:
             self._timer.cancel()
         await self._vacate()
         await stand()
+        # A connection that was just being taken was not among those cut, and would live on behind the closed door.
+        await asyncio.sleep(SETTLED)
+        self._cut_all()
         self._timer = asyncio.ensure_future(self._reopen(seconds))
 
     async def _reopen(self, seconds: float) -> None:
@@ -97,13 +101,16 @@ class Door:
         if self._site is not None:
             await self._site.stop()
             self._site = None
-        if self._runner is not None and self._runner.server is not None:
-            for connection in list(self._runner.server.connections):
-                if connection.transport is not None:
-                    connection.transport.abort()
+        self._cut_all()
         if self._flap is not None:
             self._flap.close()
             self._flap = None
         if self._place is not None:
             self._place.close()
             self._place = None
+
+    def _cut_all(self) -> None:
+        if self._runner is not None and self._runner.server is not None:
+            for connection in list(self._runner.server.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()

