@@ -13,7 +13,7 @@ import re
 import sqlite3
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _database, _files
+from ansible_collections.pilw.maintenance.plugins.module_utils import _database, _files, _folders
 
 RUNNING_VMS = "running_vms.json"
 HOSTS_TO_OPEN = "hosts_to_open.json"
@@ -28,7 +28,7 @@ def copy_of(path: str) -> str | None:
     """The folder of the second copy of a record, as noted beside it when it was opened; None without a usable note."""
     folder = os.path.dirname(path)
     noted = _noted(folder, COPY_NOTE)
-    return noted if os.path.isabs(noted) and not _files.same_folder(noted, folder) else None
+    return noted if os.path.isabs(noted) and not _folders.same_folder(noted, folder) else None
 
 
 def identity_in(folder: str) -> str:

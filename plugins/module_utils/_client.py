@@ -20,7 +20,7 @@ import traceback
 import typing as t
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
@@ -202,12 +202,13 @@ class Client:
             raise InputError("api_key holds a blank, a line break or another character that no key has.")
         if validate_certs and ca_path and not os.access(ca_path, os.R_OK):
             raise InputError(f"ca_path {ca_path} cannot be read. Give a file or folder of CA certificates on this machine.")
-        self._key = api_key
+        self._spellings = _spellings(api_key)
         self._verify: bool | str = (ca_path or True) if validate_certs else False
         if not validate_certs:
             requests.packages.urllib3.disable_warnings()  # type: ignore[attr-defined]
         # Refused connections fail within seconds; a flapping TLS handshake (seen for up to 60 s) is waited out.
         self._repeating = self._session(
+            api_key,
             pool_size,
             _BoundedRetry(
                 total=TRIES,
@@ -221,9 +222,9 @@ class Client:
                 raise_on_status=False,
             ),
         )
-        self._once = self._session(pool_size, 0)
+        self._once = self._session(api_key, pool_size, 0)
 
-    def _session(self, pool_size: int, retries: t.Any) -> requests.Session:
+    def _session(self, api_key: str, pool_size: int, retries: t.Any) -> requests.Session:
         session = requests.Session()
         # Off: otherwise REQUESTS_CA_BUNDLE and netrc of the environment would overrule verify and the key header.
         session.trust_env = False
@@ -231,7 +232,7 @@ class Client:
         # A proxy would get the key in clear with plain http, and its loopback is not this machine's.
         if not _is_loopback(urlsplit(self.url).hostname):
             session.proxies = requests.utils.get_environ_proxies(self.url)
-        session.headers.update({"apikey": self._key, "User-Agent": USER_AGENT, "Accept": "application/json"})
+        session.headers.update({"apikey": api_key, "User-Agent": USER_AGENT, "Accept": "application/json"})
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=retries)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -287,7 +288,7 @@ class Client:
             error = self._transport_error(method, path, timeout, exc)
             raise error if error.timed_out else BrokenOff(method, path, detail=error.detail) from None
         # A server that echoes the request must not get the key into messages and records.
-        body = body.replace(self._key.encode(), b"***")
+        body = self._spellings.sub("***", body.decode("latin-1")).encode("latin-1")
         correlation = self._correlation(response)
         if 200 <= response.status_code < 300:
             return body, response.status_code, correlation
@@ -318,7 +319,7 @@ class Client:
                 ) from None
 
     def _correlation(self, response: requests.Response) -> str | None:
-        return _one_line(response.headers.get(CORRELATION_HEADER, "").replace(self._key, "***")) or None
+        return _one_line(self._spellings.sub("***", response.headers.get(CORRELATION_HEADER, ""))) or None
 
     def _transport_error(self, method: str, path: str, timeout: float, exc: Exception) -> ApiError:
         # A time-out within the body comes as a ConnectionError.
@@ -328,7 +329,14 @@ class Client:
         unsent = isinstance(exc, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError, LocationValueError)) or any(
             word in str(exc) for word in ("NewConnectionError", "NameResolutionError", "CERTIFICATE", "SSLError")
         )
-        return ApiError(method, path, detail=_transport_words(str(exc).replace(self._key, "***")), sent=not unsent)
+        return ApiError(method, path, detail=_transport_words(self._spellings.sub("***", str(exc))), sent=not unsent)
+
+
+def _spellings(key: str) -> re.Pattern[str]:
+    """The key as it is, and as JSON and URLs write it."""
+    quoted = json.dumps(key)[1:-1]
+    forms = {key, quoted, quoted.replace("/", "\\/"), quote(key), quote(key, safe="")}
+    return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
 
 
 def _transport_words(words: str) -> str:

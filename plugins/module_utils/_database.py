@@ -12,7 +12,7 @@ import os
 import sqlite3
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _folders
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError
 
 SCHEMA = 1
@@ -91,7 +91,7 @@ def _appearing(path: str) -> t.Iterator[str]:
 
 def connect(path: str) -> sqlite3.Connection:
     """Open a record's file for reading and writing."""
-    problem = _files.file_problem(path)
+    problem = _folders.file_problem(path)
     if problem:
         raise RecordError(f"{problem} Nothing was changed.")
     if not os.path.lexists(path):

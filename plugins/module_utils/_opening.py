@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _module, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, InputError, RecordError, Refused
@@ -42,8 +42,8 @@ UNFINISHED = "unfinished."
 
 def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
-    folder = _files.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
-    path = os.path.join(folder, _files.RECORD_NAME)
+    folder = _folders.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
+    path = os.path.join(folder, _folders.RECORD_NAME)
     if check_mode:
         return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": ""}
     try:
@@ -57,13 +57,13 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
 
 def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any]:
     folder, accept = os.path.dirname(path), _argspec.words(params["accept"], "accept") or []
-    problem = _files.folder_problem(params["record_dir"]) or _files.folder_problem(folder) or _files.files_problem(folder)
+    problem = _folders.folder_problem(params["record_dir"]) or _folders.folder_problem(folder) or _folders.files_problem(folder)
     if problem:
         raise Refused(f"{problem} Nothing was changed.")
     copy_dir = copy_of(path)
     if params["record_copy"]:
-        copy_dir = _files.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
-        problem = _files.copy_problem(copy_dir, folder)
+        copy_dir = _folders.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
+        problem = _folders.copy_problem(copy_dir, folder)
         if problem:
             raise Refused(f"{problem} Nothing was changed.")
     record, salvage = None, None
@@ -81,7 +81,7 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
             "ceph_maint_api_host and ceph_maint_location as they were in the prepare."
         )
     for one in (params["record_dir"], folder):
-        _files.ensure_private_folder(one)
+        _folders.ensure_private_folder(one)
     lock, created = Lock(folder), record is None and salvage is None
     if record is None:
         with lock.held({"actor": actor_of(params), "what": "making the record"}):
@@ -121,7 +121,7 @@ def _ready_for_copy(params: dict[str, t.Any], folder: str, copy_dir: str | None,
         return []
     try:
         for one in (params["record_copy"], copy_dir):
-            _files.ensure_private_folder(one, "ceph_maint_record_copy")
+            _folders.ensure_private_folder(one, "ceph_maint_record_copy")
     except RecordError as exc:
         if needed:
             raise
@@ -134,7 +134,7 @@ def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, accept: 
     """A record that is complete before it gets its name: new, from a hand-made list, or from what is left of a damaged one."""
     folder, location = os.path.dirname(path), params["location"] or ""
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as inside:
-        made = os.path.join(inside, _files.RECORD_NAME)
+        made = os.path.join(inside, _folders.RECORD_NAME)
         place = os.path.basename(folder)
         if salvage and not params["running_vms"]:
             record, token = salvage.rebuild(made, place, location, actor_of(params), params["purpose"])

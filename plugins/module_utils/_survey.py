@@ -12,7 +12,7 @@ import os
 import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _model, _pace, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _machine, _model, _pace, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
@@ -114,8 +114,8 @@ def record_path(params: dict[str, t.Any]) -> str:
         return params["record"]
     if not params["record_dir"]:
         raise InputError("record_dir is needed to find the record.")
-    folder = _files.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
-    return os.path.join(folder, _files.RECORD_NAME)
+    folder = _folders.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
+    return os.path.join(folder, _folders.RECORD_NAME)
 
 
 def open_record(params: dict[str, t.Any]) -> Record | None:
@@ -145,7 +145,7 @@ def record_facts(params: dict[str, t.Any], plan: Plan) -> RecordFacts | None:
     if adopting or not salvage.source:
         return None
     with tempfile.TemporaryDirectory() as inside:
-        path = os.path.join(inside, _files.RECORD_NAME)
+        path = os.path.join(inside, _folders.RECORD_NAME)
         record, _token = salvage.rebuild(path, _place(params), params["location"] or "", "plan", "plan")
         with contextlib.closing(record):
             return facts_of(record)
@@ -153,13 +153,13 @@ def record_facts(params: dict[str, t.Any], plan: Plan) -> RecordFacts | None:
 
 def _place(params: dict[str, t.Any]) -> str:
     """The platform and location as the record names them."""
-    return os.path.basename(_files.folder_for("/", params["api_host"], params["location"] or ""))
+    return os.path.basename(_folders.folder_for("/", params["api_host"], params["location"] or ""))
 
 
 def _copy_dir(params: dict[str, t.Any]) -> str | None:
     if not params["record_copy"]:
         return None
-    return _files.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
+    return _folders.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
 
 
 def facts_of(record: Record | None) -> RecordFacts | None:
@@ -204,17 +204,17 @@ def look_at_locations(api: Api, plan: Plan) -> list[LocationFacts]:
 
 def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Settings) -> None:
     """Where the record lies, or is to lie."""
-    folder, mounts, preparing = os.path.dirname(path), _files.read_mounts(), params["purpose"] == "prepare"
+    folder, mounts, preparing = os.path.dirname(path), _folders.read_mounts(), params["purpose"] == "prepare"
     names = {"ceph_maint_record_dir": params["record_dir"] or folder}
     if preparing:
         names["ceph_maint_record_copy"] = params["record_copy"]
     for name, one in names.items():
         if not one:
             continue
-        problem = _files.folder_problem(one, name)
+        problem = _folders.folder_problem(one, name)
         if problem:
             plan.refuse(problem, ())
-        mount = _files.mount_of(one, mounts) if preparing else None
+        mount = _folders.mount_of(one, mounts) if preparing else None
         if mount and mount.on_ceph:
             plan.refuse(
                 f"{name} {one} lies on Ceph ({mount.device}), which is about to go down with it. Choose another disk.",
@@ -227,8 +227,8 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
                 "hold there, so that two runs may not see each other, and the server must stay up. A disk of this machine is "
                 "better."
             )
-    problem = _files.folder_problem(folder) if os.path.isdir(params["record_dir"] or folder) else None
-    for found in (problem or _files.files_problem(folder), _files.copy_problem(_copy_dir(params), folder)):
+    problem = _folders.folder_problem(folder) if os.path.isdir(params["record_dir"] or folder) else None
+    for found in (problem or _folders.files_problem(folder), _folders.copy_problem(_copy_dir(params), folder)):
         if found:
             plan.refuse(found, ())
     if preparing:
@@ -238,7 +238,7 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
 def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: list[str]) -> None:
     """A disk that is nearly full is better known before anything is closed."""
     for name in ("record_dir", "record_copy"):
-        problem = _files.room_problem(params[name], vms) if params[name] else None
+        problem = _folders.room_problem(params[name], vms) if params[name] else None
         if problem:
             option = f"ceph_maint_{name}"
             plan.refuse(f"{option} {params[name]} {problem}", accept, f"room:{option}-{_model.digest(params[name])}")
@@ -327,4 +327,4 @@ def kept_records(path: str) -> list[str]:
     except OSError:
         return []
     # One that ended and could not be put away any more still has its first name.
-    return sorted(name for name in names if name.endswith(_files.RECORD_NAME))
+    return sorted(name for name in names if name.endswith(_folders.RECORD_NAME))

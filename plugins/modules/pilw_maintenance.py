@@ -171,6 +171,11 @@ to_stop:
   description: How many running VMs stand against safe and have not been asked to stop since they came up.
   returned: with state=proven
   type: int
+refused_items:
+  description: What the operator can accept, in the words of O(accept).
+  returned: with state=proven, and when refused
+  type: list
+  elements: str
 lines:
   description: The summary, as read by people.
   returned: with state=proven, ended and closed

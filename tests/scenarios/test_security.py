@@ -23,7 +23,7 @@ import trustme
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._files import folder_for
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import folder_for
 from cloud.server import Cloud
 from scenarios.desk import Operator, wait_until
 

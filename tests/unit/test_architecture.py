@@ -27,9 +27,10 @@ ALLOWED = {
     "_select": {"_errors", "_model"},
     "_machine": {"_model"},
     "_files": {"_errors", "_model"},
+    "_folders": {"_errors"},
     "_lock": {"_errors", "_files", "_pace"},
-    "_database": {"_errors", "_files"},
-    "_beside": {"_database", "_files"},
+    "_database": {"_errors", "_files", "_folders"},
+    "_beside": {"_database", "_files", "_folders"},
     "_record": {"_beside", "_database", "_errors", "_model", "_pace"},
     "_batch": {"_errors", "_model"},
     "_power": {"_api", "_batch", "_errors", "_model", "_pace", "_record"},
@@ -41,8 +42,8 @@ ALLOWED = {
     "_salvage": {"_beside", "_errors", "_files", "_model", "_plan", "_record"},
     "_module": {"_api", "_beside", "_client", "_errors", "_lock", "_record", "_select"},
     "_summary": {"_api", "_errors", "_model", "_plan", "_proof", "_record", "_report"},
-    "_survey": {"_api", "_argspec", "_errors", "_files", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report", "_salvage"},
-    "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
+    "_survey": {"_api", "_argspec", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report", "_salvage"},
+    "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
 }
 DOORS = {"time": {"_client", "_pace"}, "requests": {"_client"}, "urllib3": {"_client"}, "jmespath": {"_select"}, "ansible": {"_argspec", "_module"}}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files
+from ansible_collections.pilw.maintenance.plugins.module_utils import _folders
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 from scenarios.desk import wait_until
@@ -262,7 +262,7 @@ def test_planted_files_are_named_by_the_plan(platform, tmp_path) -> None:
 @pytest.mark.parametrize("kind", ["nfs4", "nfs", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.glusterfs"])
 def test_a_network_disk_is_a_warning(platform, tmp_path, monkeypatch, kind) -> None:
     cloud = platform().cloud
-    monkeypatch.setattr(_files, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\nfiler:/x {tmp_path} {kind} rw 0 0\n")
+    monkeypatch.setattr(_folders, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\nfiler:/x {tmp_path} {kind} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
     assert found["refusals"] == []
     (line,) = [line for line in found["lines"] if "network file system" in line]
@@ -272,7 +272,7 @@ def test_a_network_disk_is_a_warning(platform, tmp_path, monkeypatch, kind) -> N
 @pytest.mark.parametrize("mount", ["/dev/rbd0 {} ext4", "/dev/mapper/ceph-x {} xfs", "mon:/ {} ceph", "ceph-fuse {} fuse.ceph-fuse"])
 def test_a_disk_on_ceph_is_refused_by_name(platform, tmp_path, monkeypatch, mount) -> None:
     cloud = platform().cloud
-    monkeypatch.setattr(_files, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\n{mount.format(tmp_path)} rw 0 0\n")
+    monkeypatch.setattr(_folders, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\n{mount.format(tmp_path)} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
     assert "lies on Ceph" in found["refusals"][0] and found["refused_items"][0].startswith("on-ceph:ceph_maint_record_dir-")
 

@@ -575,6 +575,19 @@ def test_a_key_that_is_echoed_in_a_row_gets_into_no_record():
         assert call(client(url), "GET") == [{"uuid": "a", "name": "***"}]
 
 
+@pytest.mark.parametrize("spelling", [r'k\/\"y\\z', r'k/\"y\\z', "k%2F%22y%5Cz"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_key_that_is_echoed_in_another_spelling_is_not_shown(status, spelling):
+    key = 'k/"y\\z'
+    with serving(Answer(status, f'{{"message": "not {spelling} of yours"}}'.encode(), {"Retry-After": "0"})) as (url, _came):
+        one = _client.Client(url, key, backoff=0)
+        try:
+            shown = one.get("/v1/x", None, 5)["message"]
+        except ApiError as error:
+            shown = error.detail
+    assert shown == "not *** of yours"
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_answer_that_is_no_http_is_shown_without_the_key(method):
     with socket.create_server(("127.0.0.1", 0)) as server:
