@@ -15,7 +15,7 @@ from aiohttp import web
 LOOPBACK = "127.0.0.1"
 BACKLOG = 4096
 HELLO = 4096  # bytes of a ClientHello, at most
-SETTLED = 0.02  # real seconds after which every connection that was taken is known
+SETTLED = 0.02  # real seconds after which every connection that was being taken is known
 
 
 class Door:
@@ -27,8 +27,7 @@ class Door:
         self._runner: web.AppRunner | None = None
         self._tls: ssl.SSLContext | None = None
         self._port = 0
-        self._site: web.TCPSite | None = None
-        self._flap: asyncio.Server | None = None
+        self._server: asyncio.Server | None = None
         self._place: socket.socket | None = None
         self._timer: asyncio.Task[None] | None = None
 
@@ -36,7 +35,8 @@ class Door:
         """Serve; returns the port."""
         self._runner, self._tls, self._port = runner, tls, port
         await self._stand_open()
-        self._port = int(runner.addresses[0][1])
+        assert self._server is not None
+        self._port = int(self._server.sockets[0].getsockname()[1])
         return self._port
 
     async def close(self) -> None:
@@ -60,7 +60,7 @@ class Door:
             writer.transport.abort()
 
         async def stand() -> None:
-            self._flap = await asyncio.start_server(drop, LOOPBACK, self._port)
+            self._server = await asyncio.start_server(drop, LOOPBACK, self._port)
 
         await self._for(seconds, stand)
 
@@ -73,9 +73,6 @@ class Door:
             self._timer.cancel()
         await self._vacate()
         await stand()
-        # A connection that was just being taken was not among those cut, and would live on behind the closed door.
-        await asyncio.sleep(SETTLED)
-        self._cut_all()
         self._timer = asyncio.ensure_future(self._reopen(seconds))
 
     async def _reopen(self, seconds: float) -> None:
@@ -87,9 +84,9 @@ class Door:
             place.close()
 
     async def _stand_open(self) -> None:
-        assert self._runner is not None
-        self._site = web.TCPSite(self._runner, LOOPBACK, self._port, ssl_context=self._tls, backlog=BACKLOG)
-        await self._site.start()
+        assert self._runner is not None and self._runner.server is not None
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._runner.server, LOOPBACK, self._port, ssl=self._tls, backlog=BACKLOG)
 
     async def _stand_away(self) -> None:
         # Bound and not listening: refused, and nobody else gets the port meanwhile.
@@ -98,19 +95,17 @@ class Door:
         self._place.bind((LOOPBACK, self._port))
 
     async def _vacate(self) -> None:
-        if self._site is not None:
-            await self._site.stop()
-            self._site = None
-        self._cut_all()
-        if self._flap is not None:
-            self._flap.close()
-            self._flap = None
-        if self._place is not None:
-            self._place.close()
-            self._place = None
-
-    def _cut_all(self) -> None:
+        if self._server is not None:
+            # Connections that are just being taken are first taken whole: or else nobody would serve or cut them.
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(SETTLED)
+            self._server.close()
+            self._server = None
         if self._runner is not None and self._runner.server is not None:
             for connection in list(self._runner.server.connections):
                 if connection.transport is not None:
                     connection.transport.abort()
+        if self._place is not None:
+            self._place.close()
+            self._place = None
