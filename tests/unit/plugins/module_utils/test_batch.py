@@ -15,7 +15,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     Brake,
     Step,
     Throttle,
+    group_seconds,
     meaning,
+    sending_seconds,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
 
@@ -489,3 +491,81 @@ def test_a_vm_that_came_up_after_its_stop_was_sent_is_asked_again_and_not_cut():
     run.call("accepted")
     assert run.list(99) == [] and not run.item.outlived
     assert [outcome for outcome, _error in run.list(5)] == ["would_not_stop"]
+
+
+def test_after_the_time_of_the_group_the_last_answer_is_told():
+    for start, word in ((False, "refused"), (True, "failed")):
+        run = Run(start=start).call("busy")
+        (settled,) = run.batch.out_of_time()
+        assert settled.outcome == word
+        assert settled.error == f"the time for its group was over before it was settled; last answer: {ERRORS['busy']}"
+
+
+def test_how_long_a_group_may_take_as_the_plan_prints_it():
+    assert sending_seconds(5, 2, 100.0, 10.0) == 3 * 10 + 2 * 100 + 600
+    assert group_seconds(5, 2, 100.0, 10.0) == 830 + 2 * 10 + 120
+    assert sending_seconds(1, 0, 100.0, 10.0) == 10 + 200 + 600, "no pool is as small as that"
+    assert sending_seconds(0, 2, 100.0, 10.0) == group_seconds(0, 2, 100.0, 10.0) == 0.0
+
+
+def test_a_vm_that_needs_no_call_is_settled_without_a_word():
+    run = Run()
+    settled = run.batch.settle_unsent(run.item, "already_stopped")
+    assert (settled.outcome, settled.error, run.item.error) == ("already_stopped", "", "")
+    assert run.batch.settle_unsent(run.item, "refused", "why").error == "why"
+
+
+@pytest.mark.parametrize(("after", "settled"), [(199.0, []), (200.0, [("refused", str(ERRORS["busy"]))])])
+def test_hindered_ends_at_just_twice_the_time_limit(after, settled):
+    run = Run(timeout=100.0).call("busy")
+    assert run.list(after) == settled
+
+
+def came_back(retries=2):
+    """A VM that was stopped and runs again, and has not been asked again yet."""
+    run = Run(retries=retries).call("accepted")
+    run.runs = False
+    assert run.list() == [("clean", "")]
+    run.runs = True
+    assert run.list() == []
+    assert run.may_send
+    return run
+
+
+def test_a_vm_that_came_back_has_a_time_limit_of_its_own():
+    run = came_back().call("accepted")
+    assert run.list(99) == [] and not run.may_send
+    assert run.list(1) == [("would_not_stop", "not done 100 s after its graceful stop was taken")]
+
+
+def test_a_vm_that_came_back_and_went_down_without_us_was_not_stopped_by_us():
+    run = came_back().call("busy")
+    run.runs = False
+    assert run.list() == [("already_stopped", "")]
+
+
+def test_a_vm_that_came_back_has_all_its_tries_again():
+    run = came_back(retries=1).call("unclear")
+    assert run.list() == [] and run.may_send
+
+
+def test_an_unclear_answer_to_the_stop_of_a_vm_that_came_back_is_told_as_unclear():
+    run = came_back(retries=0).call("gateway")
+    ((outcome, words),) = run.list(100)
+    assert outcome == "would_not_stop"
+    assert "its answer left unclear whether it was taken" in words
+
+
+@pytest.mark.parametrize(("gap", "limit"), [(4.0, 10), (4.9, 10), (5.0, 5), (6.0, 5)])
+def test_throttle_takes_refusals_within_half_the_calm_for_one(gap, limit):
+    throttle = Throttle(20, calm=10.0)
+    throttle.slow_down(1.0, None)
+    throttle.slow_down(1.0 + gap, None)
+    assert throttle.limit == limit
+
+
+def test_throttle_goes_down_to_one_call():
+    throttle = Throttle(4, calm=10.0)
+    for moment in (0.0, 10.0, 20.0, 30.0):
+        throttle.slow_down(moment, None)
+    assert throttle.limit == 1

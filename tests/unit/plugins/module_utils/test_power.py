@@ -460,3 +460,26 @@ def test_the_delay_of_the_last_group_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(_power._pace.pace, "sleep", slept.append)
     assert outcomes(run(Cloud(["a"]), [], waves=[Wave("one", [Target("a", "a")], delay=3600.0)])) == {"a": "clean"}
     assert sum(slept) < 60
+
+
+def test_a_pause_is_as_long_as_asked_and_no_longer(monkeypatch):
+    now, slept = [100.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(_power._pace.pace, "sleep", sleep)
+    engine = Engine(Cloud([]), Orders(start=False, **FAST), NoJournal(), lambda: now[0])
+    engine._pause(1.25)
+    assert slept == [0.5, 0.5, 0.25]
+
+
+def test_what_is_said_when_the_trial_goes_wrong():
+    waves = [Wave("canary", [Target(uuid, f"VM {uuid}") for uuid in names(2)], canary=True), Wave("rest", [Target("x", "VM x")])]
+    result = run(Cloud([], {"v0": [error(500)] * 9, "v1": [error(400)] * 9}), [], waves=waves, start=True, retries=0)
+    assert str(result.ended) == (
+        "Most of the first 2 VMs did not start, so the rest was not touched: VM v0: POST /x answered 500: words; VM v1: POST /x "
+        "answered 400: words. Look at Ceph (stale locks, blocklisted clients, pause flag) and at these VMs, then run the same "
+        "command again. To go on without this trial: -e ceph_maint_canary=0 -e ceph_maint_max_fail_percentage=100"
+    )

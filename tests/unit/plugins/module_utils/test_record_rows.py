@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 
 import pytest
 
@@ -359,7 +360,39 @@ def test_a_record_that_says_what_no_record_says_is_damaged(tmp_path, spoil, word
     with pytest.raises(_record.DamagedRecord) as caught:
         record.check()
     assert words in str(caught.value)
+    assert f"The record {record.path} is damaged" in str(caught.value)
     record.close()
+
+
+def test_times_are_utc_wherever_the_machine_is(monkeypatch):
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        monkeypatch.setattr(_record._pace.pace, "wall", lambda: 1_800_000_000.0)
+        assert _record.age_seconds(_record.now_text()) == 0.0
+        assert _record.age_seconds("2027-01-15T07:59:00Z") == 60.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_record_is_put_away_under_its_own_id(made, tmp_path):
+    record, _token = made
+    identity = record.maintenance["id"]
+    record.archive()
+    assert (tmp_path / f"{identity}.record.sqlite").exists()
+    assert not (tmp_path / "record.sqlite").exists()
+
+
+def test_a_copy_that_fails_names_the_record_that_it_is_of(made, tmp_path):
+    record, _token = made
+    with open(record.path, "r+b") as stream:
+        stream.seek(4096)
+        stream.write(bytes(4096 * 8))
+    with pytest.raises(_record.DamagedRecord) as caught:
+        record.copy_to(str(tmp_path / "kept.sqlite"))
+    assert f"The record {record.path} is damaged" in str(caught.value)
+    assert not (tmp_path / "kept.sqlite").exists()
 
 
 def test_a_copy_under_another_name_is_a_record_too(made, tmp_path):
