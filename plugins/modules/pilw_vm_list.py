@@ -158,9 +158,9 @@ def take(
         found = api.vms()
         record.note_states(params["run"], found)
         running = select(found, params, [RUNNING])
-        # Each addition is on disk before the next list is asked for; what two lists disagree about is kept.
-        left = [vm for vm in running if f"vm:{vm.uuid}" not in accepted]
-        record.add_running(params["run"], left, late=record.phase != CLOSING)
+        # Each addition is on disk before the next list is asked for; what two lists disagree about is kept. Those that are
+        # accepted are not stopped, and may go down with Ceph all the same: they belong to what is brought back.
+        record.add_running(params["run"], running, late=record.phase != CLOSING)
         creating = [vm for vm in select(found, params, [CREATING]) if f"vm:{vm.uuid}" not in accepted]
         uuids = {vm.uuid for vm in running}
         if not creating and former == uuids:

@@ -177,9 +177,10 @@ def test_a_host_that_cannot_be_closed_fails_with_the_item_and_the_others_are_clo
     assert result["failed"] and cloud.sent == [("a", False), ("b", False)]
     assert result["msg"] == (
         "1 hosts could not be closed: a (n-a): PUT /x answered 400: words. 1 others were. Run the same again once they answer, "
-        "or go on with them open: -e ceph_maint_accept=host:a"
+        "or go on with them open: -e ceph_maint_accept=open-host:a"
     )
-    made[0].accept(made[1], ["host:a"])
+    assert result["refused_items"] == ["open-host:a"]
+    made[0].accept(made[1], ["open-host:a"])
     assert "failed" not in close(cloud, made)
     flags(cloud, made, restored=True)
     assert [host["now"] for host in made[0].hosts()] == [True, True]
@@ -190,7 +191,7 @@ def test_the_way_on_keeps_what_was_accepted_before(made):
     cloud.errors["a"] = ApiError("PUT", "/x", status=500, detail="words")
     cloud.errors["a"].status = 400
     made[0].accept(made[1], ["old:x"])
-    assert close(cloud, made)["msg"].endswith("-e ceph_maint_accept=old:x,host:a")
+    assert close(cloud, made)["msg"].endswith("-e ceph_maint_accept=old:x,open-host:a")
 
 
 def test_a_refused_key_ends_it_at_once(made, monkeypatch):
