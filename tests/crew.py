@@ -34,11 +34,11 @@ ROUNDS = 3  # as the prepare role has them
 PLANNED = {
     "prepare": (
         "record_copy", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
-        "force_timeout", "poll_interval", "proof_interval", "lease", "max_age",
+        "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "max_age",
     ),
     "restore": (
-        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "start_timeout",
-        "canary", "max_fail_percentage", "lease",
+        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
+        "start_timeout", "canary", "max_fail_percentage", "lease",
     ),
 }  # fmt: skip
 

@@ -29,7 +29,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     RecordFacts,
     Settings,
     accept_argument,
-    check_limits,
     plan_prepare,
     plan_restore,
 )
@@ -39,7 +38,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import f
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    check_limits(params)
     settings, path = settings_of(params), record_path(params)
     head = Plan()
     check_folders(head, params, path, settings)

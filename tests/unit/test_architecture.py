@@ -40,7 +40,7 @@ ALLOWED = {
     "_plan": {"_api", "_batch", "_errors", "_machine", "_model", "_record", "_select"},
     "_report": {"_model", "_record"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_plan", "_record"},
-    "_module": {"_api", "_beside", "_client", "_errors", "_lock", "_record", "_select"},
+    "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select"},
     "_summary": {"_api", "_errors", "_model", "_plan", "_proof", "_record", "_report"},
     "_survey": {"_api", "_argspec", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report", "_salvage"},
     "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
