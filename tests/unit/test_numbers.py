@@ -25,7 +25,7 @@ class Taken(Exception):
 
 
 def numbers(module, monkeypatch):
-    """The options of a module that are numbers, each with its type."""
+    """The options of a module that are numbers."""
 
     def take(argument_spec, **_rules):
         raise Taken(argument_spec)
@@ -34,7 +34,7 @@ def numbers(module, monkeypatch):
         patch.setattr(module, "AnsibleModule", take)
         with pytest.raises(Taken) as taken:
             module.main()
-    return {name: option["type"] for name, option in taken.value.args[0].items() if option["type"] in ("int", "float")}
+    return {name: option for name, option in taken.value.args[0].items() if option["type"] in ("int", "float")}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
@@ -46,9 +46,10 @@ def test_no_number_is_endless_or_negative(module, monkeypatch, tmp_path):
     given.update({"record_dir": str(tmp_path / "records")} if "maintenance" in name else {})
     found = numbers(module, monkeypatch)
     assert "request_timeout" in found
-    for name, kind in found.items():
+    _argspec.check_limits({name: option.get("default") for name, option in found.items()})
+    for name, option in found.items():
         # Ansible itself takes no int that is none of the numbers.
-        for wrong in (-1, 10**9) if kind == "int" else (-1, "-0.1", "nan", "inf", "-inf", 1e9, "1e300"):
+        for wrong in (-1, 10**9) if option["type"] == "int" else (-1, "-0.1", "nan", "inf", "-inf", 1e9, "1e300"):
             result = run_module(module, {**given, name: wrong})
             assert result.get("failed"), (name, wrong)
             assert result["msg"].startswith(f"{name} must be ") and result["msg"].endswith("Nothing was changed."), result["msg"]
