@@ -117,11 +117,6 @@ class Plan:
             self.items += open_items
 
 
-def accept_argument(accepted: list[str], items: list[str]) -> str:
-    """The whole argument that accepts what is asked, with what was accepted before. Needs no quotes in a shell."""
-    return "-e ceph_maint_accept=" + ",".join(dict.fromkeys([*accepted, *items]))
-
-
 def plan_prepare(
     settings: Settings,
     hosts: HostList,

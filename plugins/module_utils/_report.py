@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     CLOSING,
@@ -180,7 +181,7 @@ def start_lines(record: Record) -> list[str]:
         # Those that were not tried yet are not to be given up by pasting a line.
         items += [f"lost:{vm.uuid}" for vm in lost if vm.columns["start_outcome"]]
     if items:
-        lines.append(f"To end without them, each named: -e ceph_maint_accept={','.join([*record.accepted(), *items])}")
+        lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")
     return lines
 
 

@@ -20,6 +20,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     DamagedRecord,
     InputError,
     Refused,
+    accept_argument,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
@@ -28,7 +29,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     Plan,
     RecordFacts,
     Settings,
-    accept_argument,
     plan_prepare,
     plan_restore,
 )

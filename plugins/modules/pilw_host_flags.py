@@ -113,11 +113,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument, choose_hosts, hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
 
 

@@ -38,10 +38,10 @@ ALLOWED = {
     "_targets": {"_model", "_power", "_record", "_select"},
     "_proof": {"_api", "_model", "_pace", "_select"},
     "_plan": {"_api", "_batch", "_errors", "_machine", "_model", "_record", "_select"},
-    "_report": {"_model", "_record"},
-    "_salvage": {"_beside", "_errors", "_files", "_model", "_plan", "_record"},
+    "_report": {"_errors", "_model", "_record"},
+    "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
     "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select"},
-    "_summary": {"_api", "_errors", "_model", "_plan", "_proof", "_record", "_report"},
+    "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
     "_survey": {"_api", "_argspec", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report", "_salvage"},
     "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
 }
