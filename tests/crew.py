@@ -37,8 +37,8 @@ PLANNED = {
         "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "max_age",
     ),
     "restore": (
-        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "start_timeout", "stop_timeout",
-        "canary", "max_fail_percentage", "lease",
+        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
+        "start_timeout", "canary", "max_fail_percentage", "lease",
     ),
 }  # fmt: skip
 

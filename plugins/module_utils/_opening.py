@@ -19,13 +19,18 @@ import typing as t
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, InputError, RecordError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
+    DamagedRecord,
+    InputError,
+    RecordError,
+    Refused,
+    accept_argument,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     CEPH_NOT_BACK,
     HOSTS_NOT_SAID,
-    accept_argument,
     hosts_named,
     not_running,
 )

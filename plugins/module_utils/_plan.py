@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 import typing as t
 from dataclasses import dataclass, field
 
@@ -125,22 +124,6 @@ class Plan:
         else:
             self.refusals.append(text)
             self.items += open_items
-
-
-def check_limits(numbers: dict[str, float]) -> None:
-    """Refuse numbers that cannot work before anything is done with them. Times in seconds."""
-    for name in ("concurrency", "retries", "canary", "max_fail_percentage", "proof_interval", "hold", "settle_timeout"):
-        least = 1 if name == "concurrency" else 0
-        if not least <= numbers.get(name, least) < math.inf:
-            raise InputError(f"{name} must be at least {least}, and is {numbers[name]:g}. Nothing was changed.")
-    for name in ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease"):
-        if not 0 < numbers.get(name, 1) < math.inf:
-            raise InputError(f"{name} must be more than 0 seconds, and is {numbers[name]:g}. Nothing was changed.")
-
-
-def accept_argument(accepted: list[str], items: list[str]) -> str:
-    """The whole argument that accepts what is asked, with what was accepted before. Needs no quotes in a shell."""
-    return "-e ceph_maint_accept=" + ",".join(dict.fromkeys([*accepted, *items]))
 
 
 def plan_prepare(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     CLOSING,
@@ -187,7 +188,7 @@ def start_lines(record: Record) -> list[str]:
         )
     items = left_items(record)
     if items:
-        lines.append(f"To end without them, each named: -e ceph_maint_accept={','.join([*record.accepted(), *items])}")
+        lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")
     return lines
 
 

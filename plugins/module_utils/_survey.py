@@ -21,6 +21,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     InputError,
     RecordError,
     Refused,
+    accept_argument,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
@@ -29,8 +30,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     Plan,
     RecordFacts,
     Settings,
-    accept_argument,
-    check_limits,
     plan_prepare,
     plan_restore,
 )
@@ -40,7 +39,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import f
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    check_limits(params)
     settings, path = settings_of(params), record_path(params)
     head = Plan()
     check_folders(head, params, path, settings)

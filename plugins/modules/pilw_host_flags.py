@@ -113,11 +113,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument, choose_hosts, hosts_named, none_open
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named, none_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
 
 
@@ -152,10 +152,13 @@ def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record
 
 
 def keep_closed(params: dict[str, t.Any], listed: HostList, record: Record) -> list[str]:
-    """The uuids of the hosts that the operator wants to stay closed."""
-    names = _argspec.words(params["keep_closed"], "keep_closed") or []
-    known = {name: host["uuid"] for host in record.hosts() for name in (host["uuid"], host["name"])}
-    return [*(known[name] for name in names if name in known), *hosts_named(listed, [n for n in names if n not in known], "keep_closed")]
+    """The uuids of the hosts that the operator wants to stay closed: of a name, all that have it or had it."""
+    names, recorded = _argspec.words(params["keep_closed"], "keep_closed") or [], record.hosts()
+    known = {name for host in recorded for name in (host["uuid"], host["name"])}
+    shown = {name for uuid, host in listed.hosts.items() for name in (uuid, host.name)}
+    found = {host["uuid"] for host in recorded if host["uuid"] in names or host["name"] in names}
+    # A host that is not listed any more is known from the record; a name that is in neither is an error.
+    return sorted(found | hosts_named(listed, [name for name in names if name in shown or name not in known], "keep_closed"))
 
 
 def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], record: Record) -> None:

@@ -197,9 +197,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument, check_limits
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
@@ -368,7 +367,6 @@ def main() -> None:
     def work() -> dict[str, t.Any]:
         if params["state"] == "opened":
             return opened(params, module.check_mode, module.tmpdir)
-        check_limits(params)
         if module.check_mode:
             return {"changed": False, "phase": "", "lines": [], "safe": False, "left": 0, "hosts_left": 0}
         with _module.working_on(params, f"state {params['state']}") as record:

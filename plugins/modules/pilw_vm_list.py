@@ -101,7 +101,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     CREATING,
     RUNNING,
@@ -110,7 +110,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     count_by,
     normal_state,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 

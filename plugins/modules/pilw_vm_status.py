@@ -38,9 +38,8 @@ options:
   stop_timeout:
     description:
       - With O(record), seconds after which a stop that was sent to a VM has no effect any more. The VMs are looked at no sooner.
-        V(0) does not wait for that.
+        Not waited for when not given.
     type: float
-    default: 0.0
   poll_interval:
     description:
       - Seconds between two lists while waiting.
@@ -195,7 +194,7 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     """Of the running set."""
     recorded = record.vms()
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
-    pending = [params["stop_timeout"] - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    pending = [(params["stop_timeout"] or 0) - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
     params = {**params, "hold": max([params["hold"], *pending])}
     rows, found = watch(params, api, [vm.uuid for vm in recorded])
     if not check_mode:
@@ -214,7 +213,7 @@ def main() -> None:
             "state": {"type": "str", "choices": [_model.RUNNING, _model.STOPPED]},
             "wait": {"type": "float", "default": 0.0},
             "hold": {"type": "float", "default": 0.0},
-            "stop_timeout": {"type": "float", "default": 0.0},
+            "stop_timeout": {"type": "float"},
             "poll_interval": {"type": "float", "default": 5.0},
         },
         required_by=_argspec.NEEDS_RUN,

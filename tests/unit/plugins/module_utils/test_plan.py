@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _plan
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest, parse_host, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import LocationFacts, RecordFacts, Settings
 
@@ -138,7 +138,7 @@ def test_each_refusal_names_what_accepts_it_and_accepting_turns_it_into_a_note(n
     found, item, text = ACCEPTABLE[name]
     plan = prepare(**found)
     assert (plan.refusals, plan.items) == ([text], [item])
-    given_back = _argspec.words(_plan.accept_argument(["old:x"], plan.items).split("=", 1)[1], "accept")
+    given_back = _argspec.words(accept_argument(["old:x"], plan.items).split("=", 1)[1], "accept")
     assert given_back == ["old:x", item]
     accepted = prepare(**found, accept=given_back)
     assert (accepted.refusals, accepted.items) == ([], [])
@@ -319,7 +319,7 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
         if not plan.refusals:
             return
         text = " ".join(plan.refusals)
-        argument = _plan.accept_argument(wishes.get("accept", []), plan.items)
+        argument = accept_argument(wishes.get("accept", []), plan.items)
         assert argument.startswith("-e ceph_maint_accept=") and len(argument.split()) == 2
         wishes["accept"] = _argspec.words(argument.split("=", 1)[1], "accept") or []
         if "-e ceph_maint_location=" in text:

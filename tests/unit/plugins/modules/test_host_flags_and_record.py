@@ -23,6 +23,7 @@ class Cloud:
     def __init__(self, **hosts):
         self.shown, self.sent, self.errors, self.on_call = hosts, [], {}, None
         self.list_error = None
+        self.names = {}
         self.idle = set()  # say that all is well and do nothing
 
     def hosts(self):
@@ -31,7 +32,7 @@ class Cloud:
         rows = []
         for uuid, value in self.shown.items():
             key = "status" if isinstance(value, str) else "is_accepting_workloads"
-            rows.append({"uuid": uuid, "name": f"n-{uuid}", key: value})
+            rows.append({"uuid": uuid, "name": self.names.get(uuid, f"n-{uuid}"), key: value})
         return HostList({row["uuid"]: parse_host(row) for row in rows})
 
     def set_accepting(self, uuid, accepting):
@@ -312,3 +313,19 @@ def test_hosts_that_a_lost_maintenance_closed_are_opened_where_the_operator_name
     assert cloud.sent == []
     flags(cloud, made, restored=True)
     assert cloud.sent == [("a", True)]
+
+
+def test_a_name_means_all_hosts_of_that_name_each_time(made):
+    record, _token = made
+    cloud = Cloud(a=True, b=True, c=True, d=True)
+    cloud.names = {"a": "hv", "b": "hv", "d": "hv"}
+    del cloud.shown["d"]
+    close(cloud, made, keep_closed="hv")
+    assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b"}
+    cloud.shown["d"] = True  # came while we were at it
+    close(cloud, made, keep_closed="hv")
+    assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b", "d"}
+    del cloud.shown["a"]  # not listed any more, and still known by its name
+    assert set(pilw_host_flags.keep_closed({"keep_closed": "hv"}, cloud.hosts(), record)) == {"a", "b", "d"}
+    result = flags(cloud, made, restored=True, keep_closed="hv")
+    assert result["changed_hosts"] == ["c"]
