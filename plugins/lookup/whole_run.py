@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Refuses a run of which parts are to be left out."""
+"""Refuses a run of which parts are to be left out, or whose guards could be taken in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ name: whole_run
 short_description: Give back its terms, unless parts of the run are to be left out
 version_added: 0.1.0
 description:
-  - Fails when C(ansible-playbook) was called with C(--tags), C(--skip-tags), C(--start-at-task) or
-    C(--limit).
+  - Fails when C(ansible-playbook) was called with C(--tags), C(--skip-tags), C(--start-at-task), C(--limit) or C(--step).
+  - Fails when the inventory has a group by the name of one that these playbooks make and go by.
   - The playbooks of this collection use it in C(hosts), which is looked at whatever is left out. A task could not tell,
     as it would be left out itself, and the run would end with exit status 0 and nothing done.
 options:
@@ -45,8 +45,14 @@ from ansible import context
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+# What the plays of this collection make and go by. Of a group of the inventory they could not tell that it is another one.
+GROUPS = ("ceph_maint_hosts", "ceph_maint_safe", "ceph_maint_done", "ceph_maint_restored")
+
 
 class LookupModule(LookupBase):
+    # Whether the groups were looked at in this run of Ansible. Afterwards those that are there are our own.
+    looked = False
+
     def run(self, terms, variables=None, **kwargs):
         given = context.CLIARGS
         refused = [
@@ -56,6 +62,7 @@ class LookupModule(LookupBase):
                 ("--skip-tags", bool(given.get("skip_tags"))),
                 ("--start-at-task", bool(given.get("start_at_task"))),
                 ("--limit", bool(given.get("subset"))),
+                ("--step", bool(given.get("step"))),
             )
             if used
         ]
@@ -64,4 +71,12 @@ class LookupModule(LookupBase):
                 f"A maintenance runs whole, so that no guard is left out: {', '.join(refused)} is refused. Nothing was done. "
                 "Each step has a playbook of its own, such as pilw.maintenance.ceph_maint_restore."
             )
+        if not LookupModule.looked:
+            taken = [name for name in GROUPS if name in (variables or {}).get("groups", {})]
+            if taken:
+                raise AnsibleLookupError(
+                    f"The inventory has a group called {', '.join(taken)}, and a maintenance makes groups of that name itself and goes "
+                    "by who is in them. Rename it there. Nothing was done."
+                )
+            LookupModule.looked = True
         return list(terms)

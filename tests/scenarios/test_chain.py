@@ -85,13 +85,33 @@ def test_a_ceph_playbook_in_group_vars_is_not_seen_and_said_so(chain: Chain) -> 
 
 
 def test_an_inventory_without_ceph_hosts_is_refused(chain: Chain) -> None:
-    run = chain.op.play("ceph_maintenance", ceph_maint_confirm="true", ceph_maint_playbook=chain.playbook)
+    given = {"ceph_maint_confirm": "true", "ceph_maint_playbook": chain.playbook, "ceph_maint_accept": "vm:abc"}
+    run = chain.op.play("ceph_maintenance", **given)
     assert run.rc != 0
     assert "The inventory has no host beside the maintenance host" in run.text
     assert not chain.op.cloud.journal.entries
     name, value = run.accept_argument().split("=")
+    assert value == "vm:abc,inventory:localhost"
     run = chain.op.play("ceph_maintenance", ceph_maint_confirm="true", ceph_maint_playbook=chain.playbook, **{name: value})
     assert run.rc == 0, run.text
+    chain.assert_as_before()
+
+
+@pytest.mark.every_core
+def test_a_group_of_the_inventory_by_the_name_of_one_of_ours_is_refused(chain: Chain) -> None:
+    chain.inventory.write_text(chain.inventory.read_text() + "[ceph_maint_hosts]\nceph1\n")
+    run = chain.run()
+    assert run.rc != 0
+    assert "The inventory has a group called ceph_maint_hosts" in run.text
+    assert not chain.op.cloud.journal.entries and not chain.op.records.exists()
+
+
+@pytest.mark.every_core
+def test_a_strategy_of_the_environment_changes_nothing(chain: Chain) -> None:
+    chain.op.extra_environment["ANSIBLE_STRATEGY"] = "free"
+    run = chain.run()
+    assert run.rc == 0, run.text
+    assert chain.ceph_was_down()
     chain.assert_as_before()
 
 
@@ -161,6 +181,7 @@ def test_without_confirm_nothing_happens(chain: Chain) -> None:
         ["--tags", "ceph"],
         ["--tags", "always"],
         pytest.param(["--skip-tags", "all,always"], marks=pytest.mark.every_core),
+        ["--step"],
         ["--start-at-task", "Leave a trace"],
         ["--start-at-task", "Stop when a host failed or was not reached"],
         ["--start-at-task", "Stop unless this very run has restored"],

@@ -278,6 +278,21 @@ def test_no_choice_of_tags_skips_a_guard(path):
         assert play["gather_facts"] is False
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "playbooks").rglob("*.yml")), ids=lambda path: path.stem)
+def test_no_strategy_of_the_environment_is_taken(path):
+    """Under another one add_host is refused, and a guard would not wait for all hosts."""
+    plays = [play for play in yaml.safe_load(path.read_text(encoding="utf-8")) if "hosts" in play]
+    assert [play.get("strategy") for play in plays] == ["ansible.builtin.linear"] * len(plays)
+
+
+def test_every_group_that_is_made_is_refused_when_the_inventory_has_it():
+    made = set()
+    for path in [*(ROOT / "roles").rglob("*.yml"), *(ROOT / "playbooks").rglob("*.yml")]:
+        text = path.read_text(encoding="utf-8")
+        made |= set(re.findall(r"group_by:\n +key: (\w+)", text)) | set(re.findall(r"\n +groups: \[(\w+)\]", text))
+    assert made == set(importlib.import_module(f"{COLLECTION}.plugins.lookup.whole_run").GROUPS)
+
+
 # The README, and what messages point to.
 
 
