@@ -311,3 +311,16 @@ def test_hosts_that_a_lost_maintenance_closed_are_opened_where_the_operator_name
     assert cloud.sent == []
     flags(cloud, made, restored=True)
     assert cloud.sent == [("a", True)]
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("no thread"), LeaseLost("gone")], ids=repr)
+def test_an_error_of_no_known_kind_loses_no_answer_of_the_others(made, raised):
+    record, _token = made
+    cloud = Cloud(a=True, b=True, c=True)
+    cloud.errors["a"] = raised
+    with pytest.raises(PilwError, match=r"RuntimeError: no thread\. Nothing more is sent|gone"):
+        close(cloud, made)
+    assert sorted(uuid for uuid, _accepting in cloud.sent) == ["a", "b", "c"]
+    kept = {row["uuid"]: row for row in record.hosts()}
+    assert (kept["b"]["now"], kept["c"]["now"]) == (0, 0)
+    assert kept["a"]["before"] == 1 and kept["a"]["closed_by_us"], "nobody knows, so the restore opens it"
