@@ -200,9 +200,10 @@ def _bounded(kind: t.Any) -> type:
 class _BoundedAdapter(HTTPAdapter):
     """Makes pools as above, for direct connections and for each proxy."""
 
+    _making = threading.Lock()
+
     def init_poolmanager(self, *given: t.Any, **named: t.Any) -> None:
         super().init_poolmanager(*given, **named)
-        self._making = threading.Lock()
         _bind(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **named: t.Any) -> t.Any:
