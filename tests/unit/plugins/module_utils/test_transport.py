@@ -335,8 +335,6 @@ SPELLED = {
 )
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 400)])
 def test_the_key_is_shown_in_no_spelling(method, status, form, spelled):
-    if status == 200 and form == "<p>%s" and "\\" in spelled:
-        pytest.skip("a page knows no JSON")
     body = form.replace("%s", spelled).encode()
     with talking(answer(body, status=status)) as (url, _asked):
         try:
@@ -345,7 +343,7 @@ def test_the_key_is_shown_in_no_spelling(method, status, form, spelled):
             shown = str(error) + json.dumps(error.facts())
     assert "***" in shown
     for part in ("def", "2b", "2B", KEY, spelled):
-        assert part not in shown.replace("undefined", "")
+        assert part not in shown
 
 
 @pytest.mark.parametrize("coding", ["utf-16-le", "utf-16"])
