@@ -3,25 +3,18 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""HTTP to the platform: sessions, TLS, time limits, retries of reads, errors. The only file that imports requests."""
+"""HTTP to the platform: where the key goes, what is sent how often, and what each answer becomes."""
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
-import math
 import os
 import re
-import socket
-import threading
-import time
-import traceback
 import typing as t
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _transport
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
     AuthError,
@@ -30,52 +23,22 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     NoRoute,
     NotFound,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._transport import Deadline, TooLarge, retry_after_seconds
 
-try:
-    import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ReadTimeoutError
-    from urllib3.util.retry import Retry
-
-    REQUESTS_IMPORT_ERROR = None
-except ImportError:
-    REQUESTS_IMPORT_ERROR = traceback.format_exc()
-    Retry = object  # type: ignore[assignment,misc]
-
-USER_AGENT = "pilw.maintenance"
 CORRELATION_HEADER = "X-Warren-Correlation-Id"
-CONNECT_TIMEOUT = 10.0
-# A Retry-After longer than this is not waited out in one piece: no wait without a bound.
-MAX_RETRY_AFTER = 60.0
-MAX_BACKOFF = 20.0
-# With pauses that grow from a second: enough for the minute in which TLS handshakes were seen to flap.
-TRIES = 8
-# Reads are repeated after these answers: that does no harm.
-REPEAT_AFTER = (429, 500, 502, 503, 504)
 DETAIL_LENGTH = 300
+# Bytes. 100,000 VMs with a kilobyte each are 100 MiB; nothing but a list needs more than a few.
+MOST_OF_A_LIST = 512 << 20
+MOST_OF_THE_REST = 4 << 20
+# Levels of JSON. Rows have a handful; far more, and what writes them down again fails.
+MOST_LEVELS = 100
+_NO_ROOM = "the answer does not fit into the memory of the maintenance host"
 _GONE_WORDS = "no such virtual machine exists"
 # Of the gateway, as seen, and as it says by default.
 _NO_ROUTE_WORDS = "no route"
 _NO_HOST = "api_host is not a host, host:port or URL without user, query and fragment."
 _HOST_NAME = re.compile(r"(?!-)[\w-]{1,63}(\.(?!-)[\w-]{1,63})*\.?")
 _PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
-
-
-class _BoundedRetry(Retry):
-    """urllib3's Retry, but its pauses are capped (C(backoff_max) is known to urllib3 2 only)."""
-
-    def get_backoff_time(self) -> float:
-        return min(super().get_backoff_time(), MAX_BACKOFF)
-
-    def increment(self, method: t.Any = None, url: t.Any = None, *given: t.Any, **named: t.Any) -> t.Any:
-        if "CERTIFICATE" in str(named.get("error")):  # asking again will not mend it
-            raise MaxRetryError(named["_pool"], url, named["error"])
-        if isinstance(named.get("error"), ReadTimeoutError) and len(self.history) >= 2:  # each took the whole time limit
-            raise MaxRetryError(named["_pool"], url, named["error"])
-        return super().increment(method, url, *given, **named)
-
-    def get_retry_after(self, response: t.Any) -> float | None:
-        return retry_after_seconds(response.headers.get("Retry-After"))
 
 
 def base_url(api_host: str) -> str:
@@ -123,34 +86,21 @@ def _is_loopback(host: str | None) -> bool:
         return False
 
 
-def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds that a Retry-After header asks for (a number or a date), capped; None when absent or unreadable."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime(value)
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=timezone.utc)
-        seconds = (when - (now or datetime.now(timezone.utc))).total_seconds()
-    if math.isnan(seconds):
-        return None
-    return max(0.0, min(seconds, MAX_RETRY_AFTER))
+Hide = t.Callable[[str], str]
 
 
-def error_detail(body: bytes) -> str:
-    """What an error body says, in one line: both envelopes, other JSON, text, or a word for an empty one."""
-    text = body.decode("utf-8", "replace").strip()
+def error_detail(body: bytes, hide: Hide = str) -> str:
+    """What an error body says, in one line: both envelopes, other JSON, text, or a word for an empty one.
+
+    C(hide) takes out what is not to be shown, from the text as it came and as it reads once JSON is undone.
+    """
+    text = hide(body.decode("utf-8", "replace").replace("\0", "").strip())
     if not text:
         return "empty body"
     try:
-        data = json.loads(text)
+        data = _plain(json.loads(text), hide)
     except (ValueError, RecursionError):
-        return _one_line(re.sub(r"<[^>]*>", " ", text))
+        return _one_line(re.sub(r"<[^<>]*>", " ", text))
     if isinstance(data, dict):
         errors = data.get("errors")
         if isinstance(errors, dict) and errors:
@@ -160,20 +110,32 @@ def error_detail(body: bytes) -> str:
     return _one_line(text)
 
 
-def inert(data: t.Any) -> t.Any:
+def _plain(data: t.Any, change: Hide, levels: int = MOST_LEVELS) -> t.Any:
+    """JSON data with each text in it changed. Raises RecursionError where it is nested too deep."""
+    if isinstance(data, str):
+        return change(data)
+    if not isinstance(data, (list, dict)):
+        return data
+    if not levels:
+        raise RecursionError
+    if isinstance(data, list):
+        return [_plain(item, change, levels - 1) for item in data]
+    return {change(key): _plain(value, change, levels - 1) for key, value in data.items()}
+
+
+def inert(data: t.Any, hide: Hide = str) -> t.Any:
     """JSON data with no character that steers a terminal, hides text or is none at all (half of a surrogate pair).
 
     Customers choose such text. One half pair would end every task that returns it.
     """
-    if isinstance(data, str):
-        if data.isprintable():
-            return data
-        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in data)
-    if isinstance(data, list):
-        return [inert(item) for item in data]
-    if isinstance(data, dict):
-        return {inert(key): inert(value) for key, value in data.items()}
-    return data
+
+    def still(text: str) -> str:
+        text = hide(text)
+        if text.isprintable():
+            return text
+        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+    return _plain(data, still)
 
 
 def _one_line(text: str) -> str:
@@ -202,41 +164,20 @@ class Client:
             raise InputError("api_key holds a blank, a line break or another character that no key has.")
         if validate_certs and ca_path and not os.access(ca_path, os.R_OK):
             raise InputError(f"ca_path {ca_path} cannot be read. Give a file or folder of CA certificates on this machine.")
-        self._spellings = _spellings(api_key)
-        self._verify: bool | str = (ca_path or True) if validate_certs else False
-        if not validate_certs:
-            requests.packages.urllib3.disable_warnings()  # type: ignore[attr-defined]
-        # Refused connections fail within seconds; a flapping TLS handshake (seen for up to 60 s) is waited out.
-        self._repeating = self._session(
-            api_key,
-            pool_size,
-            _BoundedRetry(
-                total=TRIES,
-                connect=3,
-                read=TRIES,
-                status=5,
-                other=TRIES,
-                allowed_methods=frozenset({"GET"}),
-                status_forcelist=REPEAT_AFTER,
-                backoff_factor=backoff,
-                raise_on_status=False,
-            ),
-        )
-        self._once = self._session(api_key, pool_size, 0)
-
-    def _session(self, api_key: str, pool_size: int, retries: t.Any) -> requests.Session:
-        session = requests.Session()
-        # Off: otherwise REQUESTS_CA_BUNDLE and netrc of the environment would overrule verify and the key header.
-        session.trust_env = False
-        session.verify = self._verify
+        self._key, self._spellings = api_key, _spellings(api_key)
+        verify: bool | str = (ca_path or True) if validate_certs else False
         # A proxy would get the key in clear with plain http, and its loopback is not this machine's.
-        if not _is_loopback(urlsplit(self.url).hostname):
-            session.proxies = requests.utils.get_environ_proxies(self.url)
-        session.headers.update({"apikey": api_key, "User-Agent": USER_AGENT, "Accept": "application/json"})
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=retries)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        return session
+        proxied = "" if _is_loopback(urlsplit(self.url).hostname) else self.url
+        self._repeating, self._once = (
+            _transport.session(api_key, verify, proxied, pool_size, retries) for retries in (_transport.repeating(backoff), 0)
+        )
+
+    def _hide(self, text: str) -> str:
+        """A server that echoes the request must not get the key into messages and records."""
+        # The pattern is slow, and a long list is made of millions of texts.
+        if self._key in text or "%" in text or "\\" in text:
+            return self._spellings.sub("***", text)
+        return text
 
     def get(self, path: str, params: dict[str, str] | None, timeout: float, once: bool = False) -> t.Any:
         """Read JSON. Repeats a failed read a few times, unless C(once). C(timeout) in seconds bounds each try."""
@@ -250,13 +191,16 @@ class Client:
             answer = self._call(session, "GET", path, params=params, timeout=timeout)
         return self._parsed("GET", path, *answer)
 
-    @staticmethod
-    def _parsed(method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Any:
+    def _parsed(self, method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Any:
         try:
-            return inert(json.loads(body))
-        except (ValueError, RecursionError) as exc:
-            detail = f"the body is not JSON: {error_detail(body)}"
-            raise ApiError(method, path, status=status, detail=detail, correlation_id=correlation) from exc
+            return inert(json.loads(body), self._hide)
+        except RecursionError:
+            detail = f"the body is nested deeper than {MOST_LEVELS} levels"
+        except MemoryError:
+            detail = _NO_ROOM
+        except ValueError:
+            detail = f"the body is not JSON: {error_detail(body[:MOST_OF_THE_REST], self._hide)}"
+        raise ApiError(method, path, status=status, detail=detail, correlation_id=correlation)
 
     def send(self, method: str, path: str, form: dict[str, str], timeout: float) -> t.Any:
         """Write: sent once. Who asked for it decides whether it is sent again, as long as somebody still wants it.
@@ -266,77 +210,75 @@ class Client:
         answer = self._call(self._once, method, path, data=form, timeout=timeout)
         return self._parsed(method, path, *answer) if answer[0].strip() else None
 
-    def _call(
-        self, session: requests.Session, method: str, path: str, *, timeout: float, **content: t.Any
-    ) -> tuple[bytes, int, str | None]:
-        try:
-            response = session.request(
-                method,
-                self.url + path,
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                allow_redirects=False,
-                stream=True,
-                **content,
-            )
-        except (requests.exceptions.RequestException, HTTPError) as exc:
-            # Without its cause: a traceback would show what the other side sent, as it came.
-            raise self._transport_error(method, path, timeout, exc) from None
-        try:
-            with response:
-                body = self._body(response, method, path, time.monotonic() + timeout)
-        except (requests.exceptions.RequestException, HTTPError) as exc:
-            error = self._transport_error(method, path, timeout, exc)
-            raise error if error.timed_out else BrokenOff(method, path, detail=error.detail) from None
-        # A server that echoes the request must not get the key into messages and records.
-        body = self._spellings.sub("***", body.decode("latin-1")).encode("latin-1")
-        correlation = self._correlation(response)
-        if 200 <= response.status_code < 300:
-            return body, response.status_code, correlation
-        raise _status_error(method, path, response.status_code, body, correlation, response.headers.get("Retry-After"))
-
-    def _body(self, response: requests.Response, method: str, path: str, deadline: float) -> bytes:
-        # requests' own time limit counts from byte to byte; this one bounds the whole answer.
-        late = threading.Event()
-
-        def hang_up() -> None:
-            late.set()
-            with contextlib.suppress(OSError, ValueError, AttributeError), socket.socket(fileno=os.dup(response.raw.fileno())) as line:
-                line.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
-        timer.start()
-        try:
-            return response.content
-        finally:
-            timer.cancel()
-            if late.is_set():
-                raise ApiError(
+    def _call(self, session: t.Any, method: str, path: str, *, timeout: float, **content: t.Any) -> tuple[bytes, int, str | None]:
+        response = None
+        with Deadline(timeout) as deadline:
+            try:
+                response = session.request(
                     method,
-                    path,
-                    detail="the answer came too slowly to end within the time limit",
-                    correlation_id=self._correlation(response),
-                    timed_out=True,
-                ) from None
+                    self.url + path,
+                    timeout=(min(_transport.CONNECT_TIMEOUT, timeout), timeout),
+                    allow_redirects=False,
+                    stream=True,
+                    **content,
+                )
+                good = 200 <= response.status_code < 300
+                most = MOST_OF_A_LIST if good and method == "GET" else MOST_OF_THE_REST
+                with response:
+                    body = _transport.body_of(response, most)
+            except (TooLarge, MemoryError) as exc:
+                if response is None:
+                    raise
+                detail = f"the answer is larger than {most >> 20} MiB" if isinstance(exc, TooLarge) else _NO_ROOM
+                correlation = self._correlation(response)
+                raise ApiError(method, path, status=response.status_code, detail=detail, correlation_id=correlation) from None
+            except _transport.FAILURES as exc:
+                # Without its cause: a traceback would show what the other side sent, as it came.
+                raise self._failure(method, path, deadline, timeout, response, exc) from None
+        if deadline.late:  # what was hung up on may look like an end
+            raise self._too_late(method, path, deadline, response)
+        correlation = self._correlation(response)
+        if good:
+            return body, response.status_code, correlation
+        detail = error_detail(body, self._hide)
+        raise _status_error(method, path, response.status_code, body, detail, correlation, response.headers.get("Retry-After"))
 
-    def _correlation(self, response: requests.Response) -> str | None:
-        return _one_line(self._spellings.sub("***", response.headers.get(CORRELATION_HEADER, ""))) or None
+    def _correlation(self, response: t.Any) -> str | None:
+        return (_one_line(self._hide(response.headers.get(CORRELATION_HEADER, ""))) or None) if response is not None else None
 
-    def _transport_error(self, method: str, path: str, timeout: float, exc: Exception) -> ApiError:
-        # A time-out within the body comes as a ConnectionError.
-        if isinstance(exc, requests.exceptions.ReadTimeout) or "Read timed out" in str(exc):
-            return ApiError(method, path, detail=f"nothing came within {timeout:g} s", timed_out=True)
-        # A failed handshake, proxy or connect means that the request itself was never sent.
-        unsent = isinstance(exc, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError, LocationValueError)) or any(
-            word in str(exc) for word in ("NewConnectionError", "NameResolutionError", "CERTIFICATE", "SSLError")
+    def _failure(self, method: str, path: str, deadline: Deadline, timeout: float, response: t.Any, exc: Exception) -> ApiError:
+        words = str(exc)
+        silent = "Read timed out" in words
+        sent = deadline.sent and not isinstance(exc, _transport.NEVER_SENT)
+        if silent or deadline.late:
+            # Hung up on before the first byte, the other side seems to have left.
+            if response is None and (silent or not sent or "RemoteDisconnected" in words):
+                return ApiError(method, path, detail=f"nothing came within {timeout:g} s", sent=sent, timed_out=True)
+            return self._too_late(method, path, deadline, response)
+        kind = ApiError if response is None else BrokenOff
+        return kind(method, path, detail=_transport_words(self._hide(words)), sent=sent)
+
+    def _too_late(self, method: str, path: str, deadline: Deadline, response: t.Any) -> ApiError:
+        return ApiError(
+            method,
+            path,
+            detail="the answer came too slowly to end within the time limit",
+            correlation_id=self._correlation(response),
+            sent=deadline.sent,
+            timed_out=True,
         )
-        return ApiError(method, path, detail=_transport_words(self._spellings.sub("***", str(exc))), sent=not unsent)
 
 
 def _spellings(key: str) -> re.Pattern[str]:
-    """The key as it is, and as JSON and URLs write it."""
-    quoted = json.dumps(key)[1:-1]
-    forms = {key, quoted, quoted.replace("/", "\\/"), quote(key), quote(key, safe="")}
-    return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+    """The key with each character as it is, or as JSON, URLs and both within each other may write it."""
+    return re.compile("".join(_spelling(c) for c in key))
+
+
+def _spelling(character: str) -> str:
+    digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(character):02x}")
+    # Bounded: a long run of backslashes would take for ever.
+    few = r"\\{0,4}"
+    return rf"(?:{few}\\u00{digits}|(?:%|{few}\\u0025)(?:25)?{digits}|{few}{re.escape(character)})"
 
 
 def _transport_words(words: str) -> str:
@@ -373,10 +315,9 @@ def _is_envelope(body: bytes) -> bool:
 
 
 def _status_error(
-    method: str, path: str, status: int, body: bytes, correlation: str | None, retry_after: str | None
+    method: str, path: str, status: int, body: bytes, detail: str, correlation: str | None, retry_after: str | None
 ) -> ApiError:
     """The typed error for an answer that is not 2xx."""
-    detail = error_detail(body)
     kind: type[ApiError] = ApiError
     if status in (401, 403):
         kind = AuthError

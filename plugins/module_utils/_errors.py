@@ -71,6 +71,22 @@ class LeaseLost(PilwError):
     """Nobody has renewed the lease: whoever started this work is gone; nothing more is sent."""
 
 
+class Unforeseen(PilwError):
+    """A call ended with an error that nobody foresaw, which is its cause."""
+
+    def __init__(self, error: Exception) -> None:
+        self.__cause__ = error
+        super().__init__(
+            f"A call to the platform ended with an error that nobody foresaw, {type(error).__name__}: {' '.join(str(error).split())}. "
+            "Nothing more is sent; what was answered so far is recorded. Run the same command again: it goes on."
+        )
+
+
+def of_ours(error: BaseException) -> BaseException:
+    """An error of a call as one that ends the work in good order. What is no Exception is to end more than that."""
+    return Unforeseen(error) if isinstance(error, Exception) and not isinstance(error, PilwError) else error
+
+
 class ApiError(PilwError):
     """An HTTP call that did not give a usable answer.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 
@@ -79,12 +79,16 @@ class Flags:
                 _pace.pace.wait([call for call in calls.values() if not call.done()], 1.0)
         finally:
             workers.shutdown()
+        failure = None
         for host in hosts:
             error = calls[host.uuid].exception()
             if error is not None and not isinstance(error, ApiError):
-                raise error
+                failure = of_ours(error)  # once the others are written down
+                continue
             # A lost answer leaves open what the flag is now; to call it open would forget a host that is closed.
             self._settle(host.uuid, self.accepting if error is None else None, error)
+        if failure:
+            raise failure
         if any(isinstance(self.errors.get(host.uuid), AuthError) for host in hosts):
             self._read_back()  # one host's refusal, or the key's?
 

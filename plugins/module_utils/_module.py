@@ -16,11 +16,12 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
-from ansible_collections.pilw.maintenance.plugins.module_utils._client import REQUESTS_IMPORT_ERROR, Client
+from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
+from ansible_collections.pilw.maintenance.plugins.module_utils._transport import REQUESTS_IMPORT_ERROR
 
 
 def check_libraries(module: AnsibleModule) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     Throttle,
     sending_seconds,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
 
 _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
@@ -258,7 +258,7 @@ class Engine:
             item = open_calls.pop(future)
             error = future.exception()
             if error is not None and not isinstance(error, ApiError):
-                failure = error  # once the others are written down
+                failure = of_ours(error)  # once the others are written down
                 continue
             now = self._clock()
             state = None if error else future.result()
@@ -300,7 +300,7 @@ class Engine:
             )
         if error is not None:
             if not isinstance(error, ApiError):
-                raise error
+                raise of_ours(error)
             self._list_ok = False
             self._next_list = now + self._orders.poll_interval
             return False

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _client, _flags, _module, _opening, _pace, _power
+from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _client, _flags, _module, _opening, _pace, _power, _transport
 from cloud.server import Cloud
 
 SCALE = 0.01
@@ -26,8 +26,8 @@ LIST_PATIENCE = 0.6  # and a list
 CONSTANTS = [
     (place, name, getattr(place, name))
     for place, name in (
-        (_client, "MAX_BACKOFF"),
-        (_client, "MAX_RETRY_AFTER"),
+        (_transport, "MAX_BACKOFF"),
+        (_transport, "MAX_RETRY_AFTER"),
         (_batch, "MAX_BACKOFF"),
         (_batch, "OUTAGE_LIMIT"),
         (_power, "OUTAGE_LIMIT"),

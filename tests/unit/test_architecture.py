@@ -21,7 +21,8 @@ ALLOWED = {
     "_errors": set(),
     "_pace": set(),
     "_model": set(),
-    "_client": {"_errors"},
+    "_transport": set(),
+    "_client": {"_errors", "_transport"},
     "_api": {"_client", "_errors", "_model"},
     "_argspec": {"_errors"},
     "_select": {"_errors", "_model"},
@@ -41,12 +42,12 @@ ALLOWED = {
     "_plan": {"_api", "_bounds", "_errors", "_machine", "_model", "_record", "_select"},
     "_report": {"_errors", "_model", "_record"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
-    "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select"},
+    "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
     "_survey": {"_api", "_argspec", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report", "_salvage"},
     "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
 }
-DOORS = {"time": {"_client", "_pace"}, "requests": {"_client"}, "urllib3": {"_client"}, "jmespath": {"_select"}, "ansible": {"_argspec", "_module"}}
+DOORS = {"time": {"_pace"}, "requests": {"_transport"}, "urllib3": {"_transport"}, "jmespath": {"_select"}, "ansible": {"_argspec", "_module"}}
 
 
 def imports(path):

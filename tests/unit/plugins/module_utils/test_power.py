@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _power, _report
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, StaleRun
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, PilwError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Engine,
@@ -226,6 +226,36 @@ def test_a_lost_lease_ends_it_and_open_calls_are_still_written():
     for uuid in cloud.called():
         assert journal.events(uuid) == ["stop sent", "stop answered"]
     assert set(cloud.called()) <= set(result.unsettled)
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("can't start new thread"), KeyError("x"), LeaseLost("gone")], ids=repr)
+def test_an_error_of_no_known_kind_ends_it_and_open_calls_are_still_written(raised):
+    def on_call(uuid):
+        if uuid == "v1":
+            raise raised
+        threading.Event().wait(0.2)
+
+    cloud, journal = Cloud(names(9), on_call=on_call), Journal()
+    result = run(cloud, names(9), journal, concurrency=3)
+    assert isinstance(result.ended, PilwError)
+    if not isinstance(raised, PilwError):
+        assert f"{type(raised).__name__}: {raised}." in str(result.ended)
+        assert str(result.ended).endswith("Run the same command again: it goes on.")
+        assert result.ended.__cause__ is raised
+    assert len(cloud.calls) == 3
+    for uuid in set(cloud.called()) - {"v1"}:
+        assert journal.events(uuid) == ["stop sent", "stop answered"]
+    assert journal.events("v1") == ["stop sent"]
+    assert set(cloud.called()) <= set(result.unsettled)
+
+
+def test_a_list_with_an_error_of_no_known_kind_ends_it_and_open_calls_are_still_written():
+    cloud, journal = Cloud(names(3), lists=[None, TypeError("odd")]), Journal()
+    cloud.on_call = lambda uuid: threading.Event().wait(0.2)
+    result = run(cloud, names(3), journal)
+    assert "TypeError: odd." in str(result.ended)
+    for uuid in cloud.called():
+        assert journal.events(uuid)[:2] == ["stop sent", "stop answered"]
 
 
 def test_the_lease_is_looked_at_during_the_pause_between_groups(monkeypatch):

@@ -329,3 +329,16 @@ def test_a_name_means_all_hosts_of_that_name_each_time(made):
     assert set(pilw_host_flags.keep_closed({"keep_closed": "hv"}, cloud.hosts(), record)) == {"a", "b", "d"}
     result = flags(cloud, made, restored=True, keep_closed="hv")
     assert result["changed_hosts"] == ["c"]
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("no thread"), LeaseLost("gone")], ids=repr)
+def test_an_error_of_no_known_kind_loses_no_answer_of_the_others(made, raised):
+    record, _token = made
+    cloud = Cloud(a=True, b=True, c=True)
+    cloud.errors["a"] = raised
+    with pytest.raises(PilwError, match=r"RuntimeError: no thread\. Nothing more is sent|gone"):
+        close(cloud, made)
+    assert sorted(uuid for uuid, _accepting in cloud.sent) == ["a", "b", "c"]
+    kept = {row["uuid"]: row for row in record.hosts()}
+    assert (kept["b"]["now"], kept["c"]["now"]) == (0, 0)
+    assert kept["a"]["before"] == 1 and kept["a"]["closed_by_us"], "nobody knows, so the restore opens it"
