@@ -36,7 +36,7 @@ vms = st.builds(
     deaf=st.sampled_from([False] * 3 + [True]),
     idle=st.sampled_from([False] * 9 + [True]),
     rises=st.sampled_from([0] * 7 + [1, 2, 9]),
-    dead_starts=st.sampled_from([0] * 6 + [1, 3, 99]),
+    dead_starts=st.sampled_from([0] * 4 + [1, 3, 99]),
     # Less than lie between two lists of the proof.
     lag=st.sampled_from([0.0] * 7 + [4.0, 20.0]),
 )
@@ -127,6 +127,7 @@ class Maintenance(RuleBasedStateMachine):
         stop_seconds=st.sampled_from([22.0, 22.0, 22.0, 400.0, 580.0]),
         start_seconds=st.sampled_from([4.0, 4.0, 4.0, 4.0, 5000.0]),
         drops_deleted=st.booleans(),
+        first=st.none() | st.tuples(leave, kills),
     )
     def begin(
         self,
@@ -139,6 +140,7 @@ class Maintenance(RuleBasedStateMachine):
         stop_seconds: float,
         start_seconds: float,
         drops_deleted: bool,
+        first: tuple[bool, t.Any] | None,
     ) -> None:
         self.time = Virtual()
         self.world = World(
@@ -176,6 +178,8 @@ class Maintenance(RuleBasedStateMachine):
         self.crew.jobs = lambda: t.cast(Executor, self.jobs)
         self.accepted: list[str] = []
         self.count: collections.Counter[str] = collections.Counter()
+        if first:
+            self.prepare_killed(first[0], first[1], [], True)
 
     # What others do.
 
@@ -255,12 +259,10 @@ class Maintenance(RuleBasedStateMachine):
                 self.stays_up(record)
         return outcome
 
-    @precondition(lambda self: self.watcher.ask("SELECT 1 FROM maintenance WHERE phase<>'done'"))
-    @rule(sure=seldom)
-    def restore_without_some(self, sure: bool) -> None:
+    @precondition(lambda self: self.watcher.ask("SELECT 1 FROM vms WHERE start_outcome IN ('failed', 'refused')"))
+    @rule()
+    def restore_without_some(self) -> None:
         """On a platform without faults, though some VMs do not start: the operator pastes what the restore printed at its end."""
-        if not sure:
-            return
         self._calm()
         outcome, pasted = self._restore([]), []
         for _attempt in range(len(self.world.vms) + 2):
@@ -279,7 +281,7 @@ class Maintenance(RuleBasedStateMachine):
     def close(self, sure: bool, kill: t.Any, mended: bool) -> None:
         """The maintenance is given up. C(mended): what it leaves closed is opened by hand."""
         if not sure:
-            return
+            return self.restore(kill, [], True)
         archived = self._archived()
         outcome = self._play(self.crew.close, kill)
         new = self._archived() - archived
@@ -322,7 +324,7 @@ class Maintenance(RuleBasedStateMachine):
         first=st.sampled_from(["prepare", "restore"]),
         second=st.sampled_from(["prepare", "restore"]),
         after=st.one_of(st.floats(0, 60, allow_nan=False), st.floats(0, 60, allow_nan=False), offsets),
-        take=st.booleans(),
+        take=st.sampled_from([True, True, False]),
         kill=st.one_of(st.none(), st.none(), one_kill),
     )
     def two_at_once(self, first: str, second: str, after: float, take: bool, kill: t.Any) -> None:
