@@ -34,11 +34,11 @@ ROUNDS = 3  # as the prepare role has them
 PLANNED = {
     "prepare": (
         "record_copy", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
-        "force_timeout", "poll_interval", "proof_interval", "lease", "max_age",
+        "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "max_age",
     ),
     "restore": (
-        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "start_timeout",
-        "canary", "max_fail_percentage", "lease",
+        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
+        "start_timeout", "canary", "max_fail_percentage", "lease",
     ),
 }  # fmt: skip
 
@@ -111,6 +111,7 @@ class Outcome:
     headline: str = ""
     refused: bool = False  # by the plan or a gate, before anything was done
     worst_seconds: float = 0.0  # of the stops or starts, as the plan printed it
+    whole_seconds: float = 0.0  # of the whole run from the plan on, likewise
     results: dict[str, dict[str, t.Any]] = field(default_factory=dict)
 
     @property
@@ -279,7 +280,7 @@ class Crew:
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         result = self._info(out, "plan", gather="plan", purpose=purpose, accept=",".join(accept), **settings, **more)
-        out.worst_seconds = result["worst_seconds"]
+        out.worst_seconds, out.whole_seconds = result["worst_seconds"], result["whole_seconds"]
         if result["refusals"]:
             out.refused = True
             raise Failed({"msg": "Refused. The reasons are numbered in the plan above", "refused_items": result["refused_items"]})

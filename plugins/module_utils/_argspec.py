@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 import typing as t
 
 from ansible.module_utils.basic import env_fallback
@@ -35,6 +34,32 @@ def record_options() -> dict[str, t.Any]:
 
 
 NEEDS_RUN = {"record": ["run"], "run": ["record"]}
+# The most that any number may be. A socket and a sleep have an end to what they can wait, and nobody means to wait so long.
+MOST = 1000000
+# Times that are over at once when they are 0.
+_MORE_THAN_NONE = ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease", "request_timeout")
+
+
+def tidy(params: dict[str, t.Any]) -> None:
+    """Take off the blanks that came along when the platform's name was copied: it is part of what is printed to be pasted."""
+    for name in ("api_host", "location"):
+        if params.get(name):
+            params[name] = params[name].strip()
+
+
+def check_limits(params: dict[str, t.Any]) -> None:
+    """Refuse numbers that cannot work before anything is done with them. Times in seconds."""
+    for name, number in params.items():
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        least = 1 if name == "concurrency" else 0
+        # Asked so that one that is no number at all (nan) does not pass.
+        if name in _MORE_THAN_NONE and not number > 0:
+            raise InputError(f"{name} must be more than 0 seconds, and is {number:g}. Nothing was changed.")
+        if not number >= least:
+            raise InputError(f"{name} must be at least {least}, and is {number:g}. Nothing was changed.")
+        if number > MOST:
+            raise InputError(f"{name} must be at most {MOST}, and is {number:g}. Nothing was changed.")
 
 
 def words(value: t.Any, option: str) -> list[str] | None:
@@ -66,7 +91,7 @@ def groups(value: t.Any) -> list[dict[str, t.Any]]:
             delay = float(entry.get("delay") or 0)
         except (TypeError, ValueError):
             delay = -1.0
-        if not 0 <= delay < math.inf:
+        if not 0 <= delay <= MOST:
             raise InputError(f"groups: the delay of {entry['name']} is not a number of seconds.")
         parsed.append({"name": str(entry["name"]), "query": str(entry["query"]), "delay": delay})
     if len({group["name"] for group in parsed}) != len(parsed):

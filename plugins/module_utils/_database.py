@@ -57,7 +57,7 @@ def copy(db: sqlite3.Connection, path: str, target: str) -> None:
         db.backup(other)
         try:
             check(other, path)
-        except DamagedRecord as exc:
+        except RecordError as exc:
             check(db, path)
             raise OSError("what was written there is not whole") from exc
 

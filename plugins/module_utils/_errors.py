@@ -7,6 +7,21 @@
 
 from __future__ import annotations
 
+# Linux takes no more than 128 KiB as one argument of a command.
+LONGEST_ARGUMENT = 100000
+
+
+def accept_argument(accepted: list[str], items: list[str]) -> str:
+    """The whole argument that accepts what is asked, with what was accepted before. Needs no quotes in a shell."""
+    words = list(dict.fromkeys([*accepted, *items]))
+    argument = "-e ceph_maint_accept=" + ",".join(words)
+    if len(argument) <= LONGEST_ARGUMENT:
+        return argument
+    return (
+        "-e @accept.yml, as it is too long for a command line; make the file accept.yml with this one line: "
+        f"ceph_maint_accept: [{', '.join(words)}]"
+    )
+
 
 class PilwError(Exception):
     """Base of all. The text says what happened, what was done already, and what to do next."""

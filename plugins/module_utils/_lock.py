@@ -15,7 +15,7 @@ import secrets
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, RecordError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, RecordError, Refused, accept_argument
 
 _PAUSE = 0.2
 
@@ -173,7 +173,7 @@ def wait_for_former_run(
         elif not takeover and (lease.renewed() or clock() > deadline):
             raise Refused(
                 f"Another run is at work on this maintenance: {describe(holder)}. Nothing was changed. Let it end, or "
-                f"take over: it then sends nothing more. To take over: -e ceph_maint_accept={','.join([*accepted, item])}",
+                f"take over: it then sends nothing more. To take over: {accept_argument(accepted, [item])}",
                 [item],
             )
         elif takeover and clock() > deadline:

@@ -13,10 +13,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._client import REQUESTS_IMPORT_ERROR, Client
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
@@ -40,8 +41,6 @@ def api_for(params: dict[str, t.Any], *, power: bool = False) -> Api:
         pool_size=(params.get("concurrency") or 1) + 1,
     )
     limit = params["request_timeout"]
-    if limit <= 0:
-        raise InputError("request_timeout must be more than 0 seconds.")
     return Api(
         client,
         params["location"] or None,
@@ -77,7 +76,9 @@ def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False) ->
 
 def finish(module: AnsibleModule, run: t.Callable[[], dict[str, t.Any]]) -> None:
     """End the module with what C(run) returns, or with the words of the error that it raised."""
+    _argspec.tidy(module.params)
     try:
+        _argspec.check_limits(module.params)
         result = run()
     except PilwError as exc:
         module.fail_json(msg=str(exc), **exc.facts())

@@ -19,13 +19,18 @@ import typing as t
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, InputError, RecordError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
+    DamagedRecord,
+    InputError,
+    RecordError,
+    Refused,
+    accept_argument,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     CEPH_NOT_BACK,
     HOSTS_NOT_SAID,
-    accept_argument,
     hosts_named,
     not_running,
 )
@@ -73,7 +78,7 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
         salvage = look(damage, copy_dir)
         salvage.check(params["purpose"], accept, bool(params["running_vms"]))
     if record and record.phase == DONE:
-        record.archive()
+        put_away(record, params, copy_dir)
         record = None
     if record is None and salvage is None and params["purpose"] != "prepare" and not params["running_vms"]:
         raise Refused(
@@ -113,6 +118,18 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
         "phase": record.phase,
         "notes": notes + record.warnings,
     }
+
+
+def put_away(done: Record, params: dict[str, t.Any], copy_dir: str | None) -> None:
+    """Of a run that was killed just before it did so. Looked at again under the lock: another run may have been faster."""
+    identity = done.maintenance["id"]
+    done.close()
+    with Lock(os.path.dirname(done.path)).held({"actor": actor_of(params), "what": "putting an ended record away"}):
+        if not os.path.lexists(done.path):
+            return
+        with contextlib.closing(Record(done.path, copy_dir)) as now:
+            if now.phase == DONE and now.maintenance["id"] == identity:
+                now.archive()
 
 
 def _ready_for_copy(params: dict[str, t.Any], folder: str, copy_dir: str | None, needed: bool) -> list[str]:
@@ -169,6 +186,7 @@ def check_age(record: Record, params: dict[str, t.Any], accept: list[str]) -> No
 def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list[str]) -> str:
     """Begin a run on an open record, once nobody else works on it."""
     check_age(record, params, accept)
+    check_gate(record, params)  # before a living run is told to end
     former = record.run()
     wanted = former is not None and f"takeover:{former['token']}" in accept
     token = record.begin_run(actor_of(params), params["purpose"]) if wanted else ""

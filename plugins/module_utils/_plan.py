@@ -7,12 +7,17 @@
 
 from __future__ import annotations
 
-import math
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
+    prepare_seconds,
+    restore_seconds,
+    settled_seconds,
+    time_line,
+    trial_seconds,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._machine import matches
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
@@ -60,6 +65,9 @@ class Settings:
     stop_timeout: float = 600
     force_timeout: float = 300
     start_timeout: float = 900
+    settle_timeout: float = 300
+    proof_interval: float = 30
+    hold: float = 60
     canary: int = 0
     force: bool = False
     record_copy: str = ""
@@ -105,7 +113,8 @@ class Plan:
     start: list[RecordedVm] = field(default_factory=list)
     close_hosts: list[Host] = field(default_factory=list)
     open_hosts: list[dict] = field(default_factory=list)
-    worst_seconds: float = 0.0
+    worst_seconds: float = 0.0  # until all that is known now is stopped, or started
+    whole_seconds: float = 0.0  # until the run has ended, whatever comes up meanwhile
 
     def refuse(self, text: str, accepted: t.Container[str], *items: str) -> None:
         """Refuse, unless every item is accepted. Without an item there is another way on, and the text says it."""
@@ -115,22 +124,6 @@ class Plan:
         else:
             self.refusals.append(text)
             self.items += open_items
-
-
-def check_limits(numbers: dict[str, float]) -> None:
-    """Refuse numbers that cannot work before anything is done with them. Times in seconds."""
-    for name in ("concurrency", "retries", "canary", "max_fail_percentage", "proof_interval", "hold", "settle_timeout"):
-        least = 1 if name == "concurrency" else 0
-        if not least <= numbers.get(name, least) < math.inf:
-            raise InputError(f"{name} must be at least {least}, and is {numbers[name]:g}. Nothing was changed.")
-    for name in ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease"):
-        if not 0 < numbers.get(name, 1) < math.inf:
-            raise InputError(f"{name} must be more than 0 seconds, and is {numbers[name]:g}. Nothing was changed.")
-
-
-def accept_argument(accepted: list[str], items: list[str]) -> str:
-    """The whole argument that accepts what is asked, with what was accepted before. Needs no quotes in a shell."""
-    return "-e ceph_maint_accept=" + ",".join(dict.fromkeys([*accepted, *items]))
 
 
 def plan_prepare(
@@ -237,6 +230,11 @@ def hosts_named(hosts: HostList, names: list[str], option: str) -> set[str]:
     return found
 
 
+def none_open(hosts: HostList) -> bool:
+    """Whether the platform shows of every host that it takes no workloads, those aside that it works on itself."""
+    return all(host.accepting is False for host in hosts.hosts.values() if not host.untouchable)
+
+
 def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordFacts | None) -> None:
     chosen = choose_hosts(hosts, settings.hosts_query)
     keep = hosts_named(hosts, settings.keep_closed or [], "hosts_keep_closed")
@@ -262,7 +260,7 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
             f"is not known. {way}",
             (),
         )
-    elif settings.keep_closed is None and chosen and record is None and not any(host.accepting for host in chosen):
+    elif settings.keep_closed is None and chosen and record is None and none_open(hosts):
         plan.refuse(
             "No host takes workloads now, and there is no record that says why: an earlier maintenance may have closed "
             f"them. {way}",
@@ -308,10 +306,12 @@ def _describe_prepare(
     outside = [vm for vm in vms.holding if vm.uuid not in scope]
     if settings.query or settings.exclude:
         lines.append(f"Left out by the scope: {len(outside)} VMs that are not stopped, so the end will not be safe for Ceph")
-    plan.worst_seconds = _worst_seconds(plan.stop, settings, settings.stop_timeout)
-    if settings.force:
-        plan.worst_seconds += _worst_seconds(plan.stop, settings, settings.force_timeout)
-    lines.append(f"Time to stop: {_time_line(len(plan.stop), STOP_SECONDS, settings, plan.worst_seconds)}")
+    stop = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.stop_timeout)
+    force = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.force_timeout) if settings.force else 0.0
+    plan.worst_seconds = stop + force
+    plan.whole_seconds = prepare_seconds(stop, force, settings.settle_timeout, settings.proof_interval)
+    times = time_line(len(plan.stop), STOP_SECONDS, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
+    lines.append(f"Time to stop: {times}")
     lines.append(
         "VMs that do not stop in time: "
         + ("their power is cut" if settings.force else "named; their power is not cut (ceph_maint_force=false)")
@@ -368,9 +368,11 @@ def plan_restore(
         known = [vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None]
         group_names(known, settings.groups)
         starting = {vm.uuid for vm in plan.start}
-        plan.worst_seconds = _worst_seconds([vm for vm in known if vm.uuid in starting], settings, settings.start_timeout)
-        trial = min(settings.canary, len(plan.start))
-        plan.worst_seconds += group_seconds(trial, settings.concurrency, settings.start_timeout, POWER_TIMEOUT)
+        coming = [vm for vm in known if vm.uuid in starting]
+        plan.worst_seconds = settled_seconds(coming, settings.groups, settings.concurrency, settings.start_timeout)
+        plan.worst_seconds += trial_seconds(min(settings.canary, len(plan.start)), settings.concurrency, settings.start_timeout)
+        plan.whole_seconds = restore_seconds(plan.worst_seconds, max(settings.hold, settings.stop_timeout))
+        times = time_line(len(plan.start), START_SECONDS, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
         plan.lines = [
             f"Platform: {settings.place}",
             f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",
@@ -378,7 +380,7 @@ def plan_restore(
             *_named([f"{host['uuid']} {host['name']}".strip() for host in plan.open_hosts], "  to open: "),
             f"VMs to start: {len(plan.start)} of {len(record.vms)} recorded"
             + (" (the API does not answer yet)" if running is None else ""),
-            f"Time to start: {_time_line(len(plan.start), START_SECONDS, settings, plan.worst_seconds)}",
+            f"Time to start: {times}",
         ]
     return plan
 
@@ -393,22 +395,6 @@ def not_running(rows: list[dict], path: str) -> tuple[str, str]:
         f"{len(found)} of {len(rows)} VMs in {path} were not running when it was made ({states}), and would be started all the same. "
         f"If they did not run before the maintenance, keep the others only: jq --arg s running '[.[]|select(.status==$s)]' {path}",
         f"not-running:{digest(sorted(vm.uuid for vm in found))}",
-    )
-
-
-def _worst_seconds(vms: list[Vm], settings: Settings, timeout: float) -> float:
-    """When all are settled at the latest, group after group."""
-    names = group_names(vms, settings.groups) if settings.groups else {}
-    counts = count_by(names.get(vm.uuid, "") for vm in vms)
-    delays = sum(group["delay"] for group in settings.groups)
-    return delays + sum(group_seconds(count, settings.concurrency, timeout, POWER_TIMEOUT) for count in counts.values())
-
-
-def _time_line(count: int, seconds: int, settings: Settings, worst: float) -> str:
-    likely = math.ceil(count / settings.concurrency) * seconds
-    return (
-        f"about {_minutes(likely)} if all goes well ({seconds} s each, {settings.concurrency} at once), at most {_minutes(worst)}; "
-        "whatever is not settled then is named"
     )
 
 
@@ -429,7 +415,3 @@ def _owner_lines(vms: list[Vm]) -> list[str]:
 def _named(labels: list[str], lead: str) -> list[str]:
     shown = [lead + label for label in labels[:SHOWN]]
     return shown + ([f"{lead}and {len(labels) - SHOWN} more"] if len(labels) > SHOWN else [])
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{math.ceil(seconds / 60)} min"

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import DELETED, RUNNING, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
 # More VMs than this missing from a list are not asked for one by one: such a list is not whole.
 MAX_DETAILS = 200
+# After so many details that could not be read the others are not asked for: each try takes its time.
+MAX_UNREAD = 3
 
 SAFE_WORDS = "SAFE TO TAKE CEPH DOWN"
 SCOPE_WORDS = "SCOPE STOPPED, NOT SAFE TO TAKE CEPH DOWN"
@@ -111,12 +114,22 @@ def explain_missing(
 ) -> None:
     """Every VM seen before and missing now must be gone by its own detail; otherwise the list is not whole."""
     missing = [uuid for uuid in known if uuid not in found.vms]
+    unread = 0
     for number, uuid in enumerate(missing):
         if number >= MAX_DETAILS:
             verdict.unexplained[uuid] = f"missing from the list, as are {len(missing)} in all: the list is not whole"
             continue
-        vm = detail(uuid)
-        if vm is None or vm.state == DELETED:
+        vm, why = None, "missing from the list, and its own detail was not asked for, as those of others could not be read"
+        if unread < MAX_UNREAD:
+            try:
+                vm, why = detail(uuid), ""
+            except ApiError as exc:
+                unread, why = unread + 1, f"missing from the list, and its own detail cannot be read: {exc}"
+        if why and f"vm:{uuid}" in accepted:
+            verdict.excepted[uuid] = f"VM {uuid}, {why}"
+        elif why:
+            verdict.unexplained[uuid] = why
+        elif vm is None or vm.state == DELETED:
             verdict.gone.add(uuid)
         elif f"vm:{uuid}" in accepted:
             verdict.excepted[uuid] = f"VM {vm.label()}, missing from the list"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     CLOSING,
@@ -82,6 +83,15 @@ def unrecovered(record: Record) -> list[RecordedVm]:
     """Recorded VMs that do not run again and are not gone; each must run, be accepted or be given up."""
     accepted = set(record.accepted())
     return [vm for vm in record.vms() if not vm.start_done and f"lost:{vm.uuid}" not in accepted]
+
+
+def left_items(record: Record) -> list[str]:
+    """What would have to be accepted to end without hosts and VMs that are not as they were.
+
+    VMs that were not tried yet are not among them: those are not to be given up by pasting a line.
+    """
+    items = [f"host:{host['uuid']}" for host in hosts_left_closed(record) if host["ours"]]
+    return items + [f"lost:{vm.uuid}" for vm in unrecovered(record) if vm.columns["start_outcome"]]
 
 
 def report_data(record: Record) -> dict[str, t.Any]:
@@ -171,16 +181,14 @@ def start_lines(record: Record) -> list[str]:
         lines += by_owner(slow, lambda vm: "running")
     lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
     lost = unrecovered(record)
-    items = [f"host:{host['uuid']}" for host in closed if host["ours"]]
     if lost:
         lines.append(f"Did not come back: {len(lost)}")
         lines += by_owner(
             lost, lambda vm: vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
         )
-        # Those that were not tried yet are not to be given up by pasting a line.
-        items += [f"lost:{vm.uuid}" for vm in lost if vm.columns["start_outcome"]]
+    items = left_items(record)
     if items:
-        lines.append(f"To end without them, each named: -e ceph_maint_accept={','.join([*record.accepted(), *items])}")
+        lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")
     return lines
 
 

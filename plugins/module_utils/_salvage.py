@@ -18,9 +18,8 @@ from datetime import datetime, timezone
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, RUNNING_VMS, copy_of, identity_in
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_host, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record
 
 _LISTS = (RUNNING_VMS, HOSTS_TO_OPEN)

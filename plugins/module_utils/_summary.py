@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Verdict
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 

@@ -19,7 +19,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     AuthError,
     DamagedRecord,
     InputError,
+    RecordError,
     Refused,
+    accept_argument,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
@@ -28,8 +30,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     Plan,
     RecordFacts,
     Settings,
-    accept_argument,
-    check_limits,
     plan_prepare,
     plan_restore,
 )
@@ -39,13 +39,12 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import f
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    check_limits(params)
     settings, path = settings_of(params), record_path(params)
     head = Plan()
     check_folders(head, params, path, settings)
     record = record_facts(params, head) if not head.refusals else None
     if params["purpose"] == "prepare":
-        locations = look_at_locations(api, head)
+        locations = look_at_locations(api, head, params)
         here = _machine.identity()
         machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
         made = plan_prepare(settings, api.hosts(), api.vms(), locations, record, machines)
@@ -85,6 +84,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "counts": counts,
         "vms": uuids,
         "worst_seconds": made.worst_seconds,
+        "whole_seconds": made.whole_seconds,
     }
 
 
@@ -103,6 +103,9 @@ def settings_of(params: dict[str, t.Any]) -> Settings:
         stop_timeout=params["stop_timeout"],
         force_timeout=params["force_timeout"],
         start_timeout=params["start_timeout"],
+        settle_timeout=params["settle_timeout"],
+        proof_interval=params["proof_interval"],
+        hold=params["hold"],
         canary=params["canary"],
         force=params["force"],
         record_copy=params["record_copy"] or "",
@@ -179,13 +182,35 @@ def facts_of(record: Record | None) -> RecordFacts | None:
     )
 
 
-def look_at_locations(api: Api, plan: Plan) -> list[LocationFacts]:
+def check_other_name(plan: Plan, params: dict[str, t.Any], default: str) -> None:
+    """The default location can be named or left out. Two records of it, each under one name, would not know of each other."""
+    given = params["location"] or ""
+    if not default or given not in ("", default) or not params["record_dir"]:
+        return
+    folder = _folders.folder_for(params["record_dir"], params["api_host"], "" if given else default)
+    path = os.path.join(folder, _folders.RECORD_NAME)
+    with contextlib.suppress(RecordError):
+        if os.path.lexists(path):
+            with contextlib.closing(Record(path)) as record:
+                if record.phase != DONE:
+                    plan.refuse(
+                        f"This location has an open record under its other name, in {folder} (phase {record.phase}). To go on with "
+                        "it, or to end it, run "
+                        + ("without ceph_maint_location" if given else f"with -e ceph_maint_location={default}")
+                        + ", as the prepare that made it.",
+                        (),
+                    )
+
+
+def look_at_locations(api: Api, plan: Plan, params: dict[str, t.Any]) -> list[LocationFacts]:
     """What the admin lists of each location give, when there is more than one."""
     try:
-        slugs = [location.slug for location in api.locations()]
+        locations = api.locations()
     except ApiError as exc:
         plan.warnings.append(f"The locations could not be read, so others may exist: {exc}")
         return []
+    slugs = [location.slug for location in locations]
+    check_other_name(plan, params, next((one.slug for one in locations if one.is_default), slugs[0] if len(slugs) == 1 else ""))
     if len(slugs) < 2:
         return [LocationFacts(slug) for slug in slugs]
     found = []
@@ -284,6 +309,10 @@ def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         return {"changed": False, "open": False, "lines": [text, *(f"  kept: {name}" for name in kept_records(path)[-5:])]}
     maintenance, run, vms = record.maintenance, record.run() or {}, record.vms()
     holder = Lock(os.path.dirname(path)).holder()
+    try:
+        now: VmList | ApiError = api.vms()
+    except ApiError as exc:
+        now = exc
     left = [host for host in _report.hosts_left_closed(record) if host["ours"]]
     lines = [
         f"Record {maintenance['id']}: phase {maintenance['phase']}, opened {maintenance['opened_at']}"
@@ -294,8 +323,8 @@ def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         f"Hosts recorded {len(record.hosts())}, closed by us and not open again {len(left)}",
         f"VMs recorded {len(vms)}. Stop: {_report.counts_text(count_by(vm.columns['stop_outcome'] or '' for vm in vms))}. "
         f"Start: {_report.counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}",
-        platform_line(api, [vm.uuid for vm in vms]),
-        *([f"{maintenance['headline']}, proved at {maintenance['safe_at']}"] if maintenance["phase"] == SAFE else []),
+        platform_line(now, [vm.uuid for vm in vms]),
+        *([safe_line(record, now)] if maintenance["phase"] == SAFE else []),
         f"Next: {_report.NEXT_STEP[maintenance['phase']]}",
     ]
     return {
@@ -310,11 +339,26 @@ def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     }
 
 
-def platform_line(api: Api, recorded: list[str]) -> str:
-    try:
-        now = api.vms()
-    except ApiError as exc:
-        return f"Platform now: it does not tell: {exc}"
+def safe_line(record: Record, now: VmList | ApiError) -> str:
+    """What was proved, and whether anything is known against it since. No list of now is a proof."""
+    maintenance, accepted = record.maintenance, record.accepted()
+    proved = f"proved at {maintenance['safe_at']}"
+    verify = "Prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify"
+    if isinstance(now, ApiError):
+        return f"Safe was {proved}, and whether it still holds cannot be told now. {verify}"
+    up = [vm for vm in now.holding if f"vm:{vm.uuid}" not in accepted]
+    if up:
+        named = ", ".join(vm.label() for vm in up[:3]) + (", ..." if len(up) > 3 else "")
+        return (
+            f"NOT SAFE ANY MORE: safe was {proved}, and {len(up)} VMs are not stopped now: {named}. To stop them: "
+            "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
+        )
+    return f"{maintenance['headline']}, {proved}. {verify}"
+
+
+def platform_line(now: VmList | ApiError, recorded: list[str]) -> str:
+    if isinstance(now, ApiError):
+        return f"Platform now: it does not tell: {now}"
     states = count_by(now.vms[uuid].state if uuid in now.vms else "not listed" for uuid in recorded)
     shown = ", ".join(f"{state} {count}" for state, count in states.items()) or "none recorded"
     return f"Platform now: of the recorded VMs: {shown}; running in all {len(now.running)}"

@@ -113,11 +113,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument, choose_hosts, hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named, none_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
 
 
@@ -152,19 +152,22 @@ def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record
 
 
 def keep_closed(params: dict[str, t.Any], listed: HostList, record: Record) -> list[str]:
-    """The uuids of the hosts that the operator wants to stay closed."""
-    names = _argspec.words(params["keep_closed"], "keep_closed") or []
-    known = {name: host["uuid"] for host in record.hosts() for name in (host["uuid"], host["name"])}
-    return [*(known[name] for name in names if name in known), *hosts_named(listed, [n for n in names if n not in known], "keep_closed")]
+    """The uuids of the hosts that the operator wants to stay closed: of a name, all that have it or had it."""
+    names, recorded = _argspec.words(params["keep_closed"], "keep_closed") or [], record.hosts()
+    known = {name for host in recorded for name in (host["uuid"], host["name"])}
+    shown = {name for uuid, host in listed.hosts.items() for name in (uuid, host.name)}
+    found = {host["uuid"] for host in recorded if host["uuid"] in names or host["name"] in names}
+    # A host that is not listed any more is known from the record; a name that is in neither is an error.
+    return sorted(found | hosts_named(listed, [name for name in names if name in shown or name not in known], "keep_closed"))
 
 
 def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], record: Record) -> None:
     """Keep what the flags were before the first write."""
-    # No host is open, nothing is on record, and the operator has said which ones are to stay closed: the others were
-    # closed by an earlier maintenance that left no record, and are opened at the end.
+    # No host of the platform is open, nothing is on record, and the operator has said which ones are to stay closed: the
+    # others were closed by an earlier maintenance that left no record, and are opened at the end.
     chosen = [host for host in chosen if not host.untouchable]
     asked = _argspec.words(params["keep_closed"], "keep_closed") is not None
-    lost = asked and not record.hosts() and all(host.accepting is False for host in chosen)
+    lost = asked and not record.hosts() and none_open(listed)
     if lost:
         chosen = [dataclasses.replace(host, accepting=None) for host in chosen]
     record.remember_hosts(params["run"], chosen, keep_closed(params, listed, record), ours=lost)
@@ -237,17 +240,19 @@ def run(
         },
     }
     accepted = record.accepted() if record else []
-    fatal = [host for host in failed if f"host:{host['uuid']}" not in accepted]
+    fatal = [host for host in failed if f"open-host:{host['uuid']}" not in accepted]
     if fatal and not (record and params["restored"]):
         result["failed"] = True
         word = "opened" if accepting else "closed"
+        items = [f"open-host:{host['uuid']}" for host in fatal] if record else []
+        result["refused_items"] = items
         result["msg"] = (
             f"{len(fatal)} hosts could not be {word}: "
             + "; ".join(f"{host['uuid']} ({host['name']}): {host['why']}" for host in fatal)
             + f". {len(changed)} others were. Run the same again once they answer"
             + (
-                f", or go on with them open: {accept_argument(accepted, ['host:' + host['uuid'] for host in fatal])}"
-                if record
+                f", or go on with them open: {accept_argument(accepted, items)}"
+                if items
                 else "."
             )
         )

@@ -173,7 +173,7 @@ to_stop:
   type: int
 refused_items:
   description: What the operator can accept, in the words of O(accept).
-  returned: with state=proven, and when refused
+  returned: with state=proven and ended, and when refused
   type: list
   elements: str
 lines:
@@ -197,9 +197,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import check_limits
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
@@ -224,6 +223,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         settle=params["settle_timeout"],
         sleep=_pace.sleep,
     )
+    note_open_hosts(api, record, run)
     record.note_gone(run, verdict.gone)
     recorded = {vm.uuid: vm for vm in record.vms()}
     record.write(run, [_targets.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])
@@ -253,6 +253,15 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     }
 
 
+def note_open_hosts(api: Api, record: Record, run: str) -> None:
+    """Hosts that were closed by us and that somebody has opened since, as far as the platform shows it."""
+    shown = api.hosts().hosts
+    for host in record.hosts():
+        listed = shown.get(host["uuid"])
+        if host["closed_by_us"] and host["now"] is not True and listed and listed.accepting and not listed.untouchable:
+            record.host_seen(run, host["uuid"], True)
+
+
 def known_vms(record: Record) -> list[str]:
     """Every VM that a list must show, or whose own detail must say that it is gone."""
     seen = [uuid for uuid, state in record.seen().items() if state != _model.DELETED]
@@ -269,7 +278,7 @@ def standing_against(params: dict[str, t.Any], record: Record) -> dict[str, str]
     for host in record.hosts():
         if host["closed_by_us"] and host["now"] is True:
             label = f"{host['uuid']} {host['name']}".strip()
-            found[f"host:{host['uuid']}"] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
+            found[f"open-host:{host['uuid']}"] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
     for vm in record.vms():
         if vm.may_come_up:
             found[f"vm:{vm.uuid}"] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"
@@ -291,6 +300,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         "left": len(left),
         "hosts_left": len(hosts),
         "lines": lines + _report.ways(record, str(purpose)),
+        "refused_items": _report.left_items(record) if purpose == "restore" else [],
         "notes": record.warnings,
     }
 
@@ -300,10 +310,11 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     left = _report.unrecovered(record)
     hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
     if (left or hosts) and not params["give_up"]:
-        items = [f"lost:{vm.uuid}" for vm in left]
+        items = _report.left_items(record)
         raise Refused(
             f"The maintenance cannot end: {len(left)} recorded VMs do not run again and {len(hosts)} hosts are still closed "
-            "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up with pilw.maintenance.ceph_maint_close.",
+            "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up with pilw.maintenance.ceph_maint_close, or by "
+            f"name: {accept_argument(record.accepted(), items)}",
             items,
         )
     lines = _report.start_lines(record)
@@ -356,7 +367,6 @@ def main() -> None:
     def work() -> dict[str, t.Any]:
         if params["state"] == "opened":
             return opened(params, module.check_mode, module.tmpdir)
-        check_limits(params)
         if module.check_mode:
             return {"changed": False, "phase": "", "lines": [], "safe": False, "left": 0, "hosts_left": 0}
         with _module.working_on(params, f"state {params['state']}") as record:

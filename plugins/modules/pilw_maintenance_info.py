@@ -86,6 +86,11 @@ options:
       - Seconds between the lists of the proof.
     type: float
     default: 30.0
+  settle_timeout:
+    description:
+      - Seconds that a prepare waits for VMs that are being created, and begins a proof anew. Only for the time that the plan tells.
+    type: float
+    default: 300.0
   retries:
     description:
       - How often a failed start is tried again.
@@ -293,6 +298,7 @@ def main() -> None:
             "force_timeout": {"type": "float", "default": 300.0},
             "start_timeout": {"type": "float", "default": 900.0},
             "proof_interval": {"type": "float", "default": 30.0},
+            "settle_timeout": {"type": "float", "default": 300.0},
             "retries": {"type": "int", "default": 2},
             "canary": {"type": "int", "default": 3},
             "max_fail_percentage": {"type": "float", "default": 20.0},

@@ -101,7 +101,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     CREATING,
     RUNNING,
@@ -110,7 +110,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     count_by,
     normal_state,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
@@ -158,9 +157,9 @@ def take(
         found = api.vms()
         record.note_states(params["run"], found)
         running = select(found, params, [RUNNING])
-        # Each addition is on disk before the next list is asked for; what two lists disagree about is kept.
-        left = [vm for vm in running if f"vm:{vm.uuid}" not in accepted]
-        record.add_running(params["run"], left, late=record.phase != CLOSING)
+        # Each addition is on disk before the next list is asked for; what two lists disagree about is kept. Those that are
+        # accepted are not stopped, and may go down with Ceph all the same: they belong to what is brought back.
+        record.add_running(params["run"], running, late=record.phase != CLOSING)
         creating = [vm for vm in select(found, params, [CREATING]) if f"vm:{vm.uuid}" not in accepted]
         uuids = {vm.uuid for vm in running}
         if not creating and former == uuids:

@@ -154,7 +154,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, is_uuid
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import check_limits
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Engine,
     NoJournal,
@@ -175,7 +174,6 @@ MAX_EXCEPTIONS = 100
 
 
 def orders_of(params: dict[str, t.Any]) -> Orders:
-    check_limits(params)
     start = params["state"] == "started"
     if start and params["force"]:
         raise InputError("force cuts power, so it goes with state=stopped only.")

@@ -38,9 +38,8 @@ options:
   stop_timeout:
     description:
       - With O(record), seconds after which a stop that was sent to a VM has no effect any more. The VMs are looked at no sooner.
-        V(0) does not wait for that.
+        Not waited for when not given.
     type: float
-    default: 0.0
   poll_interval:
     description:
       - Seconds between two lists while waiting.
@@ -103,21 +102,31 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, now_text
 
 GONE = "gone"
+UNREAD = "unreadable"  # missing from the list, and its own detail does not tell
+# After so many details that could not be read the others are not asked for: each try takes its time.
+MAX_UNREAD = 3
 MAX_OTHERS = 100
 
 
 def look(api: Api, uuids: list[str]) -> tuple[list[dict[str, str]], VmList]:
     """The state of each VM: one list for all, and the detail of those that the list does not show."""
     found = api.vms()
-    rows = []
+    rows, unread = [], 0
     for uuid in uuids:
-        vm = found.vms.get(uuid) or api.vm(uuid)
-        rows.append(vm.brief() if vm else {"uuid": uuid, "user_id": "", "name": "", "status": GONE})
+        vm, absent = found.vms.get(uuid), GONE
+        if vm is None:
+            absent = UNREAD
+            if unread < MAX_UNREAD:
+                try:
+                    vm, absent = api.vm(uuid), GONE
+                except ApiError:
+                    unread += 1  # one odd VM must not hide what the others are
+        rows.append(vm.brief() if vm else {"uuid": uuid, "user_id": "", "name": "", "status": absent})
     return rows, found
 
 
@@ -151,9 +160,18 @@ def corrections(recorded: list[RecordedVm], states: dict[str, str]) -> list[Chan
         elif state in (GONE, _model.DELETED) and outcome != _model.VANISHED:
             changes.append(Change(vm.uuid, {"start_outcome": _model.VANISHED, "start_error": None}, "vanished"))
         elif state not in (_model.RUNNING, GONE, _model.DELETED) and vm.start_done:
-            columns = {"start_outcome": _model.FAILED, "start_error": f"it ran again, and is {state} now"}
+            columns = {"start_outcome": _model.FAILED, "start_error": fallen(outcome, state)}
             changes.append(Change(vm.uuid, columns, "did not stay up", state))
     return changes
+
+
+def fallen(outcome: str, state: str) -> str:
+    """What is said of a VM that a start had settled, and that does not run."""
+    if state == UNREAD:
+        return "it is missing from the list, and its own detail cannot be read"
+    if outcome == _model.VANISHED:
+        return f"the platform answered its start as if it did not exist, and shows it as {state}"
+    return f"it ran again, and is {state} now"
 
 
 def result_of(params: dict[str, t.Any], rows: list[dict[str, str]], limit: int | None) -> dict[str, t.Any]:
@@ -176,7 +194,7 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     """Of the running set."""
     recorded = record.vms()
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
-    pending = [params["stop_timeout"] - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    pending = [(params["stop_timeout"] or 0) - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
     params = {**params, "hold": max([params["hold"], *pending])}
     rows, found = watch(params, api, [vm.uuid for vm in recorded])
     if not check_mode:
@@ -195,7 +213,7 @@ def main() -> None:
             "state": {"type": "str", "choices": [_model.RUNNING, _model.STOPPED]},
             "wait": {"type": "float", "default": 0.0},
             "hold": {"type": "float", "default": 0.0},
-            "stop_timeout": {"type": "float", "default": 0.0},
+            "stop_timeout": {"type": "float"},
             "poll_interval": {"type": "float", "default": 5.0},
         },
         required_by=_argspec.NEEDS_RUN,

@@ -379,7 +379,7 @@ def test_a_page_instead_of_a_flag(desk: GiveDesk) -> None:
     expected = (
         rf"1 hosts could not be closed: {host} \(.*\): PUT .*base-operator/admin/host_flags answered 200: the body is not "
         rf"JSON: Sign in Please sign in \(.*\)\. 1 others were\. Run the same again once they answer, or go on with them open: "
-        rf"-e ceph_maint_accept=host:{host}"
+        rf"-e ceph_maint_accept=open-host:{host}"
     )
     assert re.fullmatch(expected, out.error), out.error
 
@@ -396,19 +396,19 @@ def test_a_host_that_cannot_be_closed(desk: GiveDesk, name: str) -> None:
     answer = "gave no answer: .*" if name == "cut" else f"answered {name}: An unexpected error occurred{ID}"
     expected = (
         rf"1 hosts could not be closed: {host} \(.*\): {FLAG} {answer}\. 1 others were\. Run the same again once they "
-        rf"answer, or go on with them open: -e ceph_maint_accept=host:{host}"
+        rf"answer, or go on with them open: -e ceph_maint_accept=open-host:{host}"
     )
     assert re.fullmatch(expected, out.error), out.error
     accepted = at.crew.prepare(accept=out.accept_argument())
     assert (accepted.rc, at.cloud.in_state("running")) == (0, set())
-    assert f"  accepted: host:{host}" in accepted.lines
+    assert f"  accepted: open-host:{host}" in accepted.lines
 
 
 def test_a_host_left_open_on_purpose_is_in_the_headline(desk: GiveDesk) -> None:
     at = desk()
     host = at.cloud.hosts[0].uuid
     at.act("fault", route="host_flags", uuid=host, times=-1, status=500)
-    out = at.crew.prepare(accept=[f"host:{host}"])
+    out = at.crew.prepare(accept=[f"open-host:{host}"])
     assert out.headline == f"SAFE EXCEPT 1 ACCEPTED: {host}"
 
 

@@ -226,6 +226,17 @@ def test_tasks_use_only_variables_that_are_documented(path):
     assert used - groups - options - set(ROLES) == set()
 
 
+@pytest.mark.parametrize("role", ["ceph_maint_prepare", "ceph_maint_restore"])
+def test_the_plan_looks_at_every_number_before_anything_is_done(role):
+    options = load("roles/ceph_maint/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    numbers = {name for name, option in options.items() if option["type"] in ("int", "float")}
+    used = {
+        path.stem: numbers & set(re.findall(r"ceph_maint_\w+", path.read_text(encoding="utf-8")))
+        for path in (ROOT / "roles" / role / "tasks").glob("*.yml")
+    }
+    assert set().union(*used.values()) == used["plan"]
+
+
 # Playbooks.
 
 

@@ -35,7 +35,8 @@ SINKS = {"refuse", "warn", "fail_json", "warnings.append", "notes.append"}
 LINES = {"lines", "lines.append", "lines.insert"}
 QUIET = {
     "_plan._owner_lines": "what the plan shows",
-    "_plan._time_line": "what the plan shows",
+    "_bounds.time_line": "what the plan shows",
+    "_opening.put_away": "what somebody does, as others are told",
     "_power._send": "words of an event in the record",
     "_record.add_running": "words of an event in the record",
     "_record.closing_host": "words of an event in the record",

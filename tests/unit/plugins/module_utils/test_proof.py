@@ -104,9 +104,28 @@ def test_a_list_that_shrank_without_a_reason_is_not_safe(state, items):
         assert verdict.reasons() == ["VM b: stopped by its own detail, but missing from the list: the list is not whole"]
 
 
-def test_a_detail_that_cannot_be_read_is_no_proof():
-    with pytest.raises(ApiError):
-        prove(Cloud(rows(a="stopped"), details={"b": ApiError("GET", "/x", status=500)}), known=["b"])
+ODD = ApiError("GET", "/x", status=500, detail="words")
+
+
+def test_a_detail_that_cannot_be_read_is_no_proof_and_names_its_vm():
+    verdict = prove(Cloud(rows(a="stopped"), details={"b": ODD}), known=["b"])
+    assert verdict.headline() == NOT_SAFE_WORDS and verdict.items == ["vm:b"]
+    assert verdict.reasons() == ["VM b: missing from the list, and its own detail cannot be read: GET /x answered 500: words"]
+
+
+def test_a_detail_that_cannot_be_read_can_be_accepted():
+    verdict = prove(Cloud(rows(a="stopped"), details={"b": ODD}), known=["b"], accepted=["vm:b"])
+    assert verdict.safe and verdict.headline() == "SAFE EXCEPT 1 ACCEPTED: b"
+    assert verdict.excepted["b"].startswith("VM b, missing from the list, and its own detail cannot be read: GET /x")
+
+
+def test_when_details_cannot_be_read_at_all_not_each_is_asked_for():
+    known = [f"b{number}" for number in range(50)]
+    cloud = Cloud(rows(a="stopped"), details=dict.fromkeys(known, ODD))
+    verdict = prove(cloud, known=known)
+    assert set(verdict.unexplained) == set(known)
+    assert verdict.unexplained["b49"] == "missing from the list, and its own detail was not asked for, as those of others could not be read"
+    assert [entry for entry in cloud.log if str(entry).startswith("detail")] == [f"detail {uuid}" for uuid in known[: _proof.MAX_UNREAD]]
 
 
 def test_a_vm_seen_in_the_first_list_may_not_be_missing_in_the_second():

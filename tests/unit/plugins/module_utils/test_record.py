@@ -195,7 +195,8 @@ def test_a_lost_second_disk_is_told_and_stops_nothing(tmp_path):
     record.close()
 
 
-def test_a_copy_that_its_disk_spoils_is_told_and_the_former_one_stays(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [DamagedRecord("copy", "spoilt"), RecordError("The record copy cannot be read: disk I/O error.")])
+def test_a_copy_that_its_disk_spoils_is_told_and_the_former_one_stays(tmp_path, monkeypatch, error):
     copy = tmp_path / "copy"
     copy.mkdir()
     (tmp_path / "r").mkdir()
@@ -205,7 +206,7 @@ def test_a_copy_that_its_disk_spoils_is_told_and_the_former_one_stays(tmp_path, 
 
     def spoilt(db, path):
         if db is not record._db:
-            raise DamagedRecord(path, "spoilt")
+            raise error
         real(db, path)
 
     monkeypatch.setattr(_record._database, "check", spoilt)

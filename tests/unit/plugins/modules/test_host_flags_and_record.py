@@ -23,6 +23,7 @@ class Cloud:
     def __init__(self, **hosts):
         self.shown, self.sent, self.errors, self.on_call = hosts, [], {}, None
         self.list_error = None
+        self.names = {}
         self.idle = set()  # say that all is well and do nothing
 
     def hosts(self):
@@ -31,7 +32,7 @@ class Cloud:
         rows = []
         for uuid, value in self.shown.items():
             key = "status" if isinstance(value, str) else "is_accepting_workloads"
-            rows.append({"uuid": uuid, "name": f"n-{uuid}", key: value})
+            rows.append({"uuid": uuid, "name": self.names.get(uuid, f"n-{uuid}"), key: value})
         return HostList({row["uuid"]: parse_host(row) for row in rows})
 
     def set_accepting(self, uuid, accepting):
@@ -177,9 +178,10 @@ def test_a_host_that_cannot_be_closed_fails_with_the_item_and_the_others_are_clo
     assert result["failed"] and cloud.sent == [("a", False), ("b", False)]
     assert result["msg"] == (
         "1 hosts could not be closed: a (n-a): PUT /x answered 400: words. 1 others were. Run the same again once they answer, "
-        "or go on with them open: -e ceph_maint_accept=host:a"
+        "or go on with them open: -e ceph_maint_accept=open-host:a"
     )
-    made[0].accept(made[1], ["host:a"])
+    assert result["refused_items"] == ["open-host:a"]
+    made[0].accept(made[1], ["open-host:a"])
     assert "failed" not in close(cloud, made)
     flags(cloud, made, restored=True)
     assert [host["now"] for host in made[0].hosts()] == [True, True]
@@ -190,7 +192,7 @@ def test_the_way_on_keeps_what_was_accepted_before(made):
     cloud.errors["a"] = ApiError("PUT", "/x", status=500, detail="words")
     cloud.errors["a"].status = 400
     made[0].accept(made[1], ["old:x"])
-    assert close(cloud, made)["msg"].endswith("-e ceph_maint_accept=old:x,host:a")
+    assert close(cloud, made)["msg"].endswith("-e ceph_maint_accept=old:x,open-host:a")
 
 
 def test_a_refused_key_ends_it_at_once(made, monkeypatch):
@@ -311,3 +313,19 @@ def test_hosts_that_a_lost_maintenance_closed_are_opened_where_the_operator_name
     assert cloud.sent == []
     flags(cloud, made, restored=True)
     assert cloud.sent == [("a", True)]
+
+
+def test_a_name_means_all_hosts_of_that_name_each_time(made):
+    record, _token = made
+    cloud = Cloud(a=True, b=True, c=True, d=True)
+    cloud.names = {"a": "hv", "b": "hv", "d": "hv"}
+    del cloud.shown["d"]
+    close(cloud, made, keep_closed="hv")
+    assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b"}
+    cloud.shown["d"] = True  # came while we were at it
+    close(cloud, made, keep_closed="hv")
+    assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b", "d"}
+    del cloud.shown["a"]  # not listed any more, and still known by its name
+    assert set(pilw_host_flags.keep_closed({"keep_closed": "hv"}, cloud.hosts(), record)) == {"a", "b", "d"}
+    result = flags(cloud, made, restored=True, keep_closed="hv")
+    assert result["changed_hosts"] == ["c"]

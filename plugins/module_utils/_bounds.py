@@ -1,0 +1,60 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""How long a prepare or a restore takes, and may take at most, as its plan tells it. Pure. Times in seconds.
+
+Not counted is the time for which the API gives no list outside of the engine's own allowance: nobody can know it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT
+from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._flags import LIMIT
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, count_by
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names
+
+# So often a prepare stops what has come up since, and proves (roles/ceph_maint_prepare/tasks/main.yml).
+ROUNDS = 3
+# Host flags: what is sent just before its limit is answered, and the list is read back.
+FLAG_SECONDS = LIMIT + POWER_TIMEOUT + LIST_TIMEOUT
+
+
+def settled_seconds(vms: list[Vm], groups: list[dict], concurrency: int, timeout: float) -> float:
+    """When all are settled at the latest, group after group."""
+    names = group_names(vms, groups) if groups else {}
+    counts = count_by(names.get(vm.uuid, "") for vm in vms)
+    delays = sum(group["delay"] for group in groups)
+    return delays + sum(group_seconds(count, concurrency, timeout, POWER_TIMEOUT) for count in counts.values())
+
+
+def trial_seconds(count: int, concurrency: int, timeout: float) -> float:
+    """The first few, alone."""
+    return group_seconds(count, concurrency, timeout, POWER_TIMEOUT)
+
+
+def prepare_seconds(stop: float, force: float, settle: float, interval: float) -> float:
+    """A whole prepare: C(stop) and C(force) are those of one round. A proof is begun anew for at most C(settle)."""
+    proof = settle + 3 * (LIST_TIMEOUT + interval)
+    return FLAG_SECONDS + settle + 2 * LIST_TIMEOUT + force + ROUNDS * (stop + force + proof)
+
+
+def restore_seconds(start: float, hold: float) -> float:
+    """A whole restore, from the moment in which the API answers."""
+    return FLAG_SECONDS + start + hold + 2 * LIST_TIMEOUT
+
+
+def time_line(count: int, seconds: int, concurrency: int, worst: float, whole: float) -> str:
+    likely = math.ceil(count / concurrency) * seconds
+    return (
+        f"about {minutes(likely)} if all goes well ({seconds} s each, {concurrency} at once), at most {minutes(worst)}; "
+        f"whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most {minutes(whole)}"
+    )
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{math.ceil(seconds / 60)} min"

@@ -1,0 +1,180 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What others do, or did before, while a maintenance goes on: hosts closed on purpose, owners' acts, odd rows, a second name."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+import crew
+from ansible_collections.pilw.maintenance.plugins.module_utils import _opening
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from cloud.server import Cloud
+from scenarios.fault_desk import NOT_SAFE, Desk, GiveDesk, desks
+
+desk = pytest.fixture(desks)
+
+SAFE = "SAFE TO TAKE CEPH DOWN"
+
+
+def gone_from_lists(at: Desk, uuid: str, **fault: t.Any) -> None:
+    """Its owner deletes a VM; it leaves the lists, and its own detail goes wrong for good."""
+    at.act("delete", vm=uuid)
+    at.act("fault", route="vm_all", kind="list", drop=[uuid], times=-1)
+    at.act("fault", route="admin_vm_show", uuid=uuid, times=-1, **fault)
+
+
+ODD_DETAILS: dict[str, dict[str, t.Any]] = {"500": {"status": 500}, "page": {"kind": "html"}}
+
+
+@pytest.mark.parametrize("name", ODD_DETAILS)
+def test_one_detail_that_cannot_be_read_is_named_and_can_be_accepted(desk: GiveDesk, name: str) -> None:
+    at = desk()
+    odd = at.uuid("vm-0")
+    assert at.crew.prepare().safe
+    gone_from_lists(at, odd, **ODD_DETAILS[name])
+    out = at.crew.verify()
+    assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"vm:{odd}"]), out.text
+    assert any(line.startswith(f"  VM {odd}: missing from the list, and its own detail cannot be read: GET ") for line in out.lines)
+    accepted = at.crew.verify(accept=out.accept_argument())
+    assert (accepted.rc, accepted.headline) == (0, f"SAFE EXCEPT 1 ACCEPTED: {odd}"), accepted.text
+
+
+@pytest.mark.parametrize("name", ODD_DETAILS)
+def test_one_detail_that_cannot_be_read_hides_no_other_vm_from_a_restore(desk: GiveDesk, name: str) -> None:
+    at = desk(canary=0)
+    odd, fallen = at.uuid("vm-0"), at.uuid("vm-1")
+    assert at.crew.prepare().safe
+    gone_from_lists(at, odd, **ODD_DETAILS[name])
+    at.cloud.schedule("stop", when="admin_vm_show", match={"uuid": odd}, vm=fallen)  # after its start, before the last look
+    out = at.crew.restore()
+    assert out.rc == 2
+    named = [line for line in out.lines if line.startswith("  owner ")]
+    assert any(odd in line for line in named), out.text
+    assert f"lost:{odd}" in out.accept_argument()
+    assert at.cloud.in_state("running") == at.running - {odd, fallen}
+    assert any(fallen in line and "it ran again, and is stopped now" in line for line in named), "it fell, and is named all the same"
+    again = at.crew.restore(accept=[f"lost:{odd}"])
+    assert (again.rc, at.cloud.in_state("running")) == (0, at.running - {odd}), again.text
+    assert at.phase() == "done"
+
+
+def test_a_host_closed_on_purpose_stays_closed_though_the_query_chooses_no_other(desk: GiveDesk) -> None:
+    at = desk(hosts=3, hosts_keep_closed="hv-2", hosts_query="[?is_accepting_workloads==`false`]")
+    first = at.cloud.hosts[0]
+    at.crew.settings["hosts_keep_closed"] = at.cloud.hosts[1].uuid
+    at.act("host", host=first.uuid, accepting=False)
+    assert at.crew.prepare().rc == 0
+    assert at.crew.restore().rc == 0
+    assert [host.accepting for host in at.cloud.hosts] == [False, True, True]
+    assert first.uuid not in {entry.uuid for entry in at.cloud.journal.of("host_flags")}
+
+
+def test_a_host_that_was_left_open_once_is_not_left_closed_in_silence(desk: GiveDesk) -> None:
+    """What was accepted to go on with a host open accepts nothing about how it ends."""
+    at = desk()
+    host = at.cloud.hosts[0].uuid
+    at.act("fault", route="host_flags", uuid=host, status=403)
+    out = at.crew.prepare()
+    assert out.items == [f"open-host:{host}"]
+    assert at.crew.prepare(accept=out.accept_argument()).rc == 0
+    assert not any(host.accepting for host in at.cloud.hosts), "it was closed after all"
+    at.act("fault", route="host_flags", uuid=host, status=403, times=-1)
+    out = at.crew.restore()
+    assert out.rc == 2
+    assert f"host:{host}" in out.accept_argument()
+    assert at.phase() == "starting", "the record stays open"
+    at.act("clear_faults")
+    assert at.crew.restore().rc == 0
+    assert all(host.accepting for host in at.cloud.hosts)
+
+
+def test_a_host_that_somebody_opens_after_safe_stands_against_it(desk: GiveDesk) -> None:
+    at = desk()
+    assert at.crew.prepare().safe
+    host = at.cloud.hosts[0]
+    at.act("host", host=host.uuid, accepting=True)
+    out = at.crew.verify()
+    assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"open-host:{host.uuid}"])
+    assert f"  host {host.uuid} is open again, so that new VMs can come up; prepare closes it" in out.lines
+    accepted = at.crew.verify(accept=out.accept_argument())
+    assert (accepted.rc, accepted.headline) == (0, f"SAFE EXCEPT 1 ACCEPTED: {host.uuid}")
+    closed = at.crew.prepare()
+    assert (closed.rc, [one.accepting for one in at.cloud.hosts]) == (0, [False, False]), closed.text
+
+
+def test_a_status_never_says_safe_while_a_vm_runs(desk: GiveDesk) -> None:
+    at = desk()
+    assert at.crew.prepare().safe
+    one = at.cloud.vm("vm-0")
+    assert any(line.startswith(f"{SAFE}, proved at 2") and line.endswith("ceph_maint_verify") for line in at.crew.status().lines)
+    at.act("start", vm=one.uuid)
+    lines = at.crew.status().lines
+    assert not any(line.startswith("SAFE") for line in lines)
+    (line,) = [line for line in lines if line.startswith("NOT SAFE ANY MORE: safe was proved at 2")]
+    assert f"and 1 VMs are not stopped now: {one.uuid} (vm-0, owner {one.owner}, running)" in line
+    at.act("fault", route="vm_all", status=500, times=-1)
+    lines = at.crew.status().lines
+    assert not any(line.startswith("SAFE") for line in lines)
+    assert any(line.startswith("Safe was proved at 2") for line in lines)
+
+
+def test_a_vm_that_was_left_as_it_is_and_falls_comes_back_like_the_others(desk: GiveDesk) -> None:
+    at = desk()
+    one = at.uuid("vm-0")
+    out = at.crew.prepare(accept=[f"vm:{one}"])
+    assert (out.rc, out.headline) == (0, f"SAFE EXCEPT 1 ACCEPTED: {one}")
+    assert at.cloud.in_state("running") == {one} and one not in at.sent("stop")
+    at.act("stop", vm=one)  # Ceph went down below it
+    assert at.crew.restore().rc == 0
+    assert at.cloud.in_state("running") == at.running
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, "tll01"), ("tll01", None)])
+def test_a_location_has_one_record_whether_it_is_named_or_not(tmp_path: Path, first: str | None, second: str | None) -> None:
+    with Cloud(vms=4, time_scale=0.01) as cloud:
+        one = crew.Crew(tmp_path, cloud.url, cloud.key, **{**crew.Crew.FAST, "location": first})
+        other = crew.Crew(tmp_path, cloud.url, cloud.key, **{**crew.Crew.FAST, "location": second})
+        assert one.prepare().safe
+        sent = len(cloud.journal.writes())
+        out = other.prepare()
+        assert out.refused and len(cloud.journal.writes()) == sent
+        word = f"with -e ceph_maint_location={first}" if first else "without ceph_maint_location"
+        assert f"To go on with it, or to end it, run {word}, as the prepare that made it." in out.text
+        assert one.restore().rc == 0
+        assert other.prepare().safe, "an ended one stands in nobody's way"
+
+
+def test_two_who_find_an_ended_record_at_once_lose_nothing(desk: GiveDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore was killed before it put its record away. Who comes late must not put the next maintenance away instead."""
+    at = desk()
+    assert at.crew.prepare().safe
+    put_away, archive = _opening.put_away, Record.archive
+
+    def killed(record: Record) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "archive", killed)
+    with pytest.raises(KeyboardInterrupt):
+        at.crew.restore()
+    monkeypatch.setattr(Record, "archive", archive)
+    assert at.phase() == "done"
+    other = crew.Crew(at.folder, at.cloud.url, at.cloud.key, actor="bob", **at.crew.settings)
+    others: list[crew.Outcome] = []
+
+    def late(*args: t.Any) -> None:
+        if not others:
+            others.append(crew.Outcome())
+            others[0] = other.prepare()
+        put_away(*args)
+
+    monkeypatch.setattr(_opening, "put_away", late)
+    out = at.crew.prepare()
+    assert others[0].safe
+    assert out.rc == 2 and "Another run has just opened a record; this one changed nothing." in out.error
+    assert at.cloud.in_state("running") == set()
+    assert other.restore().rc == 0
+    assert at.cloud.in_state("running") == at.running and all(host.accepting for host in at.cloud.hosts)
