@@ -368,13 +368,13 @@ class Maintenance(RuleBasedStateMachine):
         process = process or Process("ansible-playbook")
         process.may_force = force
         self._aim(process, kill)
-        safe_said, came_up = self.watcher.safe_said, self.world.came_up
+        safe_said, hindered = self.watcher.safe_said, (self.world.came_up, self.world.lost_reads)
         (outcome,) = self._run([(process, play)])
         if outcome is None:
             return None
         assert not outcome.headline.startswith("SAFE") or self.watcher.safe_said > safe_said, f"{outcome.headline} without a proof"
         plan, took = outcome.results.get("plan", {}), None
-        if "shown_at" in plan and not plan["others"] and self.world.came_up == came_up:
+        if "shown_at" in plan and not plan["others"] and (self.world.came_up, self.world.lost_reads) == hindered:
             took = self.watcher.ended_at[process] - plan["shown_at"]
         self.watcher.planned(process, outcome, took)
         if outcome.refused:

@@ -93,6 +93,7 @@ class World:
     flags_shown: bool = True  # the host list tells whether a host takes workloads
     drops_deleted: bool = False  # lists do not show deleted VMs
     came_up: int = 0  # how often a VM came up, and it was not us
+    lost_reads: int = 0
     known: t.Callable[[], set[str]] = set  # what the record has seen: only that can be missed in a list
     ever_ran: set[str] = field(default_factory=set)  # seen running in a list before safe
     before_safe: t.Callable[[], bool] = lambda: True
@@ -192,6 +193,7 @@ class World:
 
     def _lost_read(self, path: str, fault: str, timeout: float, once: bool) -> t.NoReturn:
         # The real client repeats a read a few times by itself.
+        self.lost_reads += 1
         self.time.sleep(timeout if fault == "undone-hang" else (1.0 if once else 40.0))
         if fault == "undone-hang":
             raise ApiError("GET", path, detail=f"nothing came within {timeout:g} s", timed_out=True)
