@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 import typing as t
 from pathlib import Path
@@ -13,12 +14,21 @@ from pathlib import Path
 from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Engine, Wave
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, to_open
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 from crew import Outcome
 from properties.virtual import Process, Virtual
 from properties.world import HOLDING, Call, Snapshot, World
 
 POWER = ("stop", "force", "start")
+# Tables of which no row is ever lost or changed in these columns.
+KEPT = {
+    "vms": "uuid, owner, name",
+    "hosts": "uuid, name",
+    "accepted": "item",
+    "events": "number, at, run, what, uuid, detail",
+}
+# Whether the plan's bound of the whole run is held against the whole run.
+WHOLE_RUN_BOUND = True
 # A look at the lease comes each half second, and what was decided before it is still sent.
 GRACE = 1.0
 
@@ -31,9 +41,13 @@ class Watcher:
         self.world = world
         self.folder = folder
         self.settings = settings
-        self.rows: set[str] = set()  # of the open record, as far as ever seen
+        self.rows: dict[str, set[tuple]] = {table: set() for table in KEPT}  # of the open record, as far as ever seen
         self.maintenance = ""
-        self.hosts_before = {host.uuid: host.accepting for host in world.hosts.values()}
+        self.hosts_before: dict[str, bool] = {}
+        self.given_up: set[str] = set()  # hosts with which a maintenance was ended closed, on purpose
+        self.proving = ""  # the run that writes safe now
+        self.proved = ""  # the maintenance of which safe was written last
+        self.opened_at: dict[Process, float] = {}  # when a run was begun, by its ansible-playbook
         self.ended_at: dict[Process, float] = {}  # when an ansible-playbook ended
         self.passed: t.Callable[[], None] = lambda: None
         self.broken: list[str] = []
@@ -43,27 +57,52 @@ class Watcher:
         world.known = self.seen
         world.before_safe = lambda: self.ask("SELECT 1 FROM maintenance WHERE phase IN ('closing', 'recorded', 'stopping')") != []
         world.passed = self._passed
+        self.begins()
 
     def _passed(self) -> None:
         self.passed()  # as it is then
 
+    def begins(self) -> None:
+        """A maintenance begins: what ran in an earlier one does not count, and hosts are to be as they are now."""
+        self.world.ever_ran.clear()
+        self.given_up.clear()
+        self.hosts_before = {host.uuid: host.accepting for host in self.world.hosts.values()}
+        for host in self.world.hosts.values():
+            host.touched = False
+
     @contextlib.contextmanager
     def watching(self) -> t.Iterator[None]:
         """Put the virtual time and the world in place, and the looks into record and engine."""
-        former = (_pace.pace, _module.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run)
+        former = (_pace.pace, _module.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run)
         watcher = self
 
         @contextlib.contextmanager
         def transaction(record: Record, token: str | None) -> t.Iterator[sqlite3.Connection]:
             watcher.passed()
             with former[2](record, token) as db:  # pylint: disable=contextmanager-generator-missing-cleanup
+                before = watcher.phase(db)
                 yield db
+                if watcher.phase(db) == "safe" != before and watcher.proving != (token or "nobody"):
+                    watcher.broken.append("the phase became safe without a proof")
                 watcher.passed()
             watcher.passed()
 
         def write_safe(record: Record, token: str, headline: str, proofs: list[str]) -> None:
-            watcher.said_safe(set(record.accepted()))
+            try:
+                watcher.said_safe(set(record.accepted()), headline)
+            except AssertionError as exc:
+                watcher.broken.append(str(exc))
+                raise
+            watcher.proving, watcher.proved = token, record.maintenance["id"]
             former[3](record, token, headline, proofs)
+            watcher.proving = ""
+
+        def begin_run(record: Record, actor: str, purpose: str) -> str:
+            if watcher.time.process:
+                watcher.opened_at[watcher.time.process.root] = watcher.time.now
+                if Path(record.path) != watcher.path:  # it is being made, and gets its name later
+                    watcher.begins()
+            return former[6](record, actor, purpose)
 
         def write_text(path: str, text: str) -> None:
             watcher.passed()
@@ -88,10 +127,13 @@ class Watcher:
         Record.write_safe = write_safe  # type: ignore[method-assign]
         _files.write_text = write_text
         Engine.run = run  # type: ignore[method-assign]
+        Record.begin_run = begin_run  # type: ignore[method-assign]
         try:
             yield
         finally:
-            _pace.pace, _module.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run = former  # type: ignore
+            (
+                _pace.pace, _module.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run,
+            ) = former  # type: ignore # fmt: skip
 
     # The record, read past the collection's own code.
 
@@ -99,11 +141,17 @@ class Watcher:
     def path(self) -> Path:
         return self.folder / "record.sqlite"
 
-    def ask(self, sql: str, *values: t.Any) -> list[tuple]:
-        if not self.path.exists():
+    def ask(self, sql: str, *values: t.Any, path: Path | None = None) -> list[tuple]:
+        path = path or self.path
+        if not path.exists():
             return []
-        with contextlib.closing(sqlite3.connect(self.path)) as db:
+        with contextlib.closing(sqlite3.connect(path)) as db:
             return db.execute(sql, values).fetchall()
+
+    @staticmethod
+    def phase(db: sqlite3.Connection) -> str:
+        rows = db.execute("SELECT phase FROM maintenance").fetchall()
+        return rows[0][0] if rows else ""
 
     def recorded(self) -> set[str]:
         return {row[0] for row in self.ask("SELECT uuid FROM vms")}
@@ -146,8 +194,17 @@ class Watcher:
         if call.action == "start":
             assert call.uuid in self.recorded(), f"{call.uuid} is started and is not recorded"
             assert call.uuid in self.world.ever_ran, f"{call.uuid} is started and never ran"
+        if call.action == "close":
+            self.closed(call)
         if call.action == "open" and self.world.flags_shown:
             assert self.hosts_before.get(call.uuid) is not False or self.world.hosts[call.uuid].touched, f"{call.uuid} was closed"
+
+    def closed(self, call: Call) -> None:
+        """What the flag was is on disk before it is changed, so that nothing can be forgotten."""
+        row = self.ask("SELECT before FROM hosts WHERE uuid=?", call.uuid)
+        assert row, f"{call.uuid} is closed and is not on disk"
+        if self.world.flags_shown and self.hosts_before[call.uuid] and not self.world.hosts[call.uuid].touched:
+            assert row[0][0] == 1, f"{call.uuid} is closed, and the record does not say that it was open before"
 
     def forced(self, call: Call) -> None:
         assert call.process and call.process.root.may_force, f"the power of {call.uuid} is cut without leave"
@@ -158,7 +215,7 @@ class Watcher:
         waited = self.time.now - min(one.at for one in stops)
         assert waited >= self.settings["stop_timeout"], f"the power of {call.uuid} is cut after {waited} s"
 
-    def said_safe(self, accepted: set[str]) -> None:
+    def said_safe(self, accepted: set[str], headline: str) -> None:
         """The lists of the proof, as they truly were; and nothing of ours is at work any more."""
         self.safe_said += 1
         last = [one for one in self.world.lists if one.process is self.time.process][-3:]
@@ -166,7 +223,7 @@ class Watcher:
         gap = self.settings["proof_interval"]
         assert last[1].at - last[0].at >= gap and last[2].at - last[1].at >= gap, "the lists of the proof are too close"
         for one in last:
-            self.check_down(one, accepted)
+            self.check_down(one, accepted, headline)
         ours = [call for call in self.world.calls if call.action in POWER]
         assert all(call.ended is not None and call.ended <= last[0].began for call in ours), "a call was settled after the proof began"
         there = [vm for vm in self.world.vms.values() if vm.state != "deleted" and f"vm:{vm.uuid}" not in accepted]
@@ -174,57 +231,126 @@ class Watcher:
         assert not starting, f"a start of ours is still at work: {starting}"
         open_hosts = [host.uuid for host in self.world.hosts.values() if host.accepting and not host.touched]
         if self.world.flags_shown:  # otherwise the platform's word is all that there is
-            assert all(f"host:{uuid}" in accepted for uuid in open_hosts), f"hosts {open_hosts} take new VMs"
+            taken = [uuid for uuid in open_hosts if {f"host:{uuid}", f"open-host:{uuid}"} & accepted]
+            assert open_hosts == taken, f"hosts {open_hosts} take new VMs"
 
     @staticmethod
-    def check_down(snapshot: Snapshot, accepted: set[str]) -> None:
-        up = [uuid for uuid, state in snapshot.states.items() if state in HOLDING and f"vm:{uuid}" not in accepted]
-        assert not up, f"safe is said, and {up} are not down"
+    def check_down(snapshot: Snapshot, accepted: set[str], headline: str) -> None:
+        up = [uuid for uuid, state in snapshot.states.items() if state in HOLDING]
+        wrong = [uuid for uuid in up if f"vm:{uuid}" not in accepted]
+        assert not wrong, f"safe is said, and {wrong} are not down"
+        unnamed = [uuid for uuid in up if uuid not in headline]
+        assert not unnamed, f"{headline} is said, and {unnamed} are up and not named in it"
 
     # After each playbook, however it ended.
 
-    def planned(self, process: Process, outcome: Outcome) -> None:
-        """What the plan printed is enough for each use of the engine, unless others have started more VMs since."""
+    def planned(self, process: Process, outcome: Outcome, took: float | None) -> None:
+        """What the plan printed is enough, unless others have started more VMs since.
+
+        C(took): seconds of the whole run, from its plan on; None where something else than the run itself made it longer.
+        """
         planned = len(outcome.results.get("plan", {}).get("vms", []))
-        for whose, count, took in self.engine_took:
-            if whose and whose.root is process and count <= planned:
-                assert took <= outcome.worst_seconds, f"it took {took} s, and the plan says {outcome.worst_seconds}"
+        uses = [(count, seconds) for whose, count, seconds in self.engine_took if whose and whose.root is process]
+        for count, seconds in uses:
+            if count <= planned:
+                assert seconds <= outcome.worst_seconds, f"it took {seconds} s, and the plan says {outcome.worst_seconds}"
+        if WHOLE_RUN_BOUND and took is not None and all(count <= planned for count, _seconds in uses):
+            assert took <= outcome.whole_seconds, f"the whole run took {took} s, and the plan says {outcome.whole_seconds}"
 
     def after(self) -> None:
-        """No row of the record is ever lost; and nothing was broken meanwhile."""
+        """No row of the record is ever lost or changed, and nothing was broken meanwhile."""
         assert not self.broken, self.broken
-        found = self.ask("SELECT id FROM maintenance")
-        identity = found[0][0] if found else ""
+        found = self.ask("SELECT id, phase FROM maintenance")
+        identity, phase = found[0] if found else ("", "")
         if identity != self.maintenance:
             if self.maintenance:
                 kept = self.folder / f"{self.maintenance}.record.sqlite"
                 assert kept.exists(), "the record is gone"
-                with contextlib.closing(sqlite3.connect(kept)) as db:
-                    assert self.rows <= {row[0] for row in db.execute("SELECT uuid FROM vms")}, "lost at the end"
-            self.maintenance, self.rows = identity, set()
-        now = self.recorded()
-        assert self.rows <= now, f"lost from the record: {self.rows - now}"
-        self.rows = now
+                self.nothing_lost(kept)
+                assert self.ask("SELECT phase FROM maintenance", path=kept) == [("done",)], "kept, and not done"
+                if not identity:
+                    self.leaves_closed(kept)
+            self.maintenance, self.rows = identity, {table: set() for table in KEPT}
+        assert phase != "safe" or self.proved == identity, "the record says safe, and no proof was made"
+        if identity:
+            self.nothing_lost(self.path)
+        if phase == "done":
+            self.leaves_closed(self.path)
 
-    def restored(self, outcome: Outcome, archive: Path) -> None:
+    def leaves_closed(self, done: Path) -> None:
+        """Hosts with which a maintenance was ended closed are not ours any more."""
+        accepted = {row[0] for row in self.ask("SELECT item FROM accepted", path=done)}
+        last = self.ask("SELECT purpose FROM runs ORDER BY rowid DESC LIMIT 1", path=done)
+        for host in self.world.hosts.values():
+            if last == [("close",)] or f"host:{host.uuid}" in accepted:
+                self.given_up.add(host.uuid)
+
+    def nothing_lost(self, path: Path) -> None:
+        for table, columns in KEPT.items():
+            now = set(self.ask(f"SELECT {columns} FROM {table}", path=path))
+            lost = self.rows[table] - now
+            assert not lost, f"lost from {table}: {lost}"
+            if table == "events" and self.rows[table]:
+                before = max(row[0] for row in self.rows[table])
+                assert all(row[0] > before for row in now - self.rows[table]), "an event was put in between"
+            self.rows[table] = now
+
+    def restored(self, process: Process, outcome: Outcome, archive: Path) -> None:
         """Every recorded VM runs or is named with its owner; hosts are as they began or are named."""
-        if outcome.results.get("verify", {"failed": True}).get("failed"):
+        end = outcome.results.get("end", {})
+        if "lines" not in end:
+            assert outcome.rc != 0, "a restore that tells nothing says that all is well"
             return
-        with contextlib.closing(sqlite3.connect(archive)) as db:
-            vms = db.execute("SELECT uuid, owner FROM vms").fetchall()
-            accepted = {row[0] for row in db.execute("SELECT item FROM accepted")}
-            names = [column[1] for column in db.execute("PRAGMA table_info(hosts)")]
-            hosts = [dict(zip(names, row)) for row in db.execute("SELECT * FROM hosts")]
-        truth = [one for one in self.world.lists if one.whole][-1].states
-        for uuid, owner in vms:
+        accepted = {row[0] for row in self.ask("SELECT item FROM accepted", path=archive)}
+        self.vms_restored(process, outcome, archive, accepted)
+        for uuid in self.still_closed():
+            assert outcome.rc != 0 or f"host:{uuid}" in accepted, f"host {uuid} is still closed, and the restore says that all is well"
+            self.host_named(uuid, end["lines"])
+
+    def vms_restored(self, process: Process, outcome: Outcome, archive: Path, accepted: set[str]) -> None:
+        verified = not any(outcome.results.get(task, {"failed": True}).get("failed") for task in ("verify", "verify_hold"))
+        assert verified or outcome.rc != 0, "the VMs were not looked at, and the restore says that all is well"
+        lists = [one for one in self.world.lists if one.process and one.process.root is process]
+        if not lists:
+            return
+        truth = lists[-1].states
+        for uuid, owner in self.ask("SELECT uuid, owner FROM vms", path=archive):
             if truth.get(uuid) in ("running", "deleted", None) or f"lost:{uuid}" in accepted:
                 continue
             assert outcome.rc != 0, f"{uuid} is {truth[uuid]}, and the restore says that all is well"
-            assert f"owner {owner}: {uuid}" in outcome.text, f"{uuid} is {truth[uuid]} and is not named"
-        for host in hosts:
-            real = self.world.hosts[host["uuid"]]
-            was = {0: False, 1: True, None: None}[host["before"]]
-            if not self.world.flags_shown or real.touched or not host["closed_by_us"] or not to_open({**host, "before": was}) or real.accepting:
-                continue
-            assert host["uuid"] in outcome.text, f"host {host['uuid']} is still closed and not named"
-            assert outcome.rc != 0 or f"host:{host['uuid']}" in accepted, f"host {host['uuid']} is still closed"
+            self.vm_named(uuid, owner, outcome.results["end"]["lines"])
+
+    @staticmethod
+    def vm_named(uuid: str, owner: str, lines: list[str]) -> None:
+        pattern = re.compile(rf"\s+owner {owner}: {uuid}( .*)?: \S.*")
+        assert any(pattern.fullmatch(line) for line in lines), f"{uuid} of owner {owner} does not run and is not named with a reason"
+
+    def still_closed(self) -> list[str]:
+        """Hosts that took workloads in the beginning and do not now, by nobody's wish."""
+        return [
+            host.uuid
+            for host in self.world.hosts.values()
+            if self.hosts_before[host.uuid] and not (host.accepting or host.touched or host.status or self._told_open(host.uuid))
+        ]
+
+    def _told_open(self, uuid: str) -> bool:
+        """The platform says that it has opened it; where it does not show the flag, its word is all that there is."""
+        calls = [call for call in self.world.calls if call.uuid == uuid]
+        return not self.world.flags_shown and bool(calls) and (calls[-1].action, calls[-1].answer) == ("open", "200")
+
+    @staticmethod
+    def host_named(uuid: str, lines: list[str]) -> None:
+        at = next((number for number, line in enumerate(lines) if line.startswith("Hosts still closed")), None)
+        assert at is not None, "nothing is said of hosts"
+        named = any(re.match(rf"  {uuid} .*: .+", line) for line in lines[at + 1 :])
+        assert named, f"host {uuid} is still closed and not named with a reason"
+
+    def closed_for_good(self, lines: list[str], archive: Path) -> None:
+        """A maintenance given up names what it leaves: VMs that no start was ever sent to since they were stopped, and hosts."""
+        for uuid, owner in self.ask("SELECT uuid, owner FROM vms", path=archive):
+            vm = self.world.vms[uuid]
+            calls = [call.action for call in self.world.calls if call.uuid == uuid and call.action in POWER]
+            if vm.state == "stopped" and not vm.left_down and calls and "start" not in calls:
+                self.vm_named(uuid, owner, lines)
+        for uuid in self.still_closed():
+            self.host_named(uuid, lines)

@@ -7,7 +7,6 @@ Says the seeds and what happened in them. A round that fails prints the shrunk s
 
 from __future__ import annotations
 
-import collections
 import random
 import sys
 import time
@@ -20,20 +19,6 @@ from properties.machine import Maintenance
 ROUND = 40  # fleets in a round
 
 
-class Counted(Maintenance):
-    """The same, with counts of what happened."""
-
-    totals: collections.Counter[str] = collections.Counter()
-
-    def teardown(self) -> None:
-        if hasattr(self, "watcher"):
-            calls = collections.Counter(call.action for call in self.world.calls)
-            self.totals.update({f"calls to {action}": count for action, count in calls.items()})
-            self.totals.update({"fleets": 1, "playbooks": self.steps, "hours of the platform": int(self.time.now / 3600)})
-            self.totals.update({"safe said": self.watcher.safe_said, "kills": self.kills})
-        super().teardown()
-
-
 def main(minutes: float, seeds: list[int]) -> int:
     end, rounds, failed = time.monotonic() + minutes * 60, [], []
     while seeds or time.monotonic() < end:
@@ -43,13 +28,13 @@ def main(minutes: float, seeds: list[int]) -> int:
             max_examples=ROUND, stateful_step_count=25, deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
         try:
-            run_state_machine_as_test(seed(number)(Counted), settings=chosen)
+            run_state_machine_as_test(seed(number)(Maintenance), settings=chosen)
         except Exception:
             failed.append(number)
             sys.excepthook(*sys.exc_info())
         print(f"seed {number}: {'FAILED' if number in failed else 'passed'}", flush=True)
     print(f"{len(rounds)} rounds, seeds: {' '.join(map(str, rounds))}")
-    print(", ".join(f"{what} {count}" for what, count in sorted(Counted.totals.items())))
+    print(", ".join(f"{what} {count}" for what, count in sorted(Maintenance.totals.items())))
     print(f"{len(rounds) - len(failed)} passed, {len(failed)} failed {failed or ''}".strip())
     return 1 if failed else 0
 

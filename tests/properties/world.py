@@ -41,6 +41,8 @@ class Vm:
     up_since: float = 0.0  # as far as the lists could show
     down_since: float = 0.0
     left_down: bool = False  # by its owner, after whatever we did
+    lag: float = 0.0  # so many seconds later lists show what it is
+    past: list[tuple[float, str]] = field(default_factory=list)  # until when it was what
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Call:
 
 @dataclass
 class Snapshot:
-    """The truth at the moment in which a list was read."""
+    """What a list tells that leaves nothing out: the truth, of some VMs as it was a few seconds before."""
 
     began: float
     at: float
@@ -89,6 +91,9 @@ class World:
     stop_seconds: float = 22.0
     start_seconds: float = 4.0
     flags_shown: bool = True  # the host list tells whether a host takes workloads
+    drops_deleted: bool = False  # lists do not show deleted VMs
+    came_up: int = 0  # how often a VM came up, and it was not us
+    lost_reads: int = 0
     known: t.Callable[[], set[str]] = set  # what the record has seen: only that can be missed in a list
     ever_ran: set[str] = field(default_factory=set)  # seen running in a list before safe
     before_safe: t.Callable[[], bool] = lambda: True
@@ -102,30 +107,45 @@ class World:
 
     def owner_starts(self, uuid: str) -> None:
         if self.vms[uuid].state == "stopped":
+            self.came_up += 1
             self._up(self.vms[uuid])
 
     def owner_stops(self, uuid: str) -> None:
         if self.vms[uuid].state == "running":
             vm = self.vms[uuid]
-            vm.state, vm.left_down, vm.down_since = "stopped", True, self.time.now
+            self.becomes(vm, "stopped")
+            vm.left_down, vm.down_since = True, self.time.now
 
     def owner_deletes(self, uuid: str) -> None:
-        self.vms[uuid].state = "deleted"
+        self.becomes(self.vms[uuid], "deleted")
 
     def owner_creates(self, ripe_in: float) -> str:
         vm = Vm(f"new-{len(self.vms)}", "9", "creating")
         self.vms[vm.uuid] = vm
+        self.ripens(vm, ripe_in)
+        return vm.uuid
 
+    def ripens(self, vm: Vm, ripe_in: float) -> None:
         def ripen() -> None:
             if vm.state == "creating":
+                self.came_up += 1
                 self._up(vm)
 
         self.time.later(ripe_in, ripen)
-        return vm.uuid
+
+    def becomes(self, vm: Vm, state: str) -> None:
+        vm.past.append((self.time.now, vm.state))
+        vm.state = state
+
+    def shown(self, vm: Vm) -> str:
+        """What a list shows it to be."""
+        then = self.time.now - vm.lag
+        return next((state for until, state in vm.past if until > then), vm.state)
 
     def _up(self, vm: Vm) -> None:
-        vm.state, vm.left_down = "running", False
-        if self.lists and self.lists[-1].at >= vm.down_since:  # otherwise nobody can know that it was down
+        self.becomes(vm, "running")
+        vm.left_down = False
+        if self.lists and self.lists[-1].at >= vm.down_since + vm.lag:  # otherwise nobody can know that it was down
             vm.up_since = self.time.now
 
     # The client.
@@ -173,6 +193,7 @@ class World:
 
     def _lost_read(self, path: str, fault: str, timeout: float, once: bool) -> t.NoReturn:
         # The real client repeats a read a few times by itself.
+        self.lost_reads += 1
         self.time.sleep(timeout if fault == "undone-hang" else (1.0 if once else 40.0))
         if fault == "undone-hang":
             raise ApiError("GET", path, detail=f"nothing came within {timeout:g} s", timed_out=True)
@@ -185,14 +206,17 @@ class World:
             raise AuthError(method, path, status=403, detail="Invalid authentication credentials")
 
     @staticmethod
-    def _row(vm: Vm) -> dict[str, t.Any]:
-        return {"uuid": vm.uuid, "user_id": vm.owner, "name": f"name of {vm.uuid}", "status": vm.state}
+    def _row(vm: Vm, state: str = "") -> dict[str, t.Any]:
+        return {"uuid": vm.uuid, "user_id": vm.owner, "name": f"name of {vm.uuid}", "status": state or vm.state}
 
     def _list(self, status: str | None, fault: str) -> list[dict[str, t.Any]]:
         began = self.time.now
         self.time.sleep(LIST)
-        self.lists.append(Snapshot(began, self.time.now, status is None, {vm.uuid: vm.state for vm in self.vms.values()}, self.time.process))
-        shown = [vm for vm in self.vms.values() if status in (None, vm.state)]
+        states = {vm.uuid: self.shown(vm) for vm in self.vms.values()}
+        self.lists.append(Snapshot(began, self.time.now, status is None, states, self.time.process))
+        shown = [vm for vm in self.vms.values() if status in (None, states[vm.uuid])]
+        if self.drops_deleted:
+            shown = [vm for vm in shown if states[vm.uuid] != "deleted"]
         if fault:
             # Only what an earlier list has shown can be missed by anyone.
             known = self.known()
@@ -200,8 +224,8 @@ class World:
             hidden = hidden[::2] if fault == "short" else hidden
             shown = [vm for vm in shown if vm not in hidden]
         if self.before_safe():
-            self.ever_ran |= {vm.uuid for vm in shown if vm.state == "running"}
-        return [self._row(vm) for vm in shown]
+            self.ever_ran |= {vm.uuid for vm in shown if states[vm.uuid] == "running"}
+        return [self._row(vm, states[vm.uuid]) for vm in shown]
 
     # Writes.
 
@@ -283,7 +307,8 @@ class World:
             if state == "running":
                 self._up(vm)
                 return
-            vm.state, vm.down_since = state, self.time.now
+            self.becomes(vm, state)
+            vm.down_since = self.time.now
             if vm.rises:
                 vm.rises -= 1
                 self.time.later(10.0, lambda: self.owner_starts(vm.uuid))
