@@ -44,7 +44,7 @@ def test_prepare_killed(platform: Platform, moment: str, kind: str, count: int) 
     assert '"SAFE TO TAKE CEPH DOWN"' in run.text
     assert op.cloud.in_state("running") == set()
     assert op.recorded() == before
-    run = op.restore()
+    run = QuickOperator(op.cloud, op.folder).restore()
     assert run.rc == 0, run.text
     assert op.cloud.in_state("running") == before
     assert open_hosts(op.cloud) == hosts
