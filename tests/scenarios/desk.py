@@ -118,7 +118,7 @@ class Operator:
                 start_new_session=True,
             )
             try:
-                wait_until(lambda: when() or process.poll() is not None)
+                wait_until(lambda: when() or process.poll() is not None, LIMIT)
                 assert may_end or process.poll() is None, f"it ended before it could be killed:\n{Path(log.name).read_text()}"
             finally:
                 if process.poll() is None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import typing as t
+from types import ModuleType
 
 import yaml
 
-from crew import Crew, Outcome
+from crew import Crew, Outcome, run_module
 from scenarios.desk import FAST, ROOT, Operator, Run
 
 PREFIX = "ceph_maint_"
@@ -28,6 +29,23 @@ def is_true(value: t.Any) -> bool:
     return str(value).lower() in ("true", "yes", "1")
 
 
+class Rehearsal(Crew):
+    """In check mode each module is told so, and of an opened record the roles do no more than open it."""
+
+    def _run(self, module: ModuleType, **given: t.Any) -> dict[str, t.Any]:
+        where = {name: self.settings[name] for name in ("location", "validate_certs", "ca_path")}
+        return run_module(module, {**self.connection, **where, **given}, check=True, tmpdir=self.tmpdir)
+
+    def _opened(self, out: Outcome, purpose: str, accept: t.Iterable[str], *work: t.Any, **more: t.Any) -> None:
+        self._open(out, purpose, accept, **more)
+
+    def close(self) -> Outcome:
+        out = self.status()
+        if not out.results["status"]["open"]:
+            out.rc, out.refused = 2, True
+        return out
+
+
 class QuickOperator(Operator):
     def play(self, playbook: str, *arguments: str, env: dict[str, str] | None = None, **variables: t.Any) -> Run:
         given = yaml.safe_load(FAST.read_text(encoding="utf-8"))
@@ -38,7 +56,8 @@ class QuickOperator(Operator):
         accept = given.pop("accept", "")
         accept = accept if isinstance(accept, list) else [item for item in accept.split(",") if item]
         name = playbook.removeprefix(PREFIX)
-        crew = Crew(self.folder, self.cloud.url, self.cloud.key, **given)
+        kind = Rehearsal if "--check" in arguments else Crew
+        crew = kind(self.folder, self.cloud.url, self.cloud.key, **given)
         check = "--check" in arguments or not confirmed
         plays: dict[str, t.Callable[[], Outcome]] = {
             "plan": crew.plan,

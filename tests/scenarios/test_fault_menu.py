@@ -298,10 +298,26 @@ def test_a_vm_that_starts_again_after_each_stop(desk: GiveDesk) -> None:
     at = desk(proof_interval=0.8, starts_itself=[ONE], starts_itself_seconds=60, starts_itself_times=-1)
     out = at.crew.prepare()
     assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"vm:{at.uuid(ONE)}"])
-    assert 3 <= at.sent("stop")[at.uuid(ONE)] <= 12
+    assert out.error == f"{NOT_SAFE}. The summary above says why"
+    assert 3 <= at.sent("stop")[at.uuid(ONE)] <= 12, "once in each round, and more where the round itself sees it come up"
     assert {at.one("stop", uuid)[0] for uuid in at.running} == {"clean"}
     assert f"  VM {at.uuid(ONE)} (vm-0, owner 8, running)" in out.lines
     assert f"  owner 8: {at.uuid(ONE)} vm-0: came up again" in out.lines
+
+
+def test_a_vm_that_starts_again_while_others_are_waited_for_is_named_with_why(desk: GiveDesk) -> None:
+    """The same round sees it come up each time: stopped three times more, and then no more."""
+    at = desk(stop_timeout=6.0, starts_itself=[ONE], starts_itself_seconds=60, starts_itself_times=-1, deaf=["vm-1"])
+    out = at.crew.prepare()
+    one, deaf = at.uuid(ONE), at.uuid("vm-1")
+    assert (out.rc, out.headline, out.error) == (2, NOT_SAFE, f"{NOT_SAFE}. The summary above says why"), out.text
+    assert set(out.items) == {f"vm:{one}", f"vm:{deaf}"} == set(out.accept_argument())
+    assert at.one("stop", ONE) == ("would_not_stop", "it started again after each of 3 stops")
+    assert f"  owner 8: {one} vm-0: would not stop: it started again after each of 3 stops" in out.lines
+    assert f"  VM {one} (vm-0, owner 8, running)" in out.lines
+    assert at.sent("stop") == {uuid: 4 if uuid == one else 1 for uuid in at.running}
+    assert {at.one("stop", uuid)[0] for uuid in at.running - {one, deaf}} == {"clean"}
+    assert "1 of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true" in out.lines, "the deaf one"
 
 
 @pytest.mark.parametrize("times", [1, 2])

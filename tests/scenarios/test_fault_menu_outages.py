@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 import time
 import typing as t
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ import pytest
 import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
+from scenarios.desk import wait_until
 from scenarios.fault_desk import PATIENCE, STOP_TIMEOUT, Desk, GiveDesk, JumpingPace, desks
 
 desk = pytest.fixture(desks)
@@ -81,22 +85,129 @@ def test_the_api_goes_away_for_minutes_amid_the_calls(desk: GiveDesk, word: str,
     assert at.cloud.in_state("running") == (set() if word == "stop" else at.running)
 
 
-@pytest.mark.parametrize("how", ["refused", "502"])
-@pytest.mark.parametrize("place", ["close", "record", "proof"])
-def test_the_api_goes_away_for_minutes_elsewhere_in_a_prepare(desk: GiveDesk, place: str, how: str) -> None:
-    """It ends within its bounds and says how to go on; the same command then goes on."""
+# The API is away until the test brings it back, so that no machine is too slow or too fast for it; and what is said of a request.
+GONE: dict[str, dict[str, t.Any]] = {
+    "refused": {"act": "away", "seconds": 1e6},
+    "502": {"act": "fault", "status": 502, "times": -1},
+}
+WORDS = {"refused": "gave no answer: .*Connection refused", "502": f"answered 502: An unexpected error occurred{ID}"}
+ENDS = {
+    "close": "The host flags were sent and cannot be read back: GET /v1/base-operator/host/list {}. What was sent is recorded. "
+    "Run the same command again: it goes on.",
+    "record": f"{ALL} {{}}",
+}
+
+
+def bring_back(at: Desk, how: str) -> None:
+    if how == "502":
+        at.act("clear_faults")
+        return
+    at.act("away", seconds=0.1)
+    address = urllib.parse.urlsplit(at.cloud.url)
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection((address.hostname, address.port), 5).close()
+            return True
+        return False
+
+    wait_until(listens)
+
+
+@pytest.mark.parametrize("how", GONE)
+@pytest.mark.parametrize("place", ENDS)
+def test_the_api_goes_away_elsewhere_in_a_prepare(desk: GiveDesk, place: str, how: str) -> None:
+    """It ends within its bounds and says how to go on; once the API is back, the same command goes on."""
     at = desk()
-    at.cloud.schedule(**{**PLACES[place], **AWAY[how]})
-    began = time.monotonic()
+    at.cloud.schedule(**{**PLACES[place], **GONE[how]})
     out = at.crew.prepare()
-    if out.rc == 2:
-        assert re.search("gave no answer: .*Connection refused|answered 502", out.error), out.error
-        assert "To go on, mend what the failure names and run the same command again." in out.lines
-        assert "To call it off and bring everything back, Ceph being up:" in "\n".join(out.lines)
-        time.sleep(max(0.0, began + 2.2 - time.monotonic()))
-        out = at.crew.prepare()
-    assert_all_down(at, out)
+    assert (out.rc, out.headline, at.phase(), at.sent("stop")) == (2, "", "closing", {}), out.text
+    assert re.fullmatch(ENDS[place].format(WORDS[how]), out.error), out.error
+    assert "To go on, mend what the failure names and run the same command again." in out.lines
+    assert "To call it off and bring everything back, Ceph being up:" in "\n".join(out.lines)
+    bring_back(at, how)
+    assert_all_down(at, at.crew.prepare())
     assert [host.accepting for host in at.cloud.hosts] == [False, False]
+
+
+@pytest.mark.parametrize("how", ["refused", "502"])
+def test_the_api_goes_away_for_minutes_at_the_last_stop(desk: GiveDesk, how: str) -> None:
+    """An engine at work waits it out, and the proof is made after it."""
+    at = desk(stop_timeout=6.0)
+    at.cloud.schedule(**{**PLACES["proof"], **AWAY[how]})
+    assert_all_down(at, at.crew.prepare())
+    assert [host.accepting for host in at.cloud.hosts] == [False, False]
+    assert max(at.sent("stop").values()) <= 2
+
+
+def just_before(at: Desk, task: str, **act: t.Any) -> None:
+    """Something happens once, as a task of the roles begins."""
+    plain, left = at.crew._task, [act]
+
+    def noted(out: crew.Outcome, name: str, *given: t.Any, **more: t.Any) -> dict[str, t.Any]:
+        if name == task and left:
+            at.act(**left.pop())
+        return plain(out, name, *given, **more)
+
+    at.crew._task = noted  # type: ignore[method-assign]
+
+
+def amid_a_restore(desk: GiveDesk, place: str, act: dict[str, t.Any], **options: t.Any) -> tuple[Desk, crew.Outcome]:
+    # Of two hosts, one might be open before the connections are cut.
+    at = desk(start_timeout=6.0, hosts=1, **options)
+    assert at.crew.prepare().safe
+    if place == "hosts":
+        at.cloud.schedule(when="host_flags", nth=1, **act)
+    else:
+        just_before(at, place, **act)
+    return at, at.crew.restore()
+
+
+RESTORING = ("hosts", "verify", "verify_hold")
+HOSTS = "GET /v1/base-operator/host/list"
+
+
+@pytest.mark.parametrize("how", [*GONE, "revoked"])
+@pytest.mark.parametrize("place", RESTORING)
+def test_the_api_goes_away_or_the_key_is_revoked_elsewhere_in_a_restore(desk: GiveDesk, place: str, how: str) -> None:
+    """It ends, says so, and leaves the rest to the next, which sends nothing twice."""
+    revoked = how == "revoked"
+    at, out = amid_a_restore(desk, place, {"act": "revoke"} if revoked else GONE[how])
+    where = HOSTS if place == "hosts" and revoked else ALL
+    assert out.rc == 2
+    assert re.fullmatch(f"{where} {REFUSED_KEY if revoked else WORDS[how]}", out.error), out.error
+    if place == "hosts":
+        assert (at.phase(), at.sent("start")) == ("opening", {})
+        assert {"Hosts still closed: 1", "VMs recorded 6: not tried 6", "Did not come back: 6"} <= set(out.lines), out.text
+        assert set(out.accept_argument()) == {f"host:{host.uuid}" for host in at.cloud.hosts}
+        assert "To go on, mend what the failure names and run the same command again: it tries just what is left." in out.lines
+    else:
+        assert (at.phase(), at.cloud.in_state("running")) == ("starting", at.running)
+        assert {"Hosts still closed: 0", "VMs recorded 6: running again 6"} <= set(out.lines), out.text
+    if revoked:
+        at.act("grant")
+    else:
+        bring_back(at, how)
+    again = at.crew.restore()
+    assert (again.rc, again.error, at.phase(), at.cloud.in_state("running")) == (0, "", "done", at.running), again.text
+    assert [host.accepting for host in at.cloud.hosts] == [True]
+    assert at.sent("start") == dict.fromkeys(at.running, 1)
+
+
+@pytest.mark.parametrize("place", ["verify", "verify_hold"])
+def test_a_restore_that_could_not_look_says_how_to_go_on(desk: GiveDesk, place: str) -> None:
+    """All runs again as far as it knows, and yet it failed: the operator is told what to do about that."""
+    _at, out = amid_a_restore(desk, place, GONE["502"])
+    assert "run the same command again" in out.text
+
+
+@pytest.mark.parametrize("place", RESTORING)
+def test_the_handshake_flaps_for_a_minute_in_a_restore(desk: GiveDesk, place: str) -> None:
+    at, out = amid_a_restore(desk, place, {"act": "flap", "seconds": 60, "after_hello": True}, tls=True)
+    assert (out.rc, out.error, at.phase(), at.cloud.in_state("running")) == (0, "", "done", at.running), out.text
+    assert at.cloud.turned_away > 0
+    assert [host.accepting for host in at.cloud.hosts] == [True]
+    assert at.sent("start") == dict.fromkeys(at.running, 1)
 
 
 def test_the_api_stays_away_amid_the_stops(desk: GiveDesk) -> None:

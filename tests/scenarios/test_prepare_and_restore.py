@@ -133,8 +133,8 @@ def test_the_force_playbook_cuts_only_what_outlived(platform: Platform) -> None:
     assert stops(op, force=True) == [op.cloud.vm("vm-1").uuid]
 
 
-def test_a_deaf_vm_can_be_left_as_it_is_by_name(platform: Platform) -> None:
-    op = platform(deaf=["vm-1"])
+def test_a_deaf_vm_can_be_left_as_it_is_by_name(quick: Platform) -> None:
+    op = quick(deaf=["vm-1"])
     deaf = op.cloud.vm("vm-1").uuid
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
     refused = op.prepare()
@@ -247,6 +247,38 @@ def test_a_vm_that_does_not_start_is_named_and_tried_again_alone(quick: Platform
     assert starts(op)[count:] == [lost.uuid]
 
 
+def test_a_vm_that_is_given_up_by_name_lets_the_restore_end(quick: Platform) -> None:
+    """What the failed restore printed is pasted as it is."""
+    op = quick(fail_start=["vm-2"])
+    lost, before, hosts = op.cloud.vm("vm-2").uuid, op.cloud.in_state("running"), open_hosts(op.cloud)
+    assert_safe(op.prepare())
+    run = op.restore()
+    assert run.rc != 0
+    assert "Did not come back: 1" in run.text
+    assert op.phase() == "starting"
+    ((identity,),) = op.ask("SELECT id FROM maintenance")
+    name, value = run.accept_argument().split("=")
+    assert value == f"lost:{lost}"
+    run = op.restore(**{name: value})
+    assert_restored(op, run, before - {lost}, hosts)
+    assert (op.place / f"{identity}.record.sqlite").is_file(), "the record was not put away"
+    report = json.loads((op.place / f"{identity}.report.json").read_text())
+    assert f"lost:{lost}" in report["accepted"]
+    assert_safe(op.prepare())
+    assert lost not in op.recorded(), "the next maintenance is a new one"
+
+
+def test_a_vm_that_is_given_up_by_name_is_named_to_the_last(quick: Platform) -> None:
+    """The restore that ends without it says which one that was, and why."""
+    op = quick(vms=4, fail_start=["vm-2"])
+    assert_safe(op.prepare())
+    name, value = op.restore().accept_argument().split("=")
+    run = op.restore(**{name: value})
+    assert run.rc == 0, run.text
+    assert op.cloud.vm("vm-2").uuid in run.text, run.text
+    assert "answered 500" in run.text
+
+
 def test_what_does_not_come_back_can_be_given_up(platform: Platform) -> None:
     op = platform(fail_start=["vm-2"])
     lost = op.cloud.vm("vm-2").uuid
@@ -324,8 +356,8 @@ def test_odd_states_are_refused_in_the_plan_by_name(quick: Platform) -> None:
     assert "SAFE EXCEPT 1 ACCEPTED" in run.text
 
 
-def test_an_empty_platform_is_refused(platform: Platform) -> None:
-    op = platform(vms=0)
+def test_an_empty_platform_is_refused(quick: Platform) -> None:
+    op = quick(vms=0)
     run = op.prepare()
     assert run.rc != 0
     assert "shows no VM at all" in run.text

@@ -20,6 +20,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import Re
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import look
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance_info
 from scenarios.desk import open_hosts
+from scenarios.quick import QuickOperator
 from scenarios.record.fire import PLACE, content, enter, item_of, options, plan_for, refused, vm
 
 
@@ -373,7 +374,7 @@ def test_a_record_damaged_after_the_stop_and_the_way_back(platform) -> None:
     """What an operator does at night: restore, read, paste, done."""
     op = platform(vms=9, running=6, closed_hosts=1, hosts=3)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
-    assert op.prepare().rc == 0
+    assert QuickOperator(op.cloud, op.folder).prepare().rc == 0
     overwrite(op.place / "record.sqlite", 3)
     damaged = (op.place / "record.sqlite").read_bytes()
     sent = len(op.cloud.journal.writes())
@@ -397,8 +398,41 @@ def test_a_record_damaged_after_the_stop_and_the_way_back(platform) -> None:
     assert (op.place / f"record.sqlite.{item.replace(':', '-')}").read_bytes() == damaged
 
 
-def test_a_prepare_goes_on_from_what_is_left(platform) -> None:
-    op = platform(vms=6, running=6, deaf=["vm-1"])
+@pytest.mark.parametrize("where", ["as noted", "given again"])
+@pytest.mark.parametrize("how", ["damaged", "gone", "folder gone"])
+def test_the_way_back_from_the_second_copy(quick, how, where) -> None:
+    """With one, it is what is gone on from, and what is said to be."""
+    op = quick(vms=9, running=6, closed_hosts=1, hosts=3)
+    before, hosts, copies = op.cloud.in_state("running"), open_hosts(op.cloud), op.folder / "copies"
+    copy = copies / op.place.name / "record.sqlite"
+    given = {"ceph_maint_record_copy": copies} if where == "given again" or how == "folder gone" else {}
+    assert op.prepare(ceph_maint_record_copy=copies).rc == 0
+    if how == "damaged":
+        overwrite(op.place / "record.sqlite", 3)
+    elif how == "gone":
+        (op.place / "record.sqlite").unlink()
+    else:
+        shutil.rmtree(op.place)
+    sent = len(op.cloud.journal.writes())
+    run = op.restore(**given)
+    assert run.rc != 0
+    assert "is damaged" in run.text and f"The run can go on from {copy}." in run.text
+    assert "VMs to start: 6 of 6 recorded" in run.text
+    assert len(op.cloud.journal.writes()) == sent
+    name, value = run.accept_argument().split("=")
+    assert value.startswith("damaged:")
+    run = op.restore(**{name: value}, **given)
+    assert run.rc == 0, run.text
+    assert f"This run goes on from {copy}." in run.text
+    assert f"Taken over from {copy}: what became of each VM before is not known" in run.text
+    assert (op.cloud.in_state("running"), open_hosts(op.cloud)) == (before, hosts)
+    assert {entry.uuid for entry in op.cloud.journal.of("admin_vm_start")} == before
+    assert op.phase() == "", "the record is still open"
+    assert not copy.exists() and list(copy.parent.glob("*.record.sqlite")), "the copy was not put away with it"
+
+
+def test_a_prepare_goes_on_from_what_is_left(quick) -> None:
+    op = quick(vms=6, running=6, deaf=["vm-1"])
     assert op.prepare(ceph_maint_record_copy=op.folder / "copies").rc != 0
     before = op.recorded()
     truncate(op.place / "record.sqlite")

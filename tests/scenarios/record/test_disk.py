@@ -8,8 +8,10 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import typing as t
 from pathlib import Path
 
@@ -241,6 +243,83 @@ def test_a_planted_file_is_not_followed(held, records, tmp_path, name, kind) -> 
     if name == "record.sqlite":
         with pytest.raises(RecordError, match="is not a plain file"):
             Record(str(path))
+
+
+COPIED = ("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "maintenance_id")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
+@pytest.mark.parametrize("name", [*COPIED, "record.sqlite-journal", *(f"{name}.new" for name in COPIED), "record.sqlite.new-journal"])
+def test_a_file_planted_where_the_copies_lie_is_not_followed(held, records, tmp_path, name, kind) -> None:
+    """Its disk may be another's. Nothing is written through it: it is refused, or told, or gone with a whole copy in its place."""
+    copies = records.parent / "copies"
+    path, victim = copies / PLACE / name, tmp_path / "victim"
+    if path.exists():
+        shutil.move(path, victim)
+    else:
+        victim.write_text("keep")
+    before = victim.read_bytes()
+    if kind == "link":
+        path.symlink_to(victim)
+    elif kind == "dangling":
+        path.symlink_to(tmp_path / "nothing")
+    elif kind == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path.mkdir(mode=0o700)
+    told: list[str] = []
+    try:
+        found = enter(records, record_copy=str(copies))
+    except RecordError as exc:
+        told.append(str(exc))
+    else:
+        record = Record(found["record"], str(copies / PLACE))
+        record.add_running(found["run"], [vm("c")], late=True)
+        record.write_report({"x": 1})
+        told += [*found["notes"], *record.warnings]
+        assert {one.uuid for one in record.vms()} == {"a", "b", "c"}
+        record.close()
+    assert victim.read_bytes() == before
+    assert not (tmp_path / "nothing").exists()
+    if name.endswith("-journal") or name == "maintenance_id.new":
+        return  # of files that this run neither opens nor writes there
+    if not told:
+        assert not path.is_symlink(), "it is still there, and nobody says so"
+        copy = Record(str(copies / PLACE / "record.sqlite"))
+        assert {one.uuid for one in copy.vms()} == {"a", "b", "c"}
+        copy.close()
+        rows = json.loads((copies / PLACE / "running_vms.json").read_text())
+        assert {row["uuid"] for row in rows} == {"a", "b", "c"}
+    else:
+        assert any(str(copies / PLACE) in text for text in told), told
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_journal_planted_beside_the_copy_holds_no_run_that_needs_it(held, records, tmp_path, kind) -> None:
+    """SQLite would wait for the other end of a pipe, for ever, and no signal ends that."""
+    journal, victim = records.parent / "copies" / PLACE / "record.sqlite-journal", tmp_path / "victim"
+    victim.write_text("keep")
+    if kind == "link":
+        journal.symlink_to(victim)
+    else:
+        os.mkfifo(journal, 0o600)
+    shutil.rmtree(held[0])
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException):
+            refused(records, record_copy=str(records.parent / "copies"))
+            os._exit(0)
+        os._exit(1)
+    deadline, status = time.monotonic() + 30, None
+    while status is None and time.monotonic() < deadline:
+        found, code = os.waitpid(pid, os.WNOHANG)
+        status = os.waitstatus_to_exitcode(code) if found else None
+        time.sleep(0.05)
+    if status is None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert status == 0, "it hangs" if status is None else "it was not refused"
+    assert victim.read_text() == "keep"
 
 
 def test_planted_files_are_named_by_the_plan(platform, tmp_path) -> None:
