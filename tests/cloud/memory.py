@@ -38,7 +38,8 @@ class MemoryBackend(RecordsBackend):
             await self._hold(vm, options.force_seconds)
         else:
             deaf = "deaf" in vm.traits
-            await self._hold(vm, options.deaf_seconds if deaf else options.stop_seconds)
+            willing = options.slow_seconds if "slow" in vm.traits else options.stop_seconds
+            await self._hold(vm, options.deaf_seconds if deaf else willing)
             if deaf and vm.state not in ("stopped", "deleted"):
                 if options.deaf_status != 200:
                     raise Refused(options.deaf_status, "Virtual machine did not stop: %s" % vm.uuid)
