@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from e2e.pocket import PocketCloud
 HERE = Path(__file__).parent
 GUEST = HERE.parents[1] / ".build" / "guest"
 LOOK_LIMIT = 60
+SEEDS = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,27 +63,19 @@ def ceph(running_cluster: Cluster) -> Cluster:
     return running_cluster
 
 
-SEEDS = itertools.count(1)
-
-
 @pytest.fixture
 def pocket(ceph: Cluster, guest_image: GuestImage) -> t.Iterator[t.Callable[..., PocketCloud]]:
     """Make a pocket cloud from options of the simulator; its images have names that no other one had."""
-    clouds: list[PocketCloud] = []
-    with tempfile.TemporaryDirectory(prefix="pocket-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pocket-") as folder, contextlib.ExitStack() as clouds:
 
         def make(**options: t.Any) -> PocketCloud:
             seed = next(SEEDS)
             cloud = PocketCloud(ceph, guest_image, Path(folder) / str(seed), **{"seed": seed, **options})
-            clouds.append(cloud)
+            clouds.callback(cloud.stop)
             cloud.start()
             return cloud
 
-        try:
-            yield make
-        finally:
-            for cloud in clouds:
-                cloud.stop()
+        yield make
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 kind=polite
 slow=0
-for word in $(cat /proc/cmdline); do
+read -r words </proc/cmdline
+for word in $words; do
     case $word in
         kind=*) kind=${word#kind=} ;;
         slow=*) slow=${word#slow=} ;;

@@ -17,7 +17,7 @@ from e2e.guest_image import GuestImage
 from e2e.processes import Brood
 
 PATIENCE = 400.0  # real seconds, for a dozen guests that boot at once on a busy machine
-PLATFORM = {"vms": 3, "owners": 3, "hosts": 3, "power_mode": "gateway", "gateway_patience": 20.0, "deaf_seconds": 25.0}
+PLATFORM = {"vms": 3, "owners": 3, "hosts": 3, "power_mode": "gateway", "gateway_patience": 10.0, "deaf_seconds": 25.0}
 
 
 def image_of(uuid: str) -> str:

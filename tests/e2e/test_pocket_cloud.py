@@ -166,6 +166,7 @@ def test_the_whole_maintenance_on_real_guests(ceph: Cluster, platform: t.Callabl
     for uuid in before:
         wrote_on(cloud, uuid, 1)
         cloud.act("stop", vm=uuid)
+    for uuid in before:
         verdict = cloud.guest(uuid).verify()
         assert verdict.records > verdicts[uuid].records
         assert_kept(verdict)
