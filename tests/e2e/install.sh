@@ -27,7 +27,7 @@ kernel() {
     find "$folder" -name 'linux-image-*.deb' | grep -q .
 }
 
-command -v apt-get >/dev/null && command -v dpkg-query >/dev/null || skip "no apt-get here, they need Debian"
+command -v apt-get >/dev/null || skip "no apt-get here, they need Debian"
 [ "$(dpkg --print-architecture)" = amd64 ] || skip "they need an amd64 machine"
 mkdir -p "$folder"
 lacking=$(missing)
