@@ -188,7 +188,7 @@ def build(options: Options) -> Estate:
     for trait, want in (
         ("deaf", options.deaf), ("fail_start", options.fail_start), ("locked", options.locked),
         ("starts_itself", options.starts_itself), ("feigns", options.feigns), ("started_word", options.started_word),
-        ("unknown", options.unknown_state),
+        ("unknown", options.unknown_state), ("slow", options.slow),
     ):
         for vm in choose(options, trait, want, running, _vm_names, used):
             vm.traits.add(trait)

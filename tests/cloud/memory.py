@@ -5,53 +5,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Coroutine
 
-from cloud.backend import Backend, Host, Refused, Vm, no_such_vm
+from cloud.backend import Refused, Vm, no_such_vm
 from cloud.estate import Estate
 from cloud.options import Options
+from cloud.records import RecordsBackend
 
 
-class MemoryBackend(Backend):
+class MemoryBackend(RecordsBackend):
     """Power actions take their time and keep going when nobody listens any more."""
 
     def __init__(self, options: Options, estate: Estate) -> None:
-        super().__init__()
-        self._options = options
-        self._hosts = estate.hosts
-        self._vms = {vm.uuid: vm for vm in estate.vms}
+        super().__init__(options, estate)
         self._changed: dict[str, asyncio.Event] = {}
         self._failures: dict[str, int] = {}
         self._risings: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         for vm in self._vms.values():
             if vm.state == "creating":
                 self._spawn(self._ripen(vm))
-
-    async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def hosts(self, location: str | None) -> list[Host]:
-        return [host for host in self._hosts if location in (None, host.location)]
-
-    async def flag_host(self, host: Host, accepting: bool) -> None:
-        host.accepting = accepting
-        if accepting:
-            # The trap of opening every host: one that was taken out on purpose is a target for VMs again.
-            host.status = "AVAILABLE"
-        elif host.status == "AVAILABLE":
-            host.status = "NOT ACCEPTING"
-
-    async def vms(self, location: str | None) -> list[Vm]:
-        return [vm for vm in self._vms.values() if location in (None, vm.location)]
-
-    async def find(self, location: str | None, uuid: str) -> Vm | None:
-        vm = self._vms.get(uuid)
-        return vm if vm is not None and location in (None, vm.location) else None
 
     async def add(self, vm: Vm) -> None:
         self._vms[vm.uuid] = vm
@@ -65,7 +38,8 @@ class MemoryBackend(Backend):
             await self._hold(vm, options.force_seconds)
         else:
             deaf = "deaf" in vm.traits
-            await self._hold(vm, options.deaf_seconds if deaf else options.stop_seconds)
+            willing = options.slow_seconds if "slow" in vm.traits else options.stop_seconds
+            await self._hold(vm, options.deaf_seconds if deaf else willing)
             if deaf and vm.state not in ("stopped", "deleted"):
                 if options.deaf_status != 200:
                     raise Refused(options.deaf_status, "Virtual machine did not stop: %s" % vm.uuid)
@@ -122,8 +96,3 @@ class MemoryBackend(Backend):
         await asyncio.sleep(options.real(options.starts_itself_seconds))
         if vm.state == "stopped":
             await self.set_state(vm, "running", "itself")
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -96,6 +96,8 @@ class Options:
     deaf: Pick = _opt(0, "pick of VMs that ignore a graceful stop")
     deaf_seconds: float = _opt(120.0, "a stop on a deaf VM is held this long before the platform gives up")
     deaf_status: int = _opt(200, "and then answers this; 200 shows the VM still running")
+    slow: Pick = _opt(0, "pick of VMs that take their time over a graceful stop")
+    slow_seconds: float = _opt(60.0, "this long")
     fail_start: Pick = _opt(0, "pick of VMs that do not start")
     fail_start_status: int = _opt(500, "answer to such a start; 200 shows the VM still stopped")
     fail_start_times: int = _opt(-1, "starts that fail before one works; -1: all")

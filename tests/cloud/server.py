@@ -14,8 +14,9 @@ from typing import Any, Coroutine, TypeVar
 
 from cloud.backend import Event, Host, Vm
 from cloud.journal import Journal
+from cloud.memory import MemoryBackend
 from cloud.options import Options, options_from
-from cloud.service import LOOPBACK, Service, tls_context
+from cloud.service import LOOPBACK, MakeBackend, Service, tls_context
 
 Result = TypeVar("Result")
 
@@ -25,17 +26,25 @@ PATIENCE = 30.0  # real seconds for anything asked of the loop
 class Cloud:
     """A context manager: `with Cloud(vms=5, deaf=1, time_scale=0.01) as cloud: ...`
 
-    Takes the fields of Options as keywords, or an Options as a whole.
+    Takes the fields of Options as keywords, or an Options as a whole. `patience` is for anything asked of it.
     """
 
     def __init__(
-        self, options: Options | None = None, tls: bool = False, port: int = 0, journal_path: str | None = None, **values: Any
+        self,
+        options: Options | None = None,
+        tls: bool = False,
+        port: int = 0,
+        journal_path: str | None = None,
+        make_backend: MakeBackend = MemoryBackend,
+        patience: float = PATIENCE,
+        **values: Any,
     ) -> None:
         if options is not None and values:
             raise ValueError("give an Options or its fields, not both")
         self.options = options or options_from(values)
         self.journal = Journal(journal_path)
-        self._service = Service(self.options, self.journal)
+        self._service = Service(self.options, self.journal, make_backend)
+        self._patience = patience
         self._tls = tls
         self._port = port
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -143,5 +152,5 @@ class Cloud:
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """In the server's loop; after stop() nothing changes any more, and any loop will do."""
         if self._thread.is_alive():
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(self._patience)
         return asyncio.run(work)

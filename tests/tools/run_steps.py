@@ -172,7 +172,7 @@ class Runner:
             if all(other.name != setup for other in self.todo):
                 command = (sys.executable, str(ROOT / "tests/tools/setup_env.py"), step.env)
                 self.todo.append(steps.Step(setup, command, env=step.env, kind="setup"))
-            if step.kind != "setup":
+            if step.name != setup:
                 self.todo.append(step)
 
     def say(self, text: str) -> None:

@@ -29,7 +29,7 @@ class Step:
     name: str
     command: tuple[str, ...]
     env: str = "main"
-    kind: str = "plain"  # plain, pytest, units, sanity, integration: how its tests are counted
+    kind: str = "plain"  # plain, pytest, units, sanity, integration: how its tests are counted; setup: it has none
     cwd: Path = ROOT
     collections: Path = BUILD / "link"
     lock: str = ""  # steps with the same lock never run at the same time
@@ -99,6 +99,11 @@ def all_steps() -> list[Step]:
             pytest("soak-killed", "tests/scenarios/test_killed_anywhere.py", timeout=60 * (int(SOAK_MINUTES) + 30)),
             variables=(("PILW_TEST_KILLED_MINUTES", SOAK_MINUTES),),
             default=False,
+        ),
+        # As root on Debian: packages for a real Ceph and real guests, then whole maintenances on them.
+        Step("e2e-packages", ("sh", "tests/e2e/install.sh", str(BUILD / "guest")), kind="setup", default=False),
+        dataclasses.replace(
+            pytest("e2e", "tests/e2e", "-o", "faulthandler_timeout=900", timeout=3600), after=("e2e-packages",), default=False
         ),
         static("ruff", "ruff", "check", "--no-cache", "."),
         static("yamllint", "yamllint", "--strict", "."),

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing outlives the tests, however these end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from e2e.processes import Brood
+from e2e.waits import wait_for
+
+LIMIT = 20.0
+TESTS = str(Path(__file__).resolve().parents[1])
+KILLED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from e2e.processes import Brood
+from pathlib import Path
+print(Brood().start(["sleep", "1000"], Path("/dev/null")).pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def lives(pid: int) -> str:
+    """Why a process has not ended; a zombie has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if state == "Z" else f"it is in state {state}"
+
+
+def test_a_brood_is_ended_even_when_it_is_frozen(tmp_path: Path) -> None:
+    brood = Brood()
+    plain, frozen = (brood.start(["sleep", "1000"], tmp_path / "log") for dummy in range(2))
+    wait_for("sleep", lambda: "" if Path(f"/proc/{frozen.pid}/comm").read_text() == "sleep\n" else "not yet", LIMIT)
+    frozen.send_signal(19)
+    brood.close()
+    assert lives(plain.pid) == lives(frozen.pid) == ""
+
+
+def test_a_brood_ends_with_a_test_that_is_killed() -> None:
+    command = [sys.executable, "-c", KILLED, TESTS]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as tests:
+        assert tests.stdout is not None
+        pid = int(tests.stdout.readline())
+        assert lives(pid)
+        tests.kill()
+    wait_for("the end of its child", lambda: lives(pid), LIMIT)
