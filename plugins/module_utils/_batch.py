@@ -135,8 +135,8 @@ class Batch:
     backoff: float
     items: dict[str, Item] = field(default_factory=dict)
 
-    def add(self, uuid: str, label: str, must_send: bool = False) -> None:
-        self.items[uuid] = Item(uuid, label, must_send)
+    def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False) -> None:
+        self.items[uuid] = Item(uuid, label, must_send, heard=heard)
 
     def at(self, *steps: Step) -> list[Item]:
         return [item for item in self.items.values() if item.step in steps]

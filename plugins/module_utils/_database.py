@@ -91,7 +91,7 @@ def _appearing(path: str) -> t.Iterator[str]:
 
 def connect(path: str) -> sqlite3.Connection:
     """Open a record's file for reading and writing."""
-    problem = _folders.file_problem(path)
+    problem = _folders.file_problem(path) or _folders.file_problem(f"{path}-journal")  # SQLite waits for a pipe for ever
     if problem:
         raise RecordError(f"{problem} Nothing was changed.")
     if not os.path.lexists(path):

@@ -38,6 +38,7 @@ def write_text(path: str, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)  # on a full disk each page counts
         raise
+    sync_folder(os.path.dirname(path))
 
 
 def sync_folder(folder: str) -> None:

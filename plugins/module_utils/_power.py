@@ -41,11 +41,15 @@ _LIST_SHARE = 10
 
 @dataclass(frozen=True)
 class Target:
-    """C(must_send): a call is sent even to a VM that already shows the wanted state, as an earlier call may undo it."""
+    """C(must_send): a call is sent even to a VM that already shows the wanted state, as an earlier call may undo it.
+
+    C(heard): a like call of an earlier run may still be at work, whatever this one is answered.
+    """
 
     uuid: str
     label: str
     must_send: bool = False
+    heard: bool = False
 
 
 @dataclass
@@ -175,7 +179,7 @@ class Engine:
         orders = self._orders
         batch = Batch(orders.start, orders.force, orders.timeout, orders.retries, orders.poll_interval)
         for target in wave.targets:
-            batch.add(target.uuid, target.label, target.must_send)
+            batch.add(target.uuid, target.label, target.must_send, target.heard)
         return batch
 
     def _run_wave(self, batch: Batch, workers: Executor) -> None:

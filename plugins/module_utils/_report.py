@@ -85,6 +85,16 @@ def unrecovered(record: Record) -> list[RecordedVm]:
     return [vm for vm in record.vms() if not vm.start_done and f"lost:{vm.uuid}" not in accepted]
 
 
+def why_down(vm: RecordedVm) -> str:
+    return vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
+
+
+def given_up(record: Record) -> list[RecordedVm]:
+    """Recorded VMs that do not run again, and that the operator has accepted to end without."""
+    accepted = set(record.accepted())
+    return [vm for vm in record.vms() if not vm.start_done and f"lost:{vm.uuid}" in accepted]
+
+
 def left_items(record: Record) -> list[str]:
     """What would have to be accepted to end without hosts and VMs that are not as they were.
 
@@ -180,12 +190,11 @@ def start_lines(record: Record) -> list[str]:
         lines.append(f"Outlived their stop and run, so they may still obey it: {len(slow)}. Look at them again later")
         lines += by_owner(slow, lambda vm: "running")
     lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
-    lost = unrecovered(record)
+    lost, without = unrecovered(record), given_up(record)
     if lost:
-        lines.append(f"Did not come back: {len(lost)}")
-        lines += by_owner(
-            lost, lambda vm: vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
-        )
+        lines += [f"Did not come back: {len(lost)}", *by_owner(lost, why_down)]
+    if without:
+        lines += [f"Ended without, as accepted: {len(without)}", *by_owner(without, why_down)]
     items = left_items(record)
     if items:
         lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")

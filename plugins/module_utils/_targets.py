@@ -125,5 +125,6 @@ def _by_group(vms: list[RecordedVm], groups: list[dict], stop: bool = False) -> 
     waves = {group["name"]: Wave(group["name"], [], group["delay"]) for group in groups}
     waves[REST] = Wave("all others", [])
     for vm in vms:
-        waves[names.get(vm.uuid, REST)].targets.append(Target(vm.uuid, vm.label(), stop and vm.start_unclear))
+        target = Target(vm.uuid, vm.label(), must_send=stop and vm.start_unclear, heard=not stop and vm.may_come_up)
+        waves[names.get(vm.uuid, REST)].targets.append(target)
     return waves

@@ -102,7 +102,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, now_text
 
@@ -196,7 +196,13 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
     pending = [(params["stop_timeout"] or 0) - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
     params = {**params, "hold": max([params["hold"], *pending])}
-    rows, found = watch(params, api, [vm.uuid for vm in recorded])
+    try:
+        rows, found = watch(params, api, [vm.uuid for vm in recorded])
+    except ApiError as exc:
+        raise PilwError(
+            f"The VMs could not be looked at: {exc}. What was done before is recorded. Once the API answers, run the same command "
+            "again: it goes on."
+        ) from exc
     if not check_mode:
         record.note_states(params["run"], found)
         if params["state"] == _model.RUNNING:
