@@ -40,3 +40,13 @@ def test_what_a_restore_prints_at_its_end_is_pasted_and_ends_it() -> None:
         state.restore(kill=None, acts=[], go_on=False)
         state.restore_without_some()
         assert state.count["ends without some"] == 1
+
+
+def test_a_restore_that_is_broken_off_names_each_vm_and_each_host() -> None:
+    dead = [Vm("", owner, "running", dead_starts=3) for owner in "78789"]
+    with platform(*dead) as state:
+        state.prepare(force=False, acts=[])
+        state.answers_will_fail(writes=["undone-403"] * 5, reads=[])  # the host is not opened
+        state.restore(kill=None, acts=[], go_on=False)  # the first few do not start, the rest is not tried
+        assert state.watcher.still_closed() == ["host-0"]
+        assert state.watcher.ask("SELECT 1 FROM vms WHERE start_outcome IS NULL")
