@@ -46,10 +46,10 @@ hosts = st.builds(
     accepting=st.sampled_from([True, True, True, False]),
     status=st.sampled_from([""] * 8 + ["MAINTENANCE"]),
 )
-# None: the run is not killed. Otherwise after so many points, and whom.
-points = st.one_of(st.integers(0, 120), st.integers(0, 900))
+# After so many points, and whom. Many a run has ended before.
+points = st.one_of(st.integers(0, 40), st.integers(0, 120), st.integers(0, 900))
 one_kill = st.tuples(points, st.sampled_from(["controller", "job", "machine"]))
-kills = st.one_of(one_kill, one_kill, one_kill, st.none())
+kills = st.one_of(one_kill, one_kill, one_kill, one_kill, st.none())
 leave = st.sampled_from([True, True, False])  # to cut power
 seldom = st.sampled_from([False] * 3 + [True])
 which = st.integers(0, 20)

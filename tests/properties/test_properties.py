@@ -15,7 +15,7 @@ SEEDS = (1, 2, 3, 4)
 # What must have happened at least for a run to have shown anything.
 LEAST = {
     "safe said": 20, "calls to force": 20, "calls to stop": 200, "calls to start": 200, "kills": 50, "takeovers": 3,
-    "refusals with items": 5, "ends without some": 3, "closed": 3,
+    "refusals with items": 5, "closed": 1,
 }  # fmt: skip
 
 

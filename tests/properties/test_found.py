@@ -1,0 +1,52 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps that the random tests found, or that they reach too seldom, as plain tests."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from properties.machine import Maintenance
+from properties.world import Host, Vm
+
+
+@contextlib.contextmanager
+def platform(*vms: Vm, stop_seconds: float = 22.0, start_seconds: float = 4.0) -> t.Iterator[Maintenance]:
+    """With one host that takes workloads."""
+    state = Maintenance()
+    state.begin(
+        fleet=list(vms), estate=[Host("", True)], concurrency=4, groups=None, copied=False, flags_shown=True,
+        stop_seconds=stop_seconds, start_seconds=start_seconds, drops_deleted=False, first=None,
+    )  # fmt: skip
+    try:
+        yield state
+        state.nothing_is_lost()
+    finally:
+        state.teardown()
+
+
+def test_a_start_still_at_work_is_not_forgotten_when_a_later_one_is_refused_as_busy() -> None:
+    with platform(Vm("", "7", "running"), start_seconds=5000.0) as state:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=False)  # its start outlives its time
+        state.restore(kill=None, acts=[], go_on=False)  # 409 for as long as it is tried again
+        state.prepare(force=False, acts=[])  # the first start is still at work
+
+
+def test_what_a_restore_prints_at_its_end_is_pasted_and_ends_it() -> None:
+    with platform(Vm("", "7", "running", dead_starts=99), Vm("", "8", "running")) as state:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=False)
+        state.restore_without_some()
+        assert state.count["ends without some"] == 1
+
+
+def test_a_restore_that_is_broken_off_names_each_vm_and_each_host() -> None:
+    dead = [Vm("", owner, "running", dead_starts=3) for owner in "78789"]
+    with platform(*dead) as state:
+        state.prepare(force=False, acts=[])
+        state.answers_will_fail(writes=["undone-403"] * 5, reads=[])  # the host is not opened
+        state.restore(kill=None, acts=[], go_on=False)  # the first few do not start, the rest is not tried
+        assert state.watcher.still_closed() == ["host-0"]
+        assert state.watcher.ask("SELECT 1 FROM vms WHERE start_outcome IS NULL")
