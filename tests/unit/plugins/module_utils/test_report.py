@@ -82,6 +82,8 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         "Did not come back: 2",
         "  owner 9: left n-left: not tried",
         "  owner 9: lost n-lost: answered 500",
+        "Ended without, as accepted: 1",
+        "  owner 9: given n-given: did not start",
         "To end without them, each named: -e ceph_maint_accept=lost:given,host:h1,host:h4,lost:lost",
     ]
     assert [host["uuid"] for host in _report.hosts_left_closed(record) if host["ours"]] == ["h1", "h4"]
