@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
 
 from e2e.pocket import PocketCloud
 from scenarios.desk import Operator
@@ -27,13 +26,10 @@ class PocketOperator(Operator):
 
     cloud: PocketCloud
 
-    def __init__(self, cloud: PocketCloud, folder: Path) -> None:
-        super().__init__(cloud, folder)
-
     def command(self, playbook: str, *arguments: str, fast: bool = True, **variables: t.Any) -> list[str]:
         times = TIMES if fast else {}
         return super().command(playbook, *arguments, fast=fast, **{**times, **variables})
 
     def stop_outcomes(self) -> dict[str, str]:
         """What the open record says of each VM's stop."""
-        return {uuid: outcome for uuid, outcome in self.ask("SELECT uuid, stop_outcome FROM vms")}
+        return dict(self.ask("SELECT uuid, stop_outcome FROM vms"))
