@@ -223,7 +223,7 @@ class Crew:
             status = self._status(out)
             if not status.get("outlived"):
                 out.refused = True
-                raise Failed({"msg": "No VM of an open record outlived its stop timeout"})
+                raise Failed({"msg": "No VM of an open record outlived its stop timeout: run ceph_maint_prepare"})
             self._opened(out, "force", accept, work)
 
         self._guarded(out, whole)

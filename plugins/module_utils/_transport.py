@@ -182,10 +182,10 @@ def _bounded(kind: t.Any) -> type:
     class Pool(kind):
         ConnectionCls = Line
 
-        def urlopen(self, *given: t.Any, **named: t.Any) -> t.Any:
+        def _get_conn(self, *given: t.Any, **named: t.Any) -> t.Any:
             if _here.deadline is not _NONE:
-                _here.deadline.begin()  # it calls itself for each further try
-            return super().urlopen(*given, **named)
+                _here.deadline.begin()  # each further try gets a connection too
+            return super()._get_conn(*given, **named)
 
         def _put_conn(self, conn: t.Any) -> None:
             if conn is not None and not _here.deadline.let_go(conn):

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
 import threading
 import time
 import typing as t
@@ -86,6 +87,7 @@ def test_restore_killed(platform: Platform, moment: str, kind: str, count: int, 
 
 
 LEASE = 8  # seconds, which a busy machine keeps while the playbook lives
+MANY = 240  # more than can be sent until a slow machine has come to the kill and the lease is over
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ LEASE = 8  # seconds, which a busy machine keeps while the playbook lives
 )
 def test_a_killed_prepare_stops_sending_within_its_lease(platform: Platform, how: int) -> None:
     """The job on the maintenance host outlives ansible-playbook; it must end by itself."""
-    op = platform(vms=60, time_scale=0.05)
+    op = platform(vms=MANY, time_scale=0.05)
     before = op.cloud.in_state("running")
     assert_ends_by_itself(op, "ceph_maint_prepare", "admin_vm_stop", how)
     assert op.cloud.in_state("running"), "something was left to do"
@@ -109,7 +111,7 @@ def test_a_killed_prepare_stops_sending_within_its_lease(platform: Platform, how
 
 
 def test_a_killed_restore_stops_sending_within_its_lease(platform: Platform) -> None:
-    op = platform(vms=60, stop_seconds=2, start_seconds=22, time_scale=0.05)
+    op = platform(vms=MANY, stop_seconds=2, start_seconds=22, time_scale=0.05)
     before, quick = op.cloud.in_state("running"), QuickOperator(op.cloud, op.folder)
     assert quick.prepare().rc == 0
     assert_ends_by_itself(op, "ceph_maint_restore", "admin_vm_start", signal.SIGTERM, ceph_maint_ceph_is_back="true")
@@ -143,7 +145,7 @@ def assert_ends_by_itself(op: Operator, playbook: str, kind: str, how: int, **va
     last = max(entry.started for entry in op.cloud.journal.of(kind))
     # How long that look took, the machine decides; then it is the lease, and one look at it each half second.
     assert last - max(killed_at[0], lease.stat().st_mtime) <= LEASE + 1.5
-    assert len(op.cloud.journal.of(kind)) < 60, "it had ended its work before"
+    assert len(op.cloud.journal.of(kind)) < MANY, "it had ended its work before"
 
 
 @contextlib.contextmanager
@@ -154,7 +156,9 @@ def first_seen(look: t.Callable[[], t.Any]) -> t.Iterator[list[t.Any]]:
 
     def watch() -> None:
         while not found and not over.wait(0.02):
-            seen_now = look()
+            seen_now = None
+            with contextlib.suppress(sqlite3.Error, KeyError):  # just being written
+                seen_now = look()
             if seen_now:
                 found.extend([seen_now, time.time()])
 

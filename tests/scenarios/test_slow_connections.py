@@ -183,7 +183,8 @@ def test_tls_that_breaks_within_the_body_is_unclear(certificate: tuple[ssl.SSLCo
 
     with answering(over_tls(certificate[0], asked, talk)) as port:
         error = fails(f"127.0.0.1:{port}", certificate[1])
-    assert isinstance(error, BrokenOff) and error.sent
+    # The break may overtake what was sent before it: then no answer came at all.
+    assert (error.sent, error.timed_out, error.status) == (True, False, 200 if isinstance(error, BrokenOff) else None)
 
 
 def test_a_connection_that_breaks_when_it_is_used_again_is_unclear(certificate: tuple[ssl.SSLContext, str]) -> None:

@@ -261,7 +261,8 @@ def test_time_is_bounded_and_told():
     # Three rounds for VMs that come up again, and before them the power cuts that an earlier run left.
     assert plan.whole_seconds == 810 + 300 + 2 * 120 + 2400 + 3 * (3000 + 2400 + 300 + 3 * 150)
     assert (
-        "Time to stop: about 4 min if all goes well (22 s each, 20 at once), at most 90 min; whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 370 min"
+        "Time to stop: about 4 min if all goes well (22 s each, 20 at once), at most 90 min; whatever is not settled then is named. "
+        "The whole run, with all else and while the API gives its lists: at most 370 min"
     ) in plan.lines
 
 

@@ -110,7 +110,7 @@ def answer(body, *headers, status=200):
 def test_an_answer_that_drips_ends_with_the_time_limit(method, talk):
     with talking(talk) as (url, asked):
         error = refused(url, method)
-    assert type(error) is ApiError and error.timed_out and error.sent
+    assert error.__class__ is ApiError and error.timed_out and error.sent
     assert 1 <= len(asked) <= (6 if method == "GET" else 1)
 
 
