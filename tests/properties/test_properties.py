@@ -14,7 +14,7 @@ from properties.machine import Maintenance
 SEEDS = (1, 2, 3, 4)
 # What must have happened at least for a run to have shown anything.
 LEAST = {
-    "safe said": 20, "calls to force": 20, "calls to stop": 200, "calls to start": 200, "kills": 50, "takeovers": 3,
+    "safe said": 20, "calls to force": 10, "calls to stop": 100, "calls to start": 100, "kills": 25, "takeovers": 2,
     "refusals with items": 5, "closed": 1,
 }  # fmt: skip
 
