@@ -171,22 +171,23 @@ def first_seen(look: t.Callable[[], t.Any]) -> t.Iterator[list[t.Any]]:
         watcher.join()
 
 
-def as_user(name: str) -> dict[str, str]:
-    return {"USER": name, "LOGNAME": name}
+def as_user(op: Operator, name: str) -> dict[str, str]:
+    # No such account is there: Ansible would make a folder of the name ~bob where the playbook lies.
+    return {"USER": name, "LOGNAME": name, "ANSIBLE_REMOTE_TMP": str(op.folder / f"tmp-{name}")}
 
 
 def test_a_second_operator_is_refused_and_takes_the_shift_over(platform: Platform) -> None:
     """Who, where, since when; and once the first is gone, the second goes on without another word."""
     op = platform(vms=60, time_scale=0.05)
     before, ann, bob = op.cloud.in_state("running"), f"ann on {os.uname().nodename}", f"bob on {os.uname().nodename}"
-    op.extra_environment = as_user("ann")
+    op.extra_environment = as_user(op, "ann")
     seconds: list[t.Any] = []
 
     def second_comes() -> bool:
         if not seen(op, "admin_vm_stop", 6)():
             return False
         seconds.append(op.holder())
-        seconds.append(op.prepare(env=as_user("bob")))
+        seconds.append(op.prepare(env=as_user(op, "bob")))
         seconds.append(QuickOperator(op.cloud, op.folder).play("ceph_maint_status"))
         return True
 
@@ -202,7 +203,7 @@ def test_a_second_operator_is_refused_and_takes_the_shift_over(platform: Platfor
     assert status.rc == 0, status.text
     assert re.search(f"At work now: {who}", status.text), status.text
     with first_seen(lambda: op.ask("SELECT 1 FROM runs WHERE actor LIKE 'bob %'") and (op.holder(),)) as began:
-        run = op.prepare(env=as_user("bob"))
+        run = op.prepare(env=as_user(op, "bob"))
     assert run.rc == 0, run.text
     assert '"SAFE TO TAKE CEPH DOWN"' in run.text
     assert began and began[0] != (engine,), "it did not wait for the dying engine"
