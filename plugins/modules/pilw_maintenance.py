@@ -223,7 +223,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         settle=params["settle_timeout"],
         sleep=_pace.sleep,
     )
-    note_open_hosts(api, record, run)
+    if verdict.clean:  # else it is not safe already, and a host list that fails must not keep that from being written down
+        note_open_hosts(api, record, run)
     record.note_gone(run, verdict.gone)
     recorded = {vm.uuid: vm for vm in record.vms()}
     record.write(run, [_targets.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])

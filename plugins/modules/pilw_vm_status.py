@@ -81,7 +81,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: C(uuid), C(user_id), C(name) and C(status) of each VM; status V(gone) when the platform knows it no more.
+  description:
+    - C(uuid), C(user_id), C(name) and C(status) of each VM; status V(gone) when the platform knows it no more, V(unreadable) when
+      the list does not show it and its own detail cannot be read.
   returned: without record
   type: list
   elements: dict

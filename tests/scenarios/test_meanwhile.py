@@ -106,6 +106,15 @@ def test_a_host_that_somebody_opens_after_safe_stands_against_it(desk: GiveDesk)
     assert (closed.rc, [one.accepting for one in at.cloud.hosts]) == (0, [False, False]), closed.text
 
 
+def test_a_host_list_that_fails_does_not_keep_a_record_safe(desk: GiveDesk) -> None:
+    at = desk()
+    assert at.crew.prepare().safe
+    at.act("start", vm="vm-0")
+    at.act("fault", route="host_list", status=500, times=-1)
+    out = at.crew.verify()
+    assert (out.rc, out.headline, at.phase()) == (2, NOT_SAFE, "stopping"), out.text
+
+
 def test_a_status_never_says_safe_while_a_vm_runs(desk: GiveDesk) -> None:
     at = desk()
     assert at.crew.prepare().safe
