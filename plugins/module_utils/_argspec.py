@@ -33,11 +33,21 @@ def record_options() -> dict[str, t.Any]:
     return {"record": {"type": "path"}, "run": {"type": "str", "no_log": False}}
 
 
+def ceph_options() -> dict[str, t.Any]:
+    """Documented in doc_fragments/ceph.py."""
+    return {"command": {"type": "raw", "default": ["ceph"]}, "call_timeout": {"type": "float", "default": 30.0}}
+
+
+def look_options() -> dict[str, t.Any]:
+    """What was found by pilw_ceph_check on another host, and the name of that host."""
+    return {"ceph_host": {"type": "str"}, "ceph": {"type": "dict"}}
+
+
 NEEDS_RUN = {"record": ["run"], "run": ["record"]}
 # The most that any number may be. A socket and a sleep have an end to what they can wait, and nobody means to wait so long.
 MOST = 1000000
 # Times that are over at once when they are 0.
-_MORE_THAN_NONE = ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease", "request_timeout")
+_MORE_THAN_NONE = ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease", "request_timeout", "call_timeout")
 
 
 def tidy(params: dict[str, t.Any]) -> None:

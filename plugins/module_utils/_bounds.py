@@ -5,7 +5,8 @@
 
 """How long a prepare or a restore takes, and may take at most, as its plan tells it. Pure. Times in seconds.
 
-Not counted is the time for which the API gives no list outside of the engine's own allowance: nobody can know it.
+Not counted is the time for which the API gives no list outside of the engine's own allowance, and for which Ceph is asked:
+nobody can know it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def prepare_seconds(stop: float, force: float, settle: float, interval: float) -
 
 def restore_seconds(start: float, hold: float) -> float:
     """A whole restore, from the moment in which the API answers."""
-    return FLAG_SECONDS + start + hold + 2 * LIST_TIMEOUT
+    # Those that went down again are started once more.
+    return FLAG_SECONDS + 2 * start + hold + 4 * LIST_TIMEOUT
 
 
 def time_line(count: int, seconds: int, concurrency: int, worst: float, whole: float) -> str:

@@ -35,6 +35,7 @@ CREATE TABLE vms (
     stop_sent_at TEXT, stop_sent_clock TEXT, stop_answered_at TEXT, stop_outcome TEXT, stop_error TEXT, stopped_at TEXT,
     outlived_at TEXT, force_sent_at TEXT,
     start_sent_at TEXT, start_answered_at TEXT, start_outcome TEXT, start_error TEXT, started_at TEXT);
+CREATE TABLE osd_flags (name TEXT PRIMARY KEY, at TEXT NOT NULL);
 CREATE TABLE seen (uuid TEXT PRIMARY KEY, state TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE events (
     number INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL, what TEXT NOT NULL, uuid TEXT, detail TEXT);

@@ -142,6 +142,15 @@ class ApiError(PilwError):
         }
 
 
+class CephError(PilwError):
+    """A call of the operator's ceph command that gave no usable answer. C(status): its exit status, None when there is none."""
+
+    def __init__(self, argv: list[str], why: str, *, status: int | None = None, timed_out: bool = False) -> None:
+        self.status = status
+        self.timed_out = timed_out
+        super().__init__(f"{' '.join(argv)} {why}")
+
+
 class BrokenOff(ApiError):
     """An answer began well, and its body never came to its end."""
 

@@ -217,7 +217,9 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
 def check_gate(record: Record, params: dict[str, t.Any]) -> None:
     """Asked again after the wait: the run that was waited for may just have reached safe."""
     maintenance = record.maintenance
-    if params["purpose"] == "restore" and not params["ceph_is_back"] and (maintenance["safe_at"] or maintenance["adopted_from"]):
+    if params["purpose"] != "restore" or params["ceph_is_back"] or params["ceph_host"]:  # with a host, Ceph itself was asked
+        return
+    if maintenance["safe_at"] or maintenance["adopted_from"]:
         raise Refused(f"{CEPH_NOT_BACK} Nothing was changed.")
 
 

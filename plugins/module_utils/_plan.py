@@ -99,6 +99,8 @@ class RecordFacts:
     adopted_from: str | None
     hosts: list[dict]
     vms: list[RecordedVm]
+    accepted: list[str] = field(default_factory=list)
+    osd_flags: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -156,8 +156,11 @@ class Engine:
         self._list_ok = True
         self._next_list = self._list_allowed = clock()
 
-    def run(self, waves: list[Wave]) -> Result:
-        """Bring every wave to its state. Ends early on a lost lease, a newer run, a refused key or the brake."""
+    def run(self, waves: list[Wave], more: bool = False) -> Result:
+        """Bring every wave to its state. Ends early on a lost lease, a newer run, a refused key or the brake.
+
+        C(more): others follow in another call, so the last wave has its delay as well.
+        """
         workers = _pace.pace.workers(self._orders.concurrency + 2)  # lists have places of their own
         try:
             for number, wave in enumerate(waves):
@@ -165,7 +168,7 @@ class Engine:
                 self._run_wave(batch, workers)
                 if wave.canary and self._brake.canaries_dead(self._failed_in(batch), len(batch.items)):
                     raise Stop(_canary_text(batch))
-                if wave.delay and number + 1 < len(waves):
+                if wave.delay and (more or number + 1 < len(waves)):
                     self._pause(wave.delay)
         except PilwError as exc:
             self._result.ended = exc

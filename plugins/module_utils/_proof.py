@@ -38,6 +38,7 @@ class Verdict:
     also: dict[str, str] = field(default_factory=dict)  # anything else against safe: accept item and text
     gone: set[str] = field(default_factory=set)  # missing now, and their own detail says that they are no more
     proofs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what else is to be said of them
 
     @property
     def clean(self) -> bool:

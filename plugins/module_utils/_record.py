@@ -38,6 +38,9 @@ CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
     "done",
 )
 
+# Words of events that are asked for again.
+FELL = "did not stay up"
+
 _VM_COLUMNS = frozenset(
     "state state_at stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
     "start_sent_at start_answered_at start_outcome start_error started_at".split()
@@ -196,6 +199,14 @@ class Record:
     def events(self) -> list[dict[str, t.Any]]:
         return [dict(row) for row in self._all("SELECT * FROM events ORDER BY number")]
 
+    def named_in(self, run: str, what: str) -> set[str]:
+        """VMs and hosts of which a run has told an event."""
+        return {row["uuid"] for row in self._all("SELECT DISTINCT uuid FROM events WHERE run=? AND what=?", run, what)}
+
+    def osd_flags(self) -> list[str]:
+        """Flags of Ceph that were not set before this maintenance, and that it sets."""
+        return [row["name"] for row in self._all("SELECT name FROM osd_flags ORDER BY rowid")]
+
     def accepted(self) -> list[str]:
         return [row["item"] for row in self._all("SELECT item FROM accepted ORDER BY rowid")]
 
@@ -277,6 +288,13 @@ class Record:
                 row = (item, now_text(), token)
                 if db.execute("INSERT OR IGNORE INTO accepted (item, at, run) VALUES (?,?,?)", row).rowcount:
                     self._event(token, "accepted", detail=item)
+
+    def remember_flags(self, token: str, flags: t.Iterable[str]) -> None:
+        """Flags of Ceph that are ours to unset: committed before the first is set."""
+        with self._transaction(token) as db:
+            for flag in flags:
+                if db.execute("INSERT OR IGNORE INTO osd_flags (name, at) VALUES (?,?)", (flag, now_text())).rowcount:
+                    self._event(token, "flag of Ceph is being set", detail=flag)
 
     def set_scope(self, token: str, query: str, exclude: str) -> None:
         with self._transaction(token) as db:

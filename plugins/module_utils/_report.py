@@ -15,6 +15,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import cou
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     CLOSING,
     DONE,
+    FELL,
     OPENING,
     RECORDED,
     SAFE,
@@ -134,6 +135,7 @@ def report_data(record: Record) -> dict[str, t.Any]:
             "stop": count_by(vm["stop"] or "" for vm in vms),
             "start": count_by(vm["start"] or "" for vm in vms),
         },
+        "osd_flags": record.osd_flags(),
         "hosts": record.hosts(),
         "hosts_left_closed": hosts_left_closed(record),
         "vms": vms,
@@ -189,6 +191,11 @@ def start_lines(record: Record) -> list[str]:
     if slow:
         lines.append(f"Outlived their stop and run, so they may still obey it: {len(slow)}. Look at them again later")
         lines += by_owner(slow, lambda vm: "running")
+    fell = record.named_in((record.run() or {}).get("token", ""), FELL)
+    again = [vm for vm in vms if vm.uuid in fell and vm.start_done]
+    if again:
+        lines.append(f"Went down again after they ran, and were started once more: {len(again)}. Look at their file systems")
+        lines += by_owner(again, lambda vm: "running")
     lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
     lost, without = unrecovered(record), given_up(record)
     if lost:
@@ -199,6 +206,11 @@ def start_lines(record: Record) -> list[str]:
     if items:
         lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")
     return lines
+
+
+def flag_lines(record: Record) -> list[str]:
+    """Flags of Ceph that a maintenance leaves behind when it is ended without a restore."""
+    return [f"Set by this maintenance, if it still is: ceph osd unset {flag}" for flag in record.osd_flags()]
 
 
 SAME_SETTINGS = "Give each of these commands the same inventory and the same settings of platform, location and record as this one."

@@ -20,9 +20,9 @@ def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
     lines = [verdict.headline()]
     if verdict.safe:
         lines.append(f"Proved at {maintenance['safe_at']}: {'; '.join(verdict.proofs)}.")
-        lines.append("Not proved: that no Ceph client still has an image open; Ceph itself was not asked.")
     else:
         lines.append(f"The scope is down. {len(verdict.outside)} VMs outside of it are not stopped, so Ceph must stay up.")
+    lines += verdict.notes
     lines.append(covered(api))
     lines += [f"  accepted: {item}" for item in record.accepted()]
     lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
@@ -66,6 +66,7 @@ def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
     lines += [f"  {reason}" for reason in reasons[: _report.SHOWN]]
     if len(reasons) > _report.SHOWN:
         lines.append(f"  and {len(reasons) - _report.SHOWN} more")
+    lines += verdict.notes
     outlived = sum(1 for vm in record.vms() if vm.outlived and vm.uuid in verdict.holding)
     if outlived:
         lines.append(f"{outlived} of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true")

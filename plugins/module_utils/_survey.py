@@ -12,7 +12,16 @@ import os
 import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _machine, _model, _pace, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _argspec,
+    _files,
+    _folders,
+    _machine,
+    _model,
+    _pace,
+    _report,
+    _storage,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
@@ -47,7 +56,9 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         locations = look_at_locations(api, head, params)
         here = _machine.identity()
         machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
-        made = plan_prepare(settings, api.hosts(), api.vms(), locations, record, machines)
+        vms = api.vms()
+        made = plan_prepare(settings, api.hosts(), vms, locations, record, machines)
+        add_storage(made, params, vms, settings.accept)
         check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
@@ -62,10 +73,15 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
                 adopting=adopting,
                 adopted=_files.read_running_vms(adopting) if adopting and record is None else [],
                 open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
-                ceph_is_back=params["ceph_is_back"],
+                ceph_is_back=params["ceph_is_back"] or bool(params["ceph_host"]),
                 folder=os.path.dirname(path),
                 kept=kept_records(path),
             )
+        made.lines.append(
+            f"Ceph: asked on {params['ceph_host']} before anything is opened or started"
+            if params["ceph_host"]
+            else "Ceph: not asked (ceph_maint_ceph_host is not set); that it serves, and that no guest still has an image open, is not proved"
+        )
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
     check_old(made, record, settings.accept, params["max_age"])
@@ -81,11 +97,27 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "lines": lines,
         "refusals": refusals,
         "refused_items": items,
+        "accepted": list(dict.fromkeys([*(record.accepted if record else []), *settings.accept])),
+        "osd_flags": record.osd_flags if record else [],
         "counts": counts,
         "vms": uuids,
         "worst_seconds": made.worst_seconds,
         "whole_seconds": made.whole_seconds,
     }
+
+
+def add_storage(plan: Plan, params: dict[str, t.Any], vms: VmList, accept: list[str]) -> None:
+    """What Ceph says against a prepare, before any host is closed."""
+    storage = _storage.read(params["ceph_host"], params["ceph"])
+    if storage is None:
+        plan.warnings.append(_storage.NOT_ASKED)
+        return
+    plan.lines += _storage.plan_lines(storage)
+    for item, text in _storage.plan_reasons(storage, vms.vms).items():
+        plan.refuse(text, accept, item)
+    note = _storage.plan_note(storage)
+    if note:
+        plan.warnings.append(note)
 
 
 def settings_of(params: dict[str, t.Any]) -> Settings:
@@ -179,6 +211,8 @@ def facts_of(record: Record | None) -> RecordFacts | None:
         adopted_from=maintenance["adopted_from"],
         hosts=record.hosts(),
         vms=record.vms(),
+        accepted=record.accepted(),
+        osd_flags=record.osd_flags(),
     )
 
 

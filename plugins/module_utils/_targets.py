@@ -65,6 +65,27 @@ def to_start(
     return targets, changes
 
 
+def held(vm: RecordedVm, why: str) -> Change:
+    """A VM that must not be started now."""
+    return Change(vm.uuid, {"start_outcome": _model.FAILED, "start_error": why}, "start held back", why)
+
+
+def first(waves: list[Wave], limit: int) -> tuple[list[Wave], int]:
+    """The first C(limit) targets (all with 0), and how many are left. A wave that is cut has its delay with its end."""
+    total = sum(len(wave.targets) for wave in waves)
+    if not limit or total <= limit:
+        return waves, 0
+    chosen: list[Wave] = []
+    room = limit
+    for wave in waves:
+        if len(wave.targets) > room:
+            chosen.append(Wave(wave.name, wave.targets[:room], 0.0, wave.canary))
+            break
+        chosen.append(wave)
+        room -= len(wave.targets)
+    return [wave for wave in chosen if wave.targets], total - limit
+
+
 def vanished(vm: RecordedVm) -> Change:
     """A VM whose own detail says that it is no more."""
     return Change(vm.uuid, {"stop_outcome": _model.VANISHED, "stop_error": None, "outlived_at": None}, "vanished")

@@ -76,6 +76,19 @@ options:
       - With O(purpose=restore), the operator's word that Ceph serves again. Needed once safe was reached.
     type: bool
     default: false
+  ceph_host:
+    description:
+      - Name of the host on which Ceph is asked, as others are told. Empty where nobody asks Ceph.
+    type: str
+  ceph:
+    description:
+      - RV(pilw.maintenance.pilw_ceph_check#module:look), as it was returned there a moment ago.
+    type: dict
+  osd_flags:
+    description:
+      - With O(state=proven), flags of Ceph to be set once it is safe. Those that are not set already are remembered, so that a restore
+        unsets just them. Takes a list, a comma separated string, or V(none).
+    type: raw
   running_vms:
     description:
       - With O(purpose=restore), the shell runbook's hand-made list of VMs to bring back (JSON array of rows). Refused while
@@ -167,6 +180,11 @@ headline:
   description: What may be said now, in capitals.
   returned: with state=proven
   type: str
+osd_flags:
+  description: Flags of Ceph to be set now.
+  returned: with state=proven
+  type: list
+  elements: str
 to_stop:
   description: How many running VMs stand against safe and have not been asked to stop since they came up.
   returned: with state=proven
@@ -185,6 +203,11 @@ left:
   description: How many recorded VMs do not run again and are not accepted.
   returned: with state=ended and closed
   type: int
+left_vms:
+  description: The first of their uuids.
+  returned: with state=ended
+  type: list
+  elements: str
 hosts_left:
   description: How many hosts that this maintenance closed are not open again.
   returned: with state=ended and closed
@@ -195,7 +218,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _storage, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
@@ -233,11 +256,21 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     standing = {item: text for item, text in standing_against(params, record).items() if item[3:] not in verdict.gone}
     verdict.also = {item: text for item, text in standing.items() if item not in accepted}
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
+    storage = _storage.read(params["ceph_host"], params["ceph"])
+    told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside))
+    verdict.also.update(told.against)
+    verdict.excepted.update({item.partition(":")[2]: text for item, text in told.excepted.items()})
+    verdict.proofs += told.proofs
+    verdict.notes += told.notes
     # What did not obey a moment ago is named; only what came up since is worth another round.
     tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
     again = [vm for vm in verdict.to_stop if vm.uuid not in tried]
     headline = verdict.headline()
+    flags = _argspec.words(params["osd_flags"], "osd_flags") or []
+    if not (verdict.safe and storage and not storage.problem):
+        flags = []
     if verdict.safe:
+        record.remember_flags(run, [flag for flag in flags if storage and flag not in storage.flags])
         record.write_safe(run, headline, verdict.proofs)
     else:
         if (record.run() or {}).get("purpose") in ("prepare", "force"):
@@ -247,6 +280,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         "changed": verdict.safe and maintenance["phase"] != SAFE,
         "safe": verdict.safe,
         "headline": headline,
+        "osd_flags": flags,
         "to_stop": len(again),
         "phase": record.phase,
         "lines": safe_lines(verdict, api, record) if verdict.clean else not_safe_lines(verdict, record),
@@ -299,6 +333,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         "changed": True,
         "phase": record.phase,
         "left": len(left),
+        "left_vms": [vm.uuid for vm in left][: _report.SHOWN],
         "hosts_left": len(hosts),
         "lines": lines + _report.ways(record, str(purpose)),
         "refused_items": _report.left_items(record) if purpose == "restore" else [],
@@ -319,6 +354,8 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
             items,
         )
     lines = _report.start_lines(record)
+    if params["give_up"]:
+        lines += _report.flag_lines(record)
     record.write_done(params["run"])
     record.write_report(_report.report_data(record))
     record.export()
@@ -347,6 +384,8 @@ def main() -> None:
             "max_age": {"type": "float", "default": 24.0},
             "lease": {"type": "float", "default": 30.0},
             "ceph_is_back": {"type": "bool", "default": False},
+            **_argspec.look_options(),
+            "osd_flags": {"type": "raw"},
             "running_vms": {"type": "path"},
             "open_hosts": {"type": "raw"},
             "proof_interval": {"type": "float", "default": 30.0},
@@ -369,7 +408,7 @@ def main() -> None:
         if params["state"] == "opened":
             return opened(params, module.check_mode, module.tmpdir)
         if module.check_mode:
-            return {"changed": False, "phase": "", "lines": [], "safe": False, "left": 0, "hosts_left": 0}
+            return {"changed": False, "phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0}
         with _module.working_on(params, f"state {params['state']}") as record:
             if params["state"] == "proven":
                 return proven(params, _module.api_for(params), record)

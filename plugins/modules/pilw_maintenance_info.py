@@ -135,6 +135,14 @@ options:
       - With O(purpose=restore), the operator's word that Ceph serves again.
     type: bool
     default: false
+  ceph_host:
+    description:
+      - Name of the host on which Ceph is asked, as others are told. Empty where nobody asks Ceph.
+    type: str
+  ceph:
+    description:
+      - RV(pilw.maintenance.pilw_ceph_check#module:look), as it was returned there a moment ago.
+    type: dict
   api_wait:
     description:
       - With O(purpose=restore), seconds to wait for the API to answer.
@@ -205,6 +213,16 @@ counts:
 vms:
   description: Uuids of the VMs that would be stopped or started.
   returned: with gather=plan
+  type: list
+  elements: str
+accepted:
+  description: What the operator accepts, now or earlier in the same maintenance.
+  returned: with gather=plan
+  type: list
+  elements: str
+osd_flags:
+  description: Flags of Ceph that this maintenance has set, or was about to set.
+  returned: with gather=plan and purpose=restore
   type: list
   elements: str
 open:
@@ -308,6 +326,7 @@ def main() -> None:
             "running_vms": {"type": "path"},
             "open_hosts": {"type": "raw"},
             "ceph_is_back": {"type": "bool", "default": False},
+            **_argspec.look_options(),
             "api_wait": {"type": "float", "default": 0.0},
             "max_age": {"type": "float", "default": 24.0},
             "poll_interval": {"type": "float", "default": 5.0},

@@ -78,6 +78,27 @@ options:
       - With O(state=started), the share of failed VMs among those tried, in percent, above which nothing more is started.
     type: float
     default: 20.0
+  which:
+    description:
+      - With O(state=started) and O(record), which of the recorded VMs that do not run are started. V(pending) are all; V(untried) those to
+        which this run has sent no start yet; V(fallen) those that ran again in this run and went down once more.
+    type: str
+    choices: [pending, untried, fallen]
+    default: pending
+  at_most:
+    description:
+      - With O(state=started) and O(record), how many VMs are tried in this call. RV(left) says how many are left. 0 is all.
+    type: int
+    default: 0
+  ceph_host:
+    description:
+      - Name of the host on which Ceph is asked, as others are told. Empty where nobody asks Ceph.
+    type: str
+  ceph:
+    description:
+      - RV(pilw.maintenance.pilw_ceph_check#module:look), as it was returned there a moment ago. With O(state=started), a VM whose image a
+        client has open and that does not run is held back: a second guest would destroy its disk.
+    type: dict
   lease:
     description:
       - Seconds after which the work ends by itself when the one who started it does not ask for it any more. Only with
@@ -138,6 +159,14 @@ unsettled:
   description: How many VMs were not settled when the work ended early.
   returned: always
   type: int
+left:
+  description: How many VMs are left for further calls, with O(at_most).
+  returned: with record
+  type: int
+further_calls:
+  description: In how many further calls they can be tried.
+  returned: with record
+  type: int
 calls:
   description: How many power calls were sent, or would be in check mode.
   returned: always
@@ -149,7 +178,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _storage, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
@@ -164,10 +193,12 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Wave,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
+    FELL,
     STARTING,
     STOPPING,
     Change,
     Record,
+    RecordedVm,
 )
 
 MAX_EXCEPTIONS = 100
@@ -214,6 +245,24 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
     return told
 
 
+def to_start(
+    params: dict[str, t.Any], record: Record, recorded: list[RecordedVm], running: t.Container[str]
+) -> tuple[list[RecordedVm], list[Change]]:
+    """VMs to start, and what to write down of the others: those that run, and those that must not be started."""
+    accepted = record.accepted()
+    targets, changes = _targets.to_start(recorded, running, accepted)
+    if params["which"] == "untried":
+        tried = record.named_in(params["run"], "start sent")
+        targets = [vm for vm in targets if vm.uuid not in tried]
+    elif params["which"] == "fallen":
+        fell = record.named_in(params["run"], FELL)
+        targets = [vm for vm in targets if vm.uuid in fell]
+    nothing_yet = all(vm.columns["start_sent_at"] is None for vm in recorded)
+    held = _storage.held_back(_storage.read(params["ceph_host"], params["ceph"]), accepted, nothing_yet) if targets else {}
+    changes += [_targets.held(vm, held[vm.uuid]) for vm in targets if vm.uuid in held]
+    return [vm for vm in targets if vm.uuid not in held], changes
+
+
 def waves_of(
     params: dict[str, t.Any], api: Api, orders: Orders, record: Record
 ) -> tuple[list[Wave], list[Change]]:
@@ -221,7 +270,7 @@ def waves_of(
     recorded, running, accepted = record.vms(), api.running_vms().vms, record.accepted()
     groups = _argspec.groups(params["groups"])
     if orders.start:
-        targets, changes = _targets.to_start(recorded, running, accepted)
+        targets, changes = to_start(params, record, recorded, running)
         return _targets.start_waves(targets, groups, params["canary"]), changes
     maintenance = record.maintenance
     recorded = _targets.within(recorded, maintenance["query"], maintenance["exclude"])
@@ -236,14 +285,15 @@ def run_recorded(
 ) -> dict[str, t.Any]:
     """The VMs of the record."""
     waves, changes = waves_of(params, api, orders, record)
+    waves, left = _targets.first(waves, params["at_most"])
     count = sum(len(wave.targets) for wave in waves)
     if check_mode:
-        return predicted(count)
+        return {**predicted(count), "left": left}
     record.set_phase(params["run"], STARTING if orders.start else STOPPING)
     record.write(params["run"], changes)
     lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
-    result = Engine(api, orders, RecordJournal(record, params["run"], lease.check)).run(waves)
-    told = told_of(result, orders.start)
+    result = Engine(api, orders, RecordJournal(record, params["run"], lease.check)).run(waves, left > 0)
+    told = {**told_of(result, orders.start), "left": left, "further_calls": -(-left // (params["at_most"] or 1))}
     for change in changes:
         word = next((value for name, value in change.columns.items() if name.endswith("_outcome")), None)
         if word:
@@ -289,6 +339,9 @@ def main() -> None:
             "retries": {"type": "int", "default": 2},
             "canary": {"type": "int", "default": 3},
             "max_fail_percentage": {"type": "float", "default": 20.0},
+            "which": {"type": "str", "choices": ["pending", "untried", "fallen"], "default": "pending"},
+            "at_most": {"type": "int", "default": 0},
+            **_argspec.look_options(),
             "lease": {"type": "float", "default": 30.0},
         },
         required_by=_argspec.NEEDS_RUN,

@@ -92,6 +92,10 @@ others:
   returned: with state
   type: list
   elements: dict
+fallen:
+  description: How many of the recorded VMs ran again in this run and do not run any more.
+  returned: with record
+  type: int
 counts:
   description: How many of the VMs are in each state.
   returned: always
@@ -106,7 +110,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record, RecordedVm, now_text
 
 GONE = "gone"
 UNREAD = "unreadable"  # missing from the list, and its own detail does not tell
@@ -163,7 +167,7 @@ def corrections(recorded: list[RecordedVm], states: dict[str, str]) -> list[Chan
             changes.append(Change(vm.uuid, {"start_outcome": _model.VANISHED, "start_error": None}, "vanished"))
         elif state not in (_model.RUNNING, GONE, _model.DELETED) and vm.start_done:
             columns = {"start_outcome": _model.FAILED, "start_error": fallen(outcome, state)}
-            changes.append(Change(vm.uuid, columns, "did not stay up", state))
+            changes.append(Change(vm.uuid, columns, FELL, state))
     return changes
 
 
@@ -209,7 +213,9 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
         record.note_states(params["run"], found)
         if params["state"] == _model.RUNNING:
             record.write(params["run"], corrections(recorded, {row["uuid"]: row["status"] for row in rows}))
-    return result_of(params, rows, MAX_OTHERS)
+    fell = record.named_in(params["run"], FELL)
+    fallen = sum(1 for vm in record.vms() if vm.uuid in fell and not vm.start_done)
+    return {**result_of(params, rows, MAX_OTHERS), "fallen": fallen}
 
 
 def main() -> None:

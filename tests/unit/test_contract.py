@@ -15,6 +15,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "ansible_collections.pilw.maintenance"
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+# Those that ask Ceph, and not the platform.
+CEPH_MODULES = [module for module in MODULES if module.startswith("pilw_ceph_")]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 COMPARED = ("type", "elements", "choices", "default", "required")
@@ -76,7 +78,10 @@ def compared(option):
 
 
 def test_the_action_group_holds_every_module():
-    assert load("meta/runtime.yml")["action_groups"] == {"pilw": MODULES}
+    assert load("meta/runtime.yml")["action_groups"] == {
+        "pilw": [module for module in MODULES if module not in CEPH_MODULES],
+        "pilw_ceph": CEPH_MODULES,
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -91,7 +96,8 @@ def test_a_module_says_how_it_behaves(module, monkeypatch):
     attributes = with_fragments(module, "attributes")
     assert {"check_mode", "diff_mode", "idempotent", "action_group"} <= set(attributes)
     assert all(attribute.get("support") and attribute.get("description") for attribute in attributes.values())
-    assert attributes["action_group"]["membership"] == ["pilw.maintenance.pilw"]
+    group = "pilw_ceph" if module in CEPH_MODULES else "pilw"
+    assert attributes["action_group"]["membership"] == [f"pilw.maintenance.{group}"]
     assert attributes["check_mode"]["support"] == "full"
     assert specification(module, monkeypatch)["supports_check_mode"] is True
 
@@ -109,7 +115,7 @@ def test_a_module_is_documented(module):
     assert yaml.safe_load(constant(f"plugins/modules/{module}.py", "RETURN"))
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in CEPH_MODULES])
 def test_the_key_is_no_logged_and_the_run_token_is_shown(module, monkeypatch):
     spec = specification(module, monkeypatch)["argument_spec"]
     assert spec["api_key"]["no_log"] is True
@@ -139,6 +145,9 @@ DEFAULTS = {
     "ceph_maint_fail_on_unrecovered": True,
     "ceph_maint_confirm": False,
     "ceph_maint_ceph_is_back": False,
+    "ceph_maint_ceph_host": "",
+    "ceph_maint_ceph_command": ["ceph"],
+    "ceph_maint_osd_flags": ["noout"],
 }
 # Where a module has the same wish, it has the same value.
 SAME = {

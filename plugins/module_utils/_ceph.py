@@ -1,0 +1,115 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""The operator's own ceph command: each call bounded in time, its answer read as JSON. The only file that starts a process.
+
+A cluster without quorum, without OSDs or with C(pause) set answers never, and C(--connect-timeout) bounds the connection only
+(seen on 16.2), so a call that outlives its time is killed with all that it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import printable
+
+Run = t.Callable[[t.List[str], bytes, float], t.Tuple[int, bytes, str]]
+# Seconds that a killed call may take to be gone.
+_DYING = 5.0
+# Calls at once: one waits for its daemon most of the time, and a monitor is not to be flooded.
+_AT_ONCE = 8
+
+
+def run_bounded(argv: list[str], given: bytes, seconds: float) -> tuple[int, bytes, str]:
+    """Exit status, standard output and standard error of a program that ends within C(seconds)."""
+    try:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+    except OSError as exc:
+        raise CephError(argv, f"cannot be run: {exc.strerror}") from exc
+    try:
+        out, err = process.communicate(given, timeout=seconds)
+    except subprocess.TimeoutExpired as exc:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=_DYING)
+        raise CephError(argv, f"gave no answer within {seconds:g} s", timed_out=True) from exc
+    return process.returncode, out, err.decode("utf-8", "replace")
+
+
+class Ceph:
+    """C(command) runs C(ceph), in a container too: C([cephadm, shell, --, ceph]). Its C(rbd) and C(rados) are called alike."""
+
+    def __init__(self, command: list[str], seconds: float, run: Run = run_bounded) -> None:
+        self.command = command
+        self.seconds = seconds
+        self._run = run
+        self._at = _place_of_tool(command)
+
+    def argv(self, tool: str, *words: str) -> list[str]:
+        """The whole command line of C(tool), which lies where C(ceph) does."""
+        there = os.path.join(os.path.dirname(self.command[self._at]), tool)
+        return [*self.command[: self._at], there, *self.command[self._at + 1 :], *words]
+
+    def json(self, tool: str, *words: str) -> t.Any:
+        """What the tool answers, with C(--format json)."""
+        argv = self.argv(tool, *words, "--format", "json")
+        text = self._output(argv, b"").decode("utf-8", "replace").lstrip()
+        try:
+            # Some commands write more behind it (osd blocklist ls, seen on 16.2).
+            return json.JSONDecoder().raw_decode(text)[0]
+        except (ValueError, RecursionError) as exc:
+            raise CephError(argv, f"gave an answer that is not JSON: {printable(text, 200)}") from exc
+
+    def bytes(self, tool: str, *words: str, given: bytes = b"") -> bytes:
+        """What the tool writes, as it is."""
+        return self._output(self.argv(tool, *words), given)
+
+    def at_once(self, work: t.Callable[[t.Any], t.Any], items: t.Iterable[t.Any]) -> list[t.Any]:
+        """C(work) for each item, a few at a time; in their order, errors of Ceph among the results."""
+
+        def tried(item: t.Any) -> t.Any:
+            try:
+                return work(item)
+            except CephError as exc:
+                return exc
+
+        workers = _pace.pace.workers(_AT_ONCE)
+        try:
+            return list(workers.map(tried, items))
+        finally:
+            workers.shutdown()
+
+    def _output(self, argv: list[str], given: bytes) -> bytes:
+        status, out, err = self._run(argv, given, self.seconds)
+        if status:
+            lines = [line for line in err.splitlines() if line.strip()]
+            raise CephError(argv, f"ended with status {status}: {printable(lines[-1] if lines else 'no word', 200)}", status=status)
+        return out
+
+
+def _place_of_tool(command: list[str]) -> int:
+    """Where in the command C(ceph) stands: the last word that is it, and no value of an option such as C(--keyring /etc/ceph)."""
+    places = [
+        number
+        for number, word in enumerate(command)
+        if os.path.basename(word) == "ceph"
+        and not word.startswith("-")
+        and not (number and command[number - 1].startswith("-") and command[number - 1] != "--")
+    ]
+    if not places:
+        raise InputError(
+            "command must be a list of words, one of them ceph, such as [ceph] or [cephadm, shell, --, ceph]. Nothing was asked."
+        )
+    return places[-1]

@@ -1,0 +1,232 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Whether Ceph really serves. HEALTH_OK does not tell: a monitor that stands alone says it of a dead cluster (seen on 16.2).
+
+What tells: the manager's report of the placement groups moves on, every OSD that is said to be up answers, and a write comes back.
+"""
+
+from __future__ import annotations
+
+import secrets
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused
+
+# With these no write comes to its end, or none would as soon as one OSD is missing (nodown) or late (noup).
+HOLDING_FLAGS = ("pause", "full", "nodown", "noup")
+# pause reads back as two; those that Ceph sets by itself are left to it.
+SETTABLE = "noup nodown noout noin nobackfill norebalance norecover noscrub nodeep-scrub nosnaptrim notieragent pause".split()
+_FINAL = (1, 13, 22)  # EPERM, EACCES, EINVAL: asking again changes nothing
+_AGAIN = 5.0  # seconds between two looks; the manager makes a report every 2 s
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Lack:
+    """One thing that is missing, and the item that accepts it."""
+
+    text: str
+    item: str
+
+
+@dataclass
+class State:
+    """What C(ceph status) and the flags say. Shown, never a proof."""
+
+    status: str
+    checks: dict[str, str] = field(default_factory=dict)
+    osds: str = ""
+    recovery: str = ""
+
+
+def read_state(ceph: Ceph) -> State:
+    answer = ceph.json("ceph", "status")
+    health, osds, groups = answer["health"], answer["osdmap"], answer["pgmap"]
+    osds = osds.get("osdmap", osds)  # nested before Octopus
+    checks = {name: str((check.get("summary") or {}).get("message", "")) for name, check in (health.get("checks") or {}).items()}
+    moving = {name: groups[name] for name in ("degraded_objects", "misplaced_objects", "unfound_objects") if groups.get(name)}
+    return State(
+        str(health["status"]),
+        checks,
+        f"{osds['num_up_osds']} of {osds['num_osds']} OSDs up, {osds['num_in_osds']} in",
+        ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in moving.items()),
+    )
+
+
+def flags_of(dump: dict[str, t.Any]) -> list[str]:
+    """The flags of the whole cluster. C(pause) reads back as two."""
+    found = dump.get("flags_set")
+    names = set(found if isinstance(found, list) else str(dump.get("flags", "")).split(","))
+    if {"pauserd", "pausewr"} & names:
+        names = names - {"pauserd", "pausewr"} | {"pause"}
+    return sorted(name for name in names if name)
+
+
+def read_flags(ceph: Ceph) -> list[str]:
+    return flags_of(ceph.json("ceph", "osd", "dump"))
+
+
+def put_flags(ceph: Ceph, wanted: list[str], setting: bool, timeout: float, check_mode: bool) -> tuple[list[str], list[str]]:
+    """Set or unset flags where they differ. Those before and after; in check mode what would be after."""
+    unknown = [flag for flag in wanted if flag not in SETTABLE]
+    if unknown:
+        raise InputError(f"flags: no flag of Ceph is called {', '.join(map(repr, unknown))}. Nothing was changed.")
+    deadline = _pace.monotonic() + timeout
+    while True:
+        try:
+            before = read_flags(ceph)
+            differing = [flag for flag in wanted if (flag in before) != setting]
+            if check_mode:
+                return before, sorted((set(before) | set(differing)) if setting else (set(before) - set(differing)))
+            for flag in differing:
+                ceph.bytes("ceph", "osd", "set" if setting else "unset", flag)
+            after = read_flags(ceph)
+        except CephError as exc:
+            if exc.status in _FINAL or _pace.monotonic() >= deadline:
+                raise
+            _pace.sleep(_AGAIN)
+            continue
+        wrong = [flag for flag in wanted if (flag in after) != setting]
+        if not wrong:
+            return before, after
+        if _pace.monotonic() >= deadline:
+            raise Refused(
+                f"Ceph took the order to {'set' if setting else 'unset'} {', '.join(wrong)} and does not show it. Look at ceph osd dump, then "
+                "run the same command again."
+            )
+        _pace.sleep(_AGAIN)
+
+
+class Gate:
+    """Looks at Ceph again and again; what one look found is compared with the next."""
+
+    def __init__(self, ceph: Ceph, probe_pool: str, accepted: t.Container[str]) -> None:
+        self._ceph = ceph
+        self._probe_pool = probe_pool
+        self._accepted = accepted
+        self._first_report: t.Any = None
+        self.notes: dict[str, str] = {}
+        self.flags: list[str] = []
+
+    def wait(self, timeout: float, look: t.Callable[[], list[Lack]]) -> list[Lack]:
+        """Look until nothing is missing, at most C(timeout) seconds. What is missing in the end."""
+        deadline = _pace.monotonic() + timeout
+        while True:
+            lacks = [lack for lack in look() if lack.item not in self._accepted]
+            left = deadline - _pace.monotonic()
+            if not lacks or left <= 0:
+                return lacks
+            _pace.sleep(min(_AGAIN, left))
+
+    def whole(self) -> list[Lack]:
+        """Everything that is to be there before the first VM is started."""
+        try:
+            self._ceph.json("ceph", "quorum_status")
+            dump = self._ceph.json("ceph", "osd", "dump")
+        except CephError as exc:
+            return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
+        self.flags = flags_of(dump)
+        lacks = [*_flag_lacks(dump), *_down_lacks(dump), *self._silent_lacks(dump), *self._report_lacks(), *self._group_lacks(dump)]
+        return lacks or self._probe_lacks()
+
+    def ramp(self) -> list[Lack]:
+        """The cheap part, between two waves of starts."""
+        try:
+            state = read_state(self._ceph)
+            dump = self._ceph.json("ceph", "osd", "dump")
+        except CephError as exc:
+            return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
+        slow = [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
+        return [*_flag_lacks(dump), *_down_lacks(dump), *slow, *self._group_lacks(dump)]
+
+    def _silent_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
+        """OSDs that are said to be up and do not answer: after an outage that word is old."""
+        up = [row["osd"] for row in dump["osds"] if row["up"] and f"osd:{row['osd']}" not in self._accepted]
+        lacks = [] if any(row["up"] for row in dump["osds"]) else [Lack("no OSD is up", "osd:none")]
+        for osd, answer in zip(up, self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up)):
+            if isinstance(answer, CephError) and answer.status is None:
+                lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
+            elif isinstance(answer, CephError):
+                self.notes["osd"] = f"whether each OSD answers was not asked for, as this key may not ({answer})"
+        return lacks
+
+    def _report_lacks(self) -> list[Lack]:
+        """The manager's report must be a new one: the monitors keep the last one of before the outage."""
+        try:
+            report = self._ceph.json("ceph", "pg", "dump", "sum")
+        except CephError as exc:
+            return [Lack(f"the manager gives no report of the placement groups: {exc}", "manager:silent")]
+        report = report.get("pg_map", report)
+        version = [report.get("version"), report.get("stamp")]
+        if self._first_report is None:
+            self._first_report = version
+        if version == self._first_report:
+            return [Lack("the manager's report of the placement groups has not moved on yet", "manager:stands-still")]
+        return []
+
+    def _group_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
+        try:
+            answer = self._ceph.json("ceph", "pg", "stat")
+            summary = answer.get("pg_summary", answer)
+            if all(_active(row["name"]) for row in summary["num_pg_by_state"]):
+                return []
+            brief = self._ceph.json("ceph", "pg", "dump", "pgs_brief")
+        except CephError as exc:
+            return [Lack(f"the manager does not tell the states of the placement groups: {exc}", "manager:silent")]
+        names = {str(pool["pool"]): str(pool["pool_name"]) for pool in dump["pools"]}
+        counts: dict[str, dict[str, int]] = {}
+        for row in brief["pg_stats"] if isinstance(brief, dict) else brief:
+            if not _active(row["state"]):
+                pool = str(row["pgid"]).partition(".")[0]
+                states = counts.setdefault(names.get(pool, pool), {})
+                states[row["state"]] = states.get(row["state"], 0) + 1
+        return [
+            Lack(f"pool {pool}: placement groups are not active: " + ", ".join(f"{count} {state}" for state, count in states.items()), f"pgs:{pool}")
+            for pool, states in counts.items()
+        ]
+
+    def _probe_lacks(self) -> list[Lack]:
+        """A small object written, read and removed again."""
+        if not self._probe_pool:
+            self.notes["probe"] = "no write was tried, as ceph_maint_probe_pool is not set"
+            return []
+        name, content = f"pilw-maintenance-probe-{secrets.token_hex(6)}", secrets.token_hex(16).encode()
+        where = ("--pool", self._probe_pool)
+        try:
+            self._ceph.bytes("rados", *where, "put", name, "-", given=content)
+            back = self._ceph.bytes("rados", *where, "get", name, "-")
+            self._ceph.bytes("rados", *where, "rm", name)
+        except CephError as exc:
+            return [Lack(f"a small object could not be written and read in pool {self._probe_pool}: {exc}", f"probe:{self._probe_pool}")]
+        if back != content:
+            return [Lack(f"a small object came back changed from pool {self._probe_pool}", f"probe:{self._probe_pool}")]
+        return []
+
+
+def _active(state: str) -> bool:
+    words = state.split("+")
+    return "active" in words and not {"stale", "unknown"} & set(words)
+
+
+def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:
+    return [
+        Lack(f"the flag {flag} is set" + ("" if flag == "full" else f" (ceph osd unset {flag})"), f"flag:{flag}")
+        for flag in flags_of(dump)
+        if flag in HOLDING_FLAGS
+    ]
+
+
+def _down_lacks(dump: dict[str, t.Any]) -> list[Lack]:
+    """OSDs that belong to the cluster and are not there. One that is out has been given up by Ceph itself."""
+    return [Lack(f"osd.{row['osd']} is down", f"osd:{row['osd']}") for row in dump["osds"] if row["in"] and not row["up"]]
+
+
+def told(lacks: list[Lack]) -> str:
+    shown = "; ".join(lack.text for lack in lacks[:_SHOWN])
+    return shown + (f"; and {len(lacks) - _SHOWN} more" if len(lacks) > _SHOWN else "")

@@ -1,0 +1,210 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""What a look at Ceph means for a plan, for the proof and for the starts. Pure: the result of C(pilw_ceph_check) in, reasons out."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, printable
+
+# Set by prepare itself once everything is down, so no sign of illness.
+_OUR_CHECKS = frozenset(("OSDMAP_FLAGS", "OSD_FLAGS"))
+# Of the many images of one look, so many are named.
+SHOWN = 20
+BLIND = "read-only opens, krbd without a watch, CephFS and RGW clients do not show in it"
+NOT_ASKED = "Not proved: that no Ceph client still has an image open; Ceph itself was not asked (ceph_maint_ceph_host is not set)."
+
+
+@dataclass(frozen=True)
+class Open:
+    """An image that a client has open. C(vm): uuid, empty where the image's name does not tell it."""
+
+    image: str
+    client: str
+    address: str
+    vm: str
+
+    @property
+    def item(self) -> str:
+        return f"watcher:{self.image}"
+
+    def accepted(self, accepted: t.Container[str]) -> bool:
+        return self.item in accepted or bool(self.vm and f"vm:{self.vm}" in accepted)
+
+    def label(self) -> str:
+        return f"image {self.image} is open at {self.client} ({self.address})" + (f", the disk of VM {self.vm}" if self.vm else "")
+
+
+@dataclass
+class Storage:
+    """One look at Ceph. C(problem): why it proves nothing."""
+
+    host: str
+    problem: str = ""
+    status: str = ""
+    checks: dict[str, str] = field(default_factory=dict)
+    osds: str = ""
+    recovery: str = ""
+    flags: list[str] = field(default_factory=list)
+    opens: list[Open] = field(default_factory=list)
+    where: str = ""
+
+    @property
+    def item(self) -> str:
+        return f"ceph:{self.host}"
+
+    @property
+    def unhealthy_item(self) -> str:
+        """Empty when Ceph is well, but for flags."""
+        ill = sorted(set(self.checks) - _OUR_CHECKS)
+        return f"unhealthy:{'+'.join(ill)}" if ill else ""
+
+    @property
+    def mapped(self) -> bool:
+        return any(one.vm for one in self.opens)
+
+
+def read(host: str | None, look: t.Any) -> Storage | None:
+    """The look as a module gave it, None where no Ceph host is named. What is not a whole look is a problem."""
+    if not host:
+        return None
+    if not isinstance(look, dict) or not isinstance(look.get("watchers"), dict):
+        problem = look.get("problem") if isinstance(look, dict) else ""
+        return Storage(host, printable(problem or "it was not asked, or gave no answer", 400))
+    health, watchers = look.get("health") or {}, look["watchers"]
+    missing = watchers.get("missing") or []
+    count, rows = watchers.get("count"), watchers.get("open")
+    problem = look.get("problem") or "; ".join(missing[:3])
+    if not problem and not (isinstance(rows, list) and isinstance(count, int) and count >= len(rows)):
+        problem = "its answer is not whole"
+    opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in rows or []]
+    if not problem and count > len(opens):
+        opens.append(Open(f"{count - len(opens)} more", "several clients", "", ""))
+    images = watchers.get("images")
+    where = f"the pools {', '.join(watchers.get('pools') or []) or '(none)'}"
+    where += f" ({images} images asked one by one)" if images is not None else " (each OSD asked)"
+    note = watchers.get("note")
+    return Storage(
+        host,
+        printable(problem, 400),
+        printable(health.get("status")),
+        {printable(name): printable(text, 200) for name, text in (health.get("checks") or {}).items()},
+        printable(health.get("osds"), 100),
+        printable(health.get("recovery"), 100),
+        [printable(flag) for flag in look.get("flags") or []],
+        opens,
+        where + (f"; {printable(note, 300)}" if note else ""),
+    )
+
+
+@dataclass
+class Findings:
+    """C(against): accept item and text. C(excepted): what was accepted, and what it is."""
+
+    against: dict[str, str] = field(default_factory=dict)
+    excepted: dict[str, str] = field(default_factory=dict)
+    proofs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Container[str], scoped: bool) -> Findings:
+    """What a look says against safe. C(outside): VMs that the scope leaves out; C(scoped): some of them hold Ceph open anyway."""
+    found = Findings()
+    if storage is None:
+        found.notes.append(NOT_ASKED)
+        return found
+    if storage.problem:
+        text = f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"
+        (found.excepted if storage.item in accepted else found.against)[storage.item] = text
+        return found
+    for one in storage.opens:
+        if one.accepted(accepted):
+            found.excepted[one.item] = one.label()
+        elif one.vm in outside or (scoped and not one.vm):
+            found.notes.append(f"outside of the scope, {one.label()}")
+        else:
+            found.against[one.item] = one.label()
+    if not found.against:
+        found.proofs.append(f"no client has an image open in {storage.where}" + (", except those accepted" if found.excepted else ""))
+        found.notes.append(f"What Ceph cannot tell: {BLIND}.")
+    return found
+
+
+def plan_lines(storage: Storage) -> list[str]:
+    if storage.problem:
+        return [f"Ceph, asked on {storage.host}: no answer"]
+    lines = [f"Ceph, asked on {storage.host}: {storage.status}, {storage.osds}; images open: {len(storage.opens)} in {storage.where}"]
+    lines += [f"  {name}: {text}" for name, text in storage.checks.items()]
+    if storage.recovery:
+        lines.append(f"  recovery: {storage.recovery}")
+    if storage.flags:
+        lines.append(f"  flags: {', '.join(storage.flags)}")
+    return lines
+
+
+def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> dict[str, str]:
+    """What would stand in the way of safe after every running VM has stopped, by accept item."""
+    if storage.problem:
+        return {storage.item: f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"}
+    found = {}
+    if storage.unhealthy_item:
+        found[storage.unhealthy_item] = (
+            f"Ceph is not well ({storage.status}: {'; '.join(text for name, text in storage.checks.items() if name not in _OUR_CHECKS)}). "
+            "What goes down ill comes back ill."
+        )
+    if storage.mapped:
+        for one in storage.opens:
+            vm, text = vms.get(one.vm), one.label()
+            if vm is None or not vm.holds_storage:
+                found[one.item] = f"{text[0].upper()}{text[1:]}, and no running VM of the platform explains it."
+    return found
+
+
+def plan_note(storage: Storage) -> str:
+    """What the plan cannot tell of open images."""
+    if storage.problem or storage.mapped or not storage.opens:
+        return ""
+    return (
+        f"Which VM each of the {len(storage.opens)} open images belongs to is not known, so whether all of them close with the VMs is "
+        "seen at the end only. ceph_maint_rbd_image_regex would tell."
+    )
+
+
+def held_back(storage: Storage | None, accepted: t.Container[str], first: bool) -> dict[str, str]:
+    """VMs that must not be started, as a client has their image open, each with why.
+
+    Two guests on one image destroy it. C(first): nothing was started yet, so that an image of which nobody knows the VM must not
+    be open either; later it may be that of a VM that was just started.
+    """
+    if storage is None:
+        return {}
+    if storage.problem:
+        if storage.item in accepted:
+            return {}
+        raise Refused(
+            f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
+            "would be destroyed by its start, so nothing was started.",
+            [storage.item],
+        )
+    opens = [one for one in storage.opens if not one.accepted(accepted)]
+    unknown = [one for one in opens if not one.vm]
+    if unknown and first:
+        shown = "; ".join(one.label() for one in unknown[:SHOWN]) + ("; ..." if len(unknown) > SHOWN else "")
+        raise Refused(
+            f"Images are open before anything was started, and of which VM they are is not known: {shown}. A VM whose image is open "
+            "elsewhere would be destroyed by its start, so nothing was started. End those clients, or set ceph_maint_rbd_image_regex so "
+            "that only their VMs are held back.",
+            [one.item for one in unknown],
+        )
+    return {
+        one.vm: f"held back: its image {one.image} is open at {one.client} ({one.address}). Look for the guest there; a second one would "
+        f"destroy the disk. To start it all the same: watcher:{one.image}"
+        for one in opens
+        if one.vm
+    }

@@ -1,0 +1,243 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pilw_ceph_check
+short_description: Ask Ceph who has RBD images open, and whether it really serves
+version_added: 0.1.0
+description:
+  - Runs on a host with the C(ceph) command, and asks with the operator's own key. Every call is bounded in time.
+  - What could not be asked is returned as O(ignore:look.problem) by the checks V(health), V(watchers) and V(leftovers), and never
+    counted as good. The checks V(serving) and V(ramp) fail when something is missing in the end.
+  - A client that opened an image for reading only, CephFS and RGW clients cannot be seen.
+options:
+  checks:
+    description:
+      - V(health) reads the state of the cluster and its flags.
+      - V(watchers) finds every client that has an RBD image open.
+      - V(serving) waits until the monitors have quorum, the manager's report moves on, every OSD that is in is up and answers, all
+        placement groups are active, no flag holds writes back, and a write comes back where O(probe_pool) is given.
+      - V(ramp) is the cheap part of V(serving), and also holds while Ceph is slow.
+      - V(leftovers) finds blocklisted clients, and locks on the images of O(vms).
+    type: list
+    elements: str
+    choices: [health, watchers, serving, ramp, leftovers]
+    default: [health, watchers]
+  pools:
+    description:
+      - Pools whose images are looked at, with all their namespaces. All pools with the application C(rbd) when empty.
+      - Takes a list, a comma separated string, or V(none).
+    type: raw
+  image_regex:
+    description:
+      - Regular expression over image names whose first group is the uuid of the VM, such as V(^vm-([0-9a-f-]{36})).
+    type: str
+  way:
+    description:
+      - V(osd) asks every OSD for all its watchers, which needs a key that may use C(ceph tell osd.N). V(image) asks each image, for
+        which a key that only reads is enough. V(auto) tries the first and falls back to the second.
+    type: str
+    choices: [auto, osd, image]
+    default: auto
+  linger:
+    description:
+      - Seconds to look again while clients have images open. The watcher of a client that died stays for 30 seconds.
+    type: float
+    default: 35.0
+  probe_pool:
+    description:
+      - Pool in which V(serving) writes, reads and removes a small object. None is written when not given, and in check mode.
+    type: str
+  vms:
+    description:
+      - With V(leftovers), the uuids of VMs whose images are looked at for locks. Needs O(image_regex).
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description:
+      - Seconds to wait with V(serving) and V(ramp).
+    type: float
+    default: 1800.0
+  accept:
+    description:
+      - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
+    type: raw
+attributes:
+  check_mode:
+    description: Can run in check mode; then not even the small object of V(serving) is written.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: N/A
+  idempotent:
+    description: A second run with the same options finds nothing to change.
+    support: full
+extends_documentation_fragment:
+  - pilw.maintenance.ceph
+author:
+  - pilw.maintenance contributors (@pilw-maintenance)
+"""
+
+EXAMPLES = r"""
+- name: See that no client has an image open
+  pilw.maintenance.pilw_ceph_check:
+    checks: [watchers]
+    image_regex: ^vm-([0-9a-f-]{36})
+  register: storage
+  failed_when: storage.look.problem or storage.look.watchers.missing or storage.look.watchers.count > 0
+
+- name: Wait until Ceph serves
+  pilw.maintenance.pilw_ceph_check:
+    checks: [serving]
+    command: [cephadm, shell, --, ceph]
+    probe_pool: vms
+    timeout: 900
+"""
+
+RETURN = r"""
+look:
+  description: What was found. Given to M(pilw.maintenance.pilw_maintenance), which judges it.
+  returned: always
+  type: dict
+  contains:
+    problem:
+      description: Why the look proves nothing. Empty when all could be asked.
+      type: str
+    health:
+      description: State, checks, OSDs and recovery as C(ceph status) tells them.
+      type: dict
+    flags:
+      description: Flags of the cluster that are set.
+      type: list
+      elements: str
+    watchers:
+      description:
+        - Way, pools, number of images asked, count and list of what is open (image, client, address, vm), and what could not be
+          asked (missing).
+      type: dict
+lines:
+  description: What is to be said of V(serving), V(ramp) and V(leftovers).
+  returned: always
+  type: list
+  elements: str
+refused_items:
+  description: What the operator can accept, when V(serving) or V(ramp) fails.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+import typing as t
+from dataclasses import asdict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _serving, _watchers
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, Refused, accept_argument
+
+# More open images than this are counted, not named.
+MAX_OPEN = 500
+
+
+def look_at(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -> dict[str, t.Any]:
+    """Health and watchers; what cannot be asked is a problem, no failure: others are to judge it."""
+    look: dict[str, t.Any] = {"problem": ""}
+    try:
+        if "health" in params["checks"]:
+            look["health"], look["flags"] = asdict(_serving.read_state(ceph)), _serving.read_flags(ceph)
+        if "watchers" in params["checks"]:
+            look["watchers"] = watchers(params, ceph, accepted)
+    except CephError as exc:
+        look["problem"] = str(exc)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        look["problem"] = f"Ceph answered in a form that this version does not know ({type(exc).__name__}: {exc})"
+    return look
+
+
+def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -> dict[str, t.Any]:
+    pattern = _watchers.image_pattern(params["image_regex"])
+
+    def expected(one: _watchers.Watcher) -> bool:
+        return f"watcher:{one.image}" in accepted or f"vm:{_watchers.vm_of(one.image, pattern)}" in accepted
+
+    found = _watchers.look_until_free(ceph, _argspec.words(params["pools"], "pools") or [], params["way"], params["linger"], expected)
+    opens = [{**asdict(one), "vm": _watchers.vm_of(one.image, pattern)} for one in found.watchers]
+    return {
+        "way": found.way,
+        "pools": found.places,
+        "images": found.images,
+        "count": len(opens),
+        "open": opens[:MAX_OPEN],
+        "missing": found.missing[:20],
+        "note": found.note,
+    }
+
+
+def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: bool) -> list[str]:
+    """Wait until Ceph serves, as much of it as was asked for."""
+    gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted)
+    whole = "serving" in params["checks"]
+    try:
+        lacks = gate.wait(params["timeout"], gate.whole if whole else gate.ramp)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise Refused(
+            f"Ceph answered in a form that this version does not know ({type(exc).__name__}: {exc}), so whether it serves is not known. "
+            "Nothing more was started. When it serves, run without ceph_maint_ceph_host and with ceph_maint_ceph_is_back=true"
+        ) from exc
+    if lacks:
+        items = list(dict.fromkeys(lack.item for lack in lacks))
+        raise Refused(
+            f"Ceph does not serve as it should after {params['timeout']:g} s: {_serving.told(lacks)}. Nothing more was started. Mend it and "
+            f"run the same command again, or accept each by name: {accept_argument(accepted, items)}",
+            items,
+        )
+    settable = [flag for flag in gate.flags if flag in _serving.SETTABLE]
+    flags = [f"  flags that are set: {', '.join(settable)}"] if settable else []
+    return ["Ceph serves." if whole else "Ceph still serves.", *flags, *(f"  not proved: {note}" for note in gate.notes.values())]
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    ceph = Ceph(_argspec.words(params["command"], "command") or [], params["call_timeout"])
+    accepted = _argspec.words(params["accept"], "accept") or []
+    lines: list[str] = []
+    if {"serving", "ramp"} & set(params["checks"]):
+        lines += wait(params, ceph, accepted, check_mode)
+    look = look_at(params, ceph, accepted)
+    if "leftovers" in params["checks"]:
+        lines += _watchers.leftovers(ceph, _argspec.words(params["pools"], "pools") or [], params["image_regex"], params["vms"])
+    return {"changed": False, "look": look, "lines": lines}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_argspec.ceph_options(),
+            "checks": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["health", "watchers", "serving", "ramp", "leftovers"],
+                "default": ["health", "watchers"],
+            },
+            "pools": {"type": "raw"},
+            "image_regex": {"type": "str"},
+            "way": {"type": "str", "choices": ["auto", "osd", "image"], "default": "auto"},
+            "linger": {"type": "float", "default": 35.0},
+            "probe_pool": {"type": "str"},
+            "vms": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "float", "default": 1800.0},
+            "accept": {"type": "raw"},
+        },
+        supports_check_mode=True,
+    )
+    _module.finish(module, lambda: run(module.params, module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
