@@ -149,7 +149,7 @@ class Gate:
         """OSDs that are said to be up and do not answer: after an outage that word is old."""
         up = [row["osd"] for row in dump["osds"] if row["up"] and f"osd:{row['osd']}" not in self._accepted]
         lacks = [] if any(row["up"] for row in dump["osds"]) else [Lack("no OSD is up", "osd:none")]
-        for osd, answer in zip(up, self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up)):
+        for osd, answer in self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up):
             if isinstance(answer, CephError) and answer.status is None:
                 lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
             elif isinstance(answer, CephError):
