@@ -73,7 +73,7 @@ class Ceph:
         except (ValueError, RecursionError) as exc:
             raise CephError(argv, f"gave an answer that is not JSON: {printable(text, 200)}") from exc
 
-    def bytes(self, tool: str, *words: str, given: bytes = b"") -> bytes:
+    def raw(self, tool: str, *words: str, given: bytes = b"") -> bytes:
         """What the tool writes, as it is."""
         return self._output(self.argv(tool, *words), given)
 

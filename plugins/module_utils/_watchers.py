@@ -141,7 +141,7 @@ def directory_entry(ceph: Ceph, pool: str, namespace: str, identity: str) -> str
     """The name of an image by its id, empty when the pool has none."""
     space = ["--namespace", namespace] if namespace else []
     try:
-        value = ceph.bytes("rados", "--pool", pool, *space, "getomapval", "rbd_directory", f"id_{identity}", "/dev/stdout")
+        value = ceph.raw("rados", "--pool", pool, *space, "getomapval", "rbd_directory", f"id_{identity}", "/dev/stdout")
     except CephError as exc:
         if exc.status is None:
             raise
