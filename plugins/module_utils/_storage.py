@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, printable
 
 # Set by prepare itself once everything is down, so no sign of illness.
@@ -54,6 +54,7 @@ class Storage:
     flags: list[str] = field(default_factory=list)
     opens: list[Open] = field(default_factory=list)
     where: str = ""
+    mapped: bool = False  # whether the names of images were to tell their VMs
 
     @property
     def item(self) -> str:
@@ -66,10 +67,6 @@ class Storage:
         if not ill and not self.checks and self.status != "HEALTH_OK":
             ill = [self.status or "unknown"]
         return f"unhealthy:{'+'.join(ill)}" if ill else ""
-
-    @property
-    def mapped(self) -> bool:
-        return any(one.vm for one in self.opens)
 
 
 def read(host: str | None, look: t.Any) -> Storage | None:
@@ -107,6 +104,7 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         _texts(look.get("flags")),
         opens,
         where + (f"; {printable(note, 300)}" if note else ""),
+        watchers.get("mapped") is True,
     )
 
 
@@ -172,23 +170,29 @@ def plan_lines(storage: Storage) -> list[str]:
     return lines
 
 
-def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> dict[str, str]:
-    """What would stand in the way of safe after every running VM has stopped, by accept item."""
+def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> list[tuple[str, list[str]]]:
+    """What would stand in the way of safe after every running VM has stopped: text and accept items."""
     if storage.problem:
-        return {storage.item: f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"}
-    found = {}
+        return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [storage.item])]
+    found: list[tuple[str, list[str]]] = []
     if storage.unhealthy_item:
-        ailments = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
-        found[storage.unhealthy_item] = (
-            f"Ceph is not well ({': '.join(filter(None, [storage.status or 'its state is not known', ailments]))}). "
-            "What goes down ill comes back ill."
-        )
-    if storage.mapped:
-        for one in storage.opens:
-            vm, text = vms.get(one.vm), one.label()
-            if vm is None or not vm.holds_storage:
-                found[one.item] = f"{text[0].upper()}{text[1:]}, and no running VM of the platform explains it."
+        ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
+        ill = ": ".join(filter(None, [storage.status or "it does not tell its state", ill]))
+        found.append((f"Ceph is not well ({ill}). What goes down ill comes back ill.", [storage.unhealthy_item]))
+    if not storage.mapped or not storage.opens:
+        return found
+    up = {uuid for uuid, vm in vms.items() if vm.holds_storage}
+    if up and not any(one.vm in vms for one in storage.opens):
+        text = f"ceph_maint_rbd_image_regex finds the VM of none of the {len(storage.opens)} open images, such as {storage.opens[0].image}."
+        return [*found, (f"{text} Correct it, or leave it empty.", [])]
+    odd = [one for one in storage.opens if one.vm not in up]
+    if odd:
+        found.append((f"No running VM of the platform explains that {_named(odd)}.", [one.item for one in odd]))
     return found
+
+
+def _named(opens: list[Open]) -> str:
+    return "; ".join(one.label() for one in opens[:SHOWN]) + (f"; and {len(opens) - SHOWN} more" if len(opens) > SHOWN else "")
 
 
 def plan_note(storage: Storage) -> str:
@@ -201,35 +205,34 @@ def plan_note(storage: Storage) -> str:
     )
 
 
-def held_back(storage: Storage | None, accepted: t.Container[str], first: bool) -> dict[str, str]:
+def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict[str, str]:
     """VMs that must not be started, as a client has their image open, each with why.
 
     Two guests on one image destroy it. C(first): nothing was started yet, so that an image of which nobody knows the VM must not
     be open either; later it may be that of a VM that was just started.
     """
-    if storage is None:
+    if storage is None or (storage.problem and storage.item in accepted):
         return {}
     if storage.problem:
-        if storage.item in accepted:
-            return {}
         raise Refused(
             f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
-            "would be destroyed by its start, so nothing was started.",
+            "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or go on without this "
+            f"proof: {accept_argument(accepted, [storage.item])}",
             [storage.item],
         )
     opens = [one for one in storage.opens if not one.accepted(accepted)]
     unknown = [one for one in opens if not one.vm]
     if unknown and first:
-        shown = "; ".join(one.label() for one in unknown[:SHOWN]) + ("; ..." if len(unknown) > SHOWN else "")
+        items = [one.item for one in unknown]
         raise Refused(
-            f"Images are open before anything was started, and of which VM they are is not known: {shown}. A VM whose image is open "
-            "elsewhere would be destroyed by its start, so nothing was started. End those clients, or set ceph_maint_rbd_image_regex so "
-            "that only their VMs are held back.",
-            [one.item for one in unknown],
+            f"Before anything was started, {_named(unknown)}; of which VM is not known. A VM whose image is open elsewhere would be "
+            "destroyed by its start, so nothing was started. End those clients, or set ceph_maint_rbd_image_regex so that only their "
+            f"VMs are held back, then run the same command again. To go on all the same: {accept_argument(accepted, items)}",
+            items,
         )
     return {
-        one.vm: f"held back: its image {one.image} is open at {one.client} ({one.address}). Look for the guest there; a second one would "
-        f"destroy the disk. To start it all the same: watcher:{one.image}"
+        one.vm: f"held back, as {one.label()}: a second guest would destroy it. End that client, then run the same command again. To start "
+        f"the VM all the same: {accept_argument(accepted, [one.item])}"
         for one in opens
         if one.vm
     }

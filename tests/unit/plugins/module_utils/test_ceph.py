@@ -56,7 +56,7 @@ def test_the_words_the_time_and_what_is_given_reach_the_process():
 
     ceph = Ceph(["ceph"], 7.5, run=run)
     assert ceph.json("rbd", "ls", "vms") == []
-    ceph.bytes("rados", "put", "x", "-", given=b"abc")
+    ceph.raw("rados", "put", "x", "-", given=b"abc")
     assert seen == [
         (["rbd", "ls", "vms", "--format", "json"], b"", 7.5),
         (["rados", "put", "x", "-"], b"abc", 7.5),
@@ -77,10 +77,10 @@ def test_what_is_not_json_is_no_answer(text):
 
 def test_a_failure_says_its_last_line_and_its_status():
     with pytest.raises(CephError, match="ceph x ended with status 13: Error EACCES: access denied$") as caught:
-        answering(b"", 13, "a warning\nError EACCES: access \x1b[31mdenied\n\n".replace("\x1b[31m", "")).bytes("ceph", "x")
+        answering(b"", 13, "a warning\nError EACCES: access \x1b[31mdenied\n\n".replace("\x1b[31m", "")).raw("ceph", "x")
     assert (caught.value.status, caught.value.timed_out) == (13, False)
     with pytest.raises(CephError, match="no word"):
-        answering(b"", 1).bytes("ceph", "x")
+        answering(b"", 1).raw("ceph", "x")
 
 
 def test_many_are_asked_at_once_and_answers_keep_their_order():
@@ -89,10 +89,25 @@ def test_many_are_asked_at_once_and_answers_keep_their_order():
             raise CephError(["ceph"], "failed")
         return number * 2
 
-    found = Ceph(["ceph"], 5.0).at_once(work, range(20))
-    assert isinstance(found.pop(3), CephError)
-    assert found == [number * 2 for number in range(20) if number != 3]
+    found = Ceph(["ceph"], 5.0).at_once(work, list(range(20)))
+    number, failure = found.pop(3)
+    assert number == 3 and isinstance(failure, CephError)
+    assert found == [(number, number * 2) for number in range(20) if number != 3]
     assert Ceph(["ceph"], 5.0).at_once(work, []) == []
+
+
+@pytest.mark.parametrize(("silent", "asked"), [(True, 64), (False, 200)])
+def test_when_some_give_no_answer_the_next_ones_are_not_asked(silent, asked):
+    """Each would take its whole time, and what is known already proves nothing."""
+    seen = []
+
+    def work(number):
+        seen.append(number)
+        if number == 5:
+            raise CephError(["ceph"], "failed", timed_out=silent, status=None if silent else 13)
+
+    found = Ceph(["ceph"], 5.0).at_once(work, list(range(200)))
+    assert len(seen) == len(found) == asked
 
 
 def test_any_other_error_of_such_work_is_not_swallowed():

@@ -18,7 +18,7 @@ def row(image="vms/volume-a", vm="a", client="client.4", address="10.0.0.4:0/7")
 
 
 def look(*opens, **more):
-    watchers = {"way": "osd", "pools": ["vms"], "images": None, "count": len(opens), "open": list(opens), "missing": [], "note": ""}
+    watchers = {"way": "osd", "pools": ["vms"], "images": None, "count": len(opens), "open": list(opens), "mapped": True, "missing": [], "note": ""}
     watchers.update({name: more.pop(name) for name in list(more) if name in watchers})
     health = {"status": "HEALTH_OK", "checks": {}, "osds": "3 of 3 OSDs up, 3 in", "recovery": ""}
     return {"problem": "", "health": health, "flags": ["noout"], "watchers": watchers, **more}
@@ -30,6 +30,11 @@ def read(*opens, **more):
 
 def proof(storage, accepted=(), outside=(), scoped=False):
     return _storage.proof(storage, accepted, outside, scoped)
+
+
+def reasons(storage, vms=()):
+    """Accept items of a plan's reasons."""
+    return [item for _text, items in _storage.plan_reasons(storage, dict(vms)) for item in items]
 
 
 def vm(uuid, status):
@@ -98,7 +103,7 @@ def test_what_is_not_a_whole_look_is_a_problem_with_an_item(given_look):
     assert "mon1" in found.against["ceph:mon1"] and not found.against["ceph:mon1"].endswith(": ")
     found = proof(storage, ["ceph:mon1"])
     assert (list(found.excepted), found.against, found.proofs) == (["ceph:mon1"], {}, [])
-    assert list(_storage.plan_reasons(storage, {})) == ["ceph:mon1"]
+    assert reasons(storage) == ["ceph:mon1"]
     with pytest.raises(Refused) as caught:
         _storage.held_back(storage, [], True)
     assert caught.value.items == ["ceph:mon1"]
@@ -192,26 +197,35 @@ def test_an_ill_cluster_is_refused_by_what_ails_it(checks, item):
     """One that is only flagged is well, and an item that was accepted once accepts no other illness."""
     storage = read(health={"status": "HEALTH_WARN" if checks else "HEALTH_OK", "checks": checks})
     assert storage.unhealthy_item == item
-    assert list(_storage.plan_reasons(storage, {})) == ([item] if item else [])
+    assert reasons(storage) == ([item] if item else [])
 
 
 def test_an_ill_cluster_without_a_check_is_ill_all_the_same():
     storage = read(health={"status": "HEALTH_ERR", "checks": {}})
-    assert list(_storage.plan_reasons(storage, {})) == ["unhealthy:HEALTH_ERR"]
+    assert reasons(storage) == ["unhealthy:HEALTH_ERR"]
 
 
 def test_open_images_are_those_of_running_vms():
     vms = {"a": vm("a", "running"), "s": vm("s", "stopped")}
     storage = read(row(), row("vms/volume-s", "s"), row("vms/volume-x", "x"), row("vms/iso", ""))
-    assert list(_storage.plan_reasons(storage, vms)) == ["watcher:vms/volume-s", "watcher:vms/volume-x", "watcher:vms/iso"]
+    assert reasons(storage, vms) == ["watcher:vms/volume-s", "watcher:vms/volume-x", "watcher:vms/iso"]
     assert _storage.plan_note(storage) == ""
 
 
-def test_where_no_name_tells_its_vm_the_plan_says_so_and_refuses_nothing():
-    storage = read(row(vm=""), row("vms/b", ""))
-    assert _storage.plan_reasons(storage, {}) == {}
+def test_without_a_pattern_the_plan_says_what_it_cannot_tell_and_refuses_nothing():
+    storage = read(row(vm=""), row("vms/b", ""), mapped=False)
+    assert reasons(storage, {"a": vm("a", "running")}) == []
     assert "ceph_maint_rbd_image_regex would tell" in _storage.plan_note(storage)
-    assert _storage.plan_note(read()) == ""
+    assert _storage.plan_note(read(mapped=False)) == ""
+
+
+def test_a_pattern_that_finds_no_vm_of_the_platform_is_wrong():
+    """One image of another cloud would be an odd one; all of them are a mistake, and cannot be accepted one by one."""
+    storage = read(row(vm=""), row("vms/b", "strange"))
+    ((text, items),) = _storage.plan_reasons(storage, {"a": vm("a", "running")})
+    assert "ceph_maint_rbd_image_regex finds the VM of none" in text and items == []
+    assert reasons(storage, {"a": vm("a", "stopped")}) == ["watcher:vms/volume-a", "watcher:vms/b"], "with none running, each is odd"
+    assert reasons(read(), {"a": vm("a", "running")}) == []
 
 
 # The starts.
