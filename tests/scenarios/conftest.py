@@ -12,6 +12,7 @@ import pytest
 from cloud.server import Cloud
 from scenarios.desk import SCALE, Operator
 from scenarios.quick import QuickOperator
+from scenarios.storage_desk import StorageOperator
 
 
 @pytest.fixture
@@ -38,3 +39,9 @@ def operators(folder: Path, kind: type[Operator]) -> t.Iterator[t.Callable[..., 
     yield make
     for cloud in clouds:
         cloud.stop()
+
+
+@pytest.fixture
+def storage(platform: t.Callable[..., Operator], tmp_path: Path) -> t.Callable[..., StorageOperator]:
+    """A platform, a Ceph cluster on which its running VMs have their images open, and an operator of both."""
+    return lambda **options: StorageOperator(platform(**options), tmp_path)

@@ -1,0 +1,56 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An operator who has a host that can ask Ceph: the stand-in for the cluster, and the connection to that host, are in the test's hand."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+from scenarios.ceph_stand_in import StandIn
+from scenarios.desk import Operator, Run
+
+HOST = "mon1"
+REGEX = "volume-([0-9a-f-]{36})"
+CALL_SECONDS = 4  # for one call of the stand-in, on a busy machine
+
+
+class StorageOperator(Operator):
+    """Its Ceph host is another one than the maintenance host, as it mostly is."""
+
+    def __init__(self, op: Operator, folder: Path) -> None:
+        super().__init__(op.cloud, folder)
+        self.ceph = StandIn(folder / "ceph", self.python, op.cloud.url)
+        self.cut = folder / "cut"
+        self.inventory = folder / "inventory"
+        self.inventory.write_text(
+            f"maint ansible_connection=local ansible_python_interpreter={self.python}\n"
+            f"{HOST} ansible_connection=cut ansible_python_interpreter={self.python}\n",
+            encoding="utf-8",
+        )
+        self.extra_environment = {
+            "PATH": f"{self.ceph.bin}:{os.environ['PATH']}",
+            "ANSIBLE_CONNECTION_PLUGINS": str(Path(__file__).parent / "connection_plugins"),
+            "PILW_TEST_CUT": str(self.cut),
+        }
+
+    def play(self, playbook: str, *arguments: str, env: dict[str, str] | None = None, **variables: t.Any) -> Run:
+        given: dict[str, t.Any] = {
+            "ceph_maint_ceph_host": HOST,
+            "ceph_maint_rbd_image_regex": REGEX,
+            "ceph_maint_watchers_linger": "0.3",
+            "ceph_maint_ceph_timeout": CALL_SECONDS * 5,
+            "ceph_maint_ceph_wait": "20",
+        }
+        return super().play(playbook, "-i", str(self.inventory), *arguments, env=env, **{**given, **variables})
+
+    def restore(self, *arguments: str, **variables: t.Any) -> Run:
+        """With a Ceph host nobody has to give his word that Ceph is back."""
+        return self.play("ceph_maint_restore", *arguments, **{"ceph_maint_confirm": "true", **variables})
+
+    def image(self, vm: t.Any) -> str:
+        return f"volume-{self.cloud.vm(vm).uuid}"
+
+    def flags(self) -> set[str]:
+        return set(self.ceph.state["flags"])
