@@ -10,14 +10,19 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, printable
 
 # Set by prepare itself once everything is down, so no sign of illness.
 _OUR_CHECKS = frozenset(("OSDMAP_FLAGS", "OSD_FLAGS"))
+# As C(ceph osd set) takes them; pause reads back as two. Those that Ceph sets by itself are left to it.
+SETTABLE = (
+    *("noup", "nodown", "noout", "noin", "nobackfill", "norebalance", "norecover", "noscrub", "nodeep-scrub"),
+    *("nosnaptrim", "notieragent", "pause"),
+)
 # Of the many images of one look, so many are named.
 SHOWN = 20
-BLIND = "read-only opens, krbd without a watch, CephFS and RGW clients do not show in it"
+BLIND = "images open for reading only, clients of CephFS and RGW, and a client that has been frozen for more than 30 s"
 NOT_ASKED = "Not proved: that no Ceph client still has an image open; Ceph itself was not asked (ceph_maint_ceph_host is not set)."
 
 
@@ -38,7 +43,8 @@ class Open:
         return self.item in accepted or bool(self.vm and f"vm:{self.vm}" in accepted)
 
     def label(self) -> str:
-        return f"image {self.image} is open at {self.client} ({self.address})" + (f", the disk of VM {self.vm}" if self.vm else "")
+        disk = f", the disk of VM {self.vm}," if self.vm else ""
+        return f"image {self.image}{disk} is open at {self.client} ({self.address})"
 
 
 @dataclass
@@ -68,6 +74,15 @@ class Storage:
     @property
     def mapped(self) -> bool:
         return any(one.vm for one in self.opens)
+
+
+def check_flags(names: list[str]) -> None:
+    """Refuse names that are none of flags before anything is done: one that was written down could never be unset."""
+    unknown = [name for name in names if name not in SETTABLE]
+    if unknown:
+        raise InputError(
+            f"Ceph has no flag {', '.join(map(printable, unknown))} that can be set. There are: {', '.join(SETTABLE)}. Nothing was changed."
+        )
 
 
 def read(host: str | None, look: t.Any) -> Storage | None:
@@ -156,13 +171,13 @@ def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> dict[str, str]:
     if storage.unhealthy_item:
         found[storage.unhealthy_item] = (
             f"Ceph is not well ({storage.status}: {'; '.join(text for name, text in storage.checks.items() if name not in _OUR_CHECKS)}). "
-            "What goes down ill comes back ill."
+            "Let it heal first: what goes down ill comes back ill."
         )
     if storage.mapped:
         for one in storage.opens:
             vm, text = vms.get(one.vm), one.label()
             if vm is None or not vm.holds_storage:
-                found[one.item] = f"{text[0].upper()}{text[1:]}, and no running VM of the platform explains it."
+                found[one.item] = f"{text[0].upper()}{text[1:]}, and no running VM of the platform explains it. Find that client and end it."
     return found
 
 
@@ -176,7 +191,7 @@ def plan_note(storage: Storage) -> str:
     )
 
 
-def held_back(storage: Storage | None, accepted: t.Container[str], first: bool) -> dict[str, str]:
+def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict[str, str]:
     """VMs that must not be started, as a client has their image open, each with why.
 
     Two guests on one image destroy it. C(first): nothing was started yet, so that an image of which nobody knows the VM must not
@@ -189,22 +204,26 @@ def held_back(storage: Storage | None, accepted: t.Container[str], first: bool) 
             return {}
         raise Refused(
             f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
-            "would be destroyed by its start, so nothing was started.",
+            "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or, if you know that no guest "
+            f"is left: {accept_argument(accepted, [storage.item])}",
             [storage.item],
         )
     opens = [one for one in storage.opens if not one.accepted(accepted)]
     unknown = [one for one in opens if not one.vm]
     if unknown and first:
         shown = "; ".join(one.label() for one in unknown[:SHOWN]) + ("; ..." if len(unknown) > SHOWN else "")
+        items = [one.item for one in unknown]
         raise Refused(
             f"Images are open before anything was started, and of which VM they are is not known: {shown}. A VM whose image is open "
-            "elsewhere would be destroyed by its start, so nothing was started. End those clients, or set ceph_maint_rbd_image_regex so "
-            "that only their VMs are held back.",
-            [one.item for one in unknown],
+            "elsewhere would be destroyed by its start, so nothing was started. End those clients and run the same command again; or set "
+            "ceph_maint_rbd_image_regex, so that only their VMs are held back; or, if they have nothing to do with these VMs: "
+            + accept_argument(accepted, items),
+            items,
         )
     return {
-        one.vm: f"held back: its image {one.image} is open at {one.client} ({one.address}). Look for the guest there; a second one would "
-        f"destroy the disk. To start it all the same: watcher:{one.image}"
+        one.vm: f"held back: its image {one.image} is open at {one.client} ({one.address}). A second guest would destroy "
+        f"the disk: find the first one there and end it, then run the same command again. To start it all the same: "
+        f"-e ceph_maint_accept={one.item}"
         for one in opens
         if one.vm
     }

@@ -31,7 +31,7 @@ ALLOWED = {
     "_folders": {"_errors"},
     "_ceph": {"_errors", "_model", "_pace"},
     "_watchers": {"_ceph", "_errors", "_model", "_pace"},
-    "_serving": {"_ceph", "_errors", "_pace"},
+    "_serving": {"_ceph", "_errors", "_pace", "_storage"},
     "_storage": {"_errors", "_model"},
     "_lock": {"_errors", "_files", "_pace"},
     "_database": {"_errors", "_files", "_folders"},

@@ -75,7 +75,7 @@ NOT_ALONE = {
         "pilw.maintenance.ceph_maint_verify just before Ceph goes down; pilw.maintenance.ceph_maint_restore when it is back",
         "pilw.maintenance.ceph_maint_restore goes on",
         "pilw.maintenance.ceph_maint_restore tries those that do not run; pilw.maintenance.ceph_maint_close gives them up",
-        "Give each of these commands the same inventory and the same settings of platform, location and record as this one.",
+        "Give each of these commands the same inventory and the same settings of platform, location, record and Ceph as this one.",
     ],
     "good news": [
         "SAFE TO TAKE CEPH DOWN",
