@@ -158,8 +158,9 @@ def plan_lines(storage: Storage) -> list[str]:
     lines += [f"  {name}: {text}" for name, text in storage.checks.items()]
     if storage.recovery:
         lines.append(f"  recovery: {storage.recovery}")
-    if storage.flags:
-        lines.append(f"  flags: {', '.join(storage.flags)}")
+    flags = [flag for flag in storage.flags if flag in SETTABLE or flag == "full"]  # Ceph has others of its own
+    if flags:
+        lines.append(f"  flags: {', '.join(flags)}")
     return lines
 
 
@@ -175,9 +176,9 @@ def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> dict[str, str]:
         )
     if storage.mapped:
         for one in storage.opens:
-            vm, text = vms.get(one.vm), one.label()
+            vm = vms.get(one.vm)
             if vm is None or not vm.holds_storage:
-                found[one.item] = f"{text[0].upper()}{text[1:]}, and no running VM of the platform explains it. Find that client and end it."
+                found[one.item] = f"The {one.label()}, and no running VM of the platform explains it. Find that client and end it."
     return found
 
 

@@ -41,9 +41,12 @@ QUIET = {
     "_record.add_running": "words of an event in the record",
     "_record.closing_host": "words of an event in the record",
     "_record.host_written": "words of an event in the record",
+    "_record.remember_flags": "words of an event in the record",
     "_report.restore_command": "a command",
     "_report.ways": "what comes next, at the end of a summary",
     "_survey.platform_line": "what a status shows",
+    "_serving.read_state": "what the plan shows",
+    "_storage.plan_lines": "what the plan shows",
     "_summary.covered": "what a proof covers, at the end of a summary",
 }
 # Texts that are no message of their own, by why.
@@ -68,7 +71,7 @@ NOT_ALONE = {
         "looking at the VMs",
         "...starting VMs......cutting power...stopping VMs......",
     ],
-    "words of an event in the record": ["still at work", "seen running after all", "did not stay up"],
+    "words of an event in the record": ["still at work", "seen running after all", "did not stay up", "start held back"],
     "words of an outcome in a summary": ["would not stop", "did not start"],
     "what comes next, at the end of a status": [
         "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
@@ -83,6 +86,7 @@ NOT_ALONE = {
         "..., except those accepted......",
         "... of ... VMs ... or settled",
         "... VMs are on record in ..., and in running_vms.json beside it.",
+        "...Ceph serves....Ceph still serves....",
     ],
     "put after another message": [
         "... Nothing was changed.",
@@ -94,6 +98,10 @@ NOT_ALONE = {
         " (X-Warren-Correlation-Id ...)",
         "What it did is recorded. Run the same command again: it goes on.",
         "Restart, out of memory?",
+        "... (... images asked one by one)... (each OSD asked)...",
+        "images open for reading only, clients of CephFS and RGW, and a client that has been frozen for more than 30 s",
+        "  flags that are set: ...",
+        "..., the disk of VM ...,......",
         "SMBIOS UUID (only root can read it)",
         "Give the name that the certificate is for as api_host, or have the certificate renewed",
         "Give your own CA with ca_path",
