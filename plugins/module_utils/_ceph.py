@@ -27,6 +27,7 @@ Run = t.Callable[[t.List[str], bytes, float], t.Tuple[int, bytes, str]]
 _DYING = 5.0
 # Calls at once: one waits for its daemon most of the time, and a monitor is not to be flooded.
 _AT_ONCE = 8
+_BATCH = 64
 
 
 def run_bounded(argv: list[str], given: bytes, seconds: float) -> tuple[int, bytes, str]:
@@ -72,12 +73,15 @@ class Ceph:
         except (ValueError, RecursionError) as exc:
             raise CephError(argv, f"gave an answer that is not JSON: {printable(text, 200)}") from exc
 
-    def bytes(self, tool: str, *words: str, given: bytes = b"") -> bytes:
+    def raw(self, tool: str, *words: str, given: bytes = b"") -> bytes:
         """What the tool writes, as it is."""
         return self._output(self.argv(tool, *words), given)
 
-    def at_once(self, work: t.Callable[[t.Any], t.Any], items: t.Iterable[t.Any]) -> list[t.Any]:
-        """C(work) for each item, a few at a time; in their order, errors of Ceph among the results."""
+    def at_once(self, work: t.Callable[[t.Any], t.Any], items: list[t.Any]) -> list[tuple[t.Any, t.Any]]:
+        """Each item with what C(work) gave for it, a few at a time, in their order; an error of Ceph is such a result.
+
+        Once some gave no answer the next ones are not asked any more: each would take its whole time.
+        """
 
         def tried(item: t.Any) -> t.Any:
             try:
@@ -85,11 +89,17 @@ class Ceph:
             except CephError as exc:
                 return exc
 
+        found: list[tuple[t.Any, t.Any]] = []
         workers = _pace.pace.workers(_AT_ONCE)
         try:
-            return list(workers.map(tried, items))
+            for start in range(0, len(items), _BATCH):
+                some = items[start : start + _BATCH]
+                found += zip(some, workers.map(tried, some))
+                if any(isinstance(result, CephError) and result.timed_out for _item, result in found[start:]):
+                    break
         finally:
             workers.shutdown()
+        return found
 
     def _output(self, argv: list[str], given: bytes) -> bytes:
         status, out, err = self._run(argv, given, self.seconds)

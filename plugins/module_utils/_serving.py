@@ -82,7 +82,7 @@ def put_flags(ceph: Ceph, wanted: list[str], setting: bool, timeout: float, chec
             if check_mode:
                 return before, sorted((set(before) | set(differing)) if setting else (set(before) - set(differing)))
             for flag in differing:
-                ceph.bytes("ceph", "osd", "set" if setting else "unset", flag)
+                ceph.raw("ceph", "osd", "set" if setting else "unset", flag)
             after = read_flags(ceph)
         except CephError as exc:
             if exc.status in _FINAL or _pace.monotonic() >= deadline:
@@ -146,7 +146,7 @@ class Gate:
         """OSDs that are said to be up and do not answer: after an outage that word is old."""
         up = [row["osd"] for row in dump["osds"] if row["up"] and f"osd:{row['osd']}" not in self._accepted]
         lacks = [] if any(row["up"] for row in dump["osds"]) else [Lack("no OSD is up", "osd:none")]
-        for osd, answer in zip(up, self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up)):
+        for osd, answer in self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up):
             if isinstance(answer, CephError) and answer.status is None:
                 lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
             elif isinstance(answer, CephError):
@@ -196,9 +196,9 @@ class Gate:
         name, content = f"pilw-maintenance-probe-{secrets.token_hex(6)}", secrets.token_hex(16).encode()
         where = ("--pool", self._probe_pool)
         try:
-            self._ceph.bytes("rados", *where, "put", name, "-", given=content)
-            back = self._ceph.bytes("rados", *where, "get", name, "-")
-            self._ceph.bytes("rados", *where, "rm", name)
+            self._ceph.raw("rados", *where, "put", name, "-", given=content)
+            back = self._ceph.raw("rados", *where, "get", name, "-")
+            self._ceph.raw("rados", *where, "rm", name)
         except CephError as exc:
             return [Lack(f"a small object could not be written and read in pool {self._probe_pool}: {exc}", f"probe:{self._probe_pool}")]
         if back != content:

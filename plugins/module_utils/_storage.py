@@ -43,8 +43,7 @@ class Open:
         return self.item in accepted or bool(self.vm and f"vm:{self.vm}" in accepted)
 
     def label(self) -> str:
-        disk = f", the disk of VM {self.vm}," if self.vm else ""
-        return f"image {self.image}{disk} is open at {self.client} ({self.address})"
+        return f"image {self.image} is open at {self.client} ({self.address})" + (f", the disk of VM {self.vm}" if self.vm else "")
 
 
 @dataclass
@@ -60,6 +59,7 @@ class Storage:
     flags: list[str] = field(default_factory=list)
     opens: list[Open] = field(default_factory=list)
     where: str = ""
+    mapped: bool = False  # whether the names of images were to tell their VMs
 
     @property
     def item(self) -> str:
@@ -70,10 +70,6 @@ class Storage:
         """Empty when Ceph is well, but for flags."""
         ill = sorted(set(self.checks) - _OUR_CHECKS)
         return f"unhealthy:{'+'.join(ill)}" if ill else ""
-
-    @property
-    def mapped(self) -> bool:
-        return any(one.vm for one in self.opens)
 
 
 def check_flags(names: list[str]) -> None:
@@ -115,6 +111,7 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         [printable(flag) for flag in look.get("flags") or []],
         opens,
         where + (f"; {printable(note, 300)}" if note else ""),
+        watchers.get("mapped") is True,
     )
 
 
@@ -164,22 +161,28 @@ def plan_lines(storage: Storage) -> list[str]:
     return lines
 
 
-def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> dict[str, str]:
-    """What would stand in the way of safe after every running VM has stopped, by accept item."""
+def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> list[tuple[str, list[str]]]:
+    """What would stand in the way of safe after every running VM has stopped: text and accept items."""
     if storage.problem:
-        return {storage.item: f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"}
-    found = {}
-    if storage.unhealthy_item:
-        found[storage.unhealthy_item] = (
-            f"Ceph is not well ({storage.status}: {'; '.join(text for name, text in storage.checks.items() if name not in _OUR_CHECKS)}). "
-            "Let it heal first: what goes down ill comes back ill."
-        )
-    if storage.mapped:
-        for one in storage.opens:
-            vm = vms.get(one.vm)
-            if vm is None or not vm.holds_storage:
-                found[one.item] = f"The {one.label()}, and no running VM of the platform explains it. Find that client and end it."
+        return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [storage.item])]
+    found: list[tuple[str, list[str]]] = []
+    ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
+    if ill:
+        found.append((f"Ceph is not well ({storage.status}: {ill}). Let it heal first: what goes down ill comes back ill.", [storage.unhealthy_item]))
+    if not storage.mapped or not storage.opens:
+        return found
+    up = {uuid for uuid, vm in vms.items() if vm.holds_storage}
+    if up and not any(one.vm in vms for one in storage.opens):
+        text = f"ceph_maint_rbd_image_regex finds the VM of none of the {len(storage.opens)} open images, such as {storage.opens[0].image}."
+        return [*found, (f"{text} Correct it, or leave it empty.", [])]
+    odd = [one for one in storage.opens if one.vm not in up]
+    if odd:
+        found.append((f"No running VM of the platform explains that {_named(odd)}.", [one.item for one in odd]))
     return found
+
+
+def _named(opens: list[Open]) -> str:
+    return "; ".join(one.label() for one in opens[:SHOWN]) + (f"; and {len(opens) - SHOWN} more" if len(opens) > SHOWN else "")
 
 
 def plan_note(storage: Storage) -> str:
@@ -198,33 +201,28 @@ def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict
     Two guests on one image destroy it. C(first): nothing was started yet, so that an image of which nobody knows the VM must not
     be open either; later it may be that of a VM that was just started.
     """
-    if storage is None:
+    if storage is None or (storage.problem and storage.item in accepted):
         return {}
     if storage.problem:
-        if storage.item in accepted:
-            return {}
         raise Refused(
             f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
-            "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or, if you know that no guest "
-            f"is left: {accept_argument(accepted, [storage.item])}",
+            "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or go on without this "
+            f"proof: {accept_argument(accepted, [storage.item])}",
             [storage.item],
         )
     opens = [one for one in storage.opens if not one.accepted(accepted)]
     unknown = [one for one in opens if not one.vm]
     if unknown and first:
-        shown = "; ".join(one.label() for one in unknown[:SHOWN]) + ("; ..." if len(unknown) > SHOWN else "")
         items = [one.item for one in unknown]
         raise Refused(
-            f"Images are open before anything was started, and of which VM they are is not known: {shown}. A VM whose image is open "
-            "elsewhere would be destroyed by its start, so nothing was started. End those clients and run the same command again; or set "
-            "ceph_maint_rbd_image_regex, so that only their VMs are held back; or, if they have nothing to do with these VMs: "
-            + accept_argument(accepted, items),
+            f"Before anything was started, {_named(unknown)}; of which VM is not known. A VM whose image is open elsewhere would be "
+            "destroyed by its start, so nothing was started. End those clients, or set ceph_maint_rbd_image_regex so that only their "
+            f"VMs are held back, then run the same command again. To go on all the same: {accept_argument(accepted, items)}",
             items,
         )
     return {
-        one.vm: f"held back: its image {one.image} is open at {one.client} ({one.address}). A second guest would destroy "
-        f"the disk: find the first one there and end it, then run the same command again. To start it all the same: "
-        f"-e ceph_maint_accept={one.item}"
+        one.vm: f"held back, as {one.label()}: a second guest would destroy it. End that client, then run the same command again. To start "
+        f"the VM all the same: {accept_argument(accepted, [one.item])}"
         for one in opens
         if one.vm
     }

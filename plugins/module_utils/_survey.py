@@ -110,8 +110,8 @@ def add_storage(plan: Plan, params: dict[str, t.Any], vms: VmList, accept: list[
         plan.warnings.append(_storage.NOT_ASKED)
         return
     plan.lines += _storage.plan_lines(storage)
-    for item, text in _storage.plan_reasons(storage, vms.vms).items():
-        plan.refuse(text, accept, item)
+    for text, items in _storage.plan_reasons(storage, vms.vms):
+        plan.refuse(text, accept, *items)
     note = _storage.plan_note(storage)
     if note:
         plan.warnings.append(note)

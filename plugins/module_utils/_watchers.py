@@ -24,7 +24,6 @@ OSD, IMAGE, AUTO = "osd", "image", "auto"
 # The watcher of a client that died stays for 30 s (osd_client_watch_timeout), and comes back as long after an outage.
 LINGER = 35.0
 _AGAIN = 5.0  # seconds between two looks at watchers that may be of clients that died
-_BATCH = 100  # images asked before it is looked at whether anybody answers at all
 _ENOENT = 2
 _NAMED = 20
 _HEADER = re.compile(r"rbd_header\.(?P<id>.+)|(?P<old>.+)\.rbd")
@@ -74,16 +73,12 @@ def by_image(ceph: Ceph, places: list[tuple[str, str]]) -> Look:
     """Ask each image for its watchers."""
     look = Look(IMAGE, [place_of(*place) for place in places], 0)
     images = [f"{place}/{name}" for place in look.places for name in ceph.json("rbd", "ls", place)]
-    for start in range(0, len(images), _BATCH):
-        some = images[start : start + _BATCH]
-        for image, found in zip(some, ceph.at_once(lambda image: ceph.json("rbd", "status", image)["watchers"], some)):
-            if not isinstance(found, CephError):
-                look.images = (look.images or 0) + 1
-                look.watchers += _of_status(image, found)
-            elif found.status != _ENOENT:  # else removed since it was listed
-                look.missing.append(str(found))
-        if look.missing:
-            return look  # the others would not change what it proves
+    for image, found in ceph.at_once(lambda image: ceph.json("rbd", "status", image)["watchers"], images):
+        if not isinstance(found, CephError):
+            look.images = (look.images or 0) + 1
+            look.watchers += _of_status(image, found)
+        elif found.status != _ENOENT:  # else removed since it was listed
+            look.missing.append(str(found))
     return look
 
 
@@ -96,7 +91,7 @@ def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, st
     """Ask each OSD that is up for all its watchers. C(others): where images lie that are not looked at."""
     look = Look(OSD, [place_of(*place) for place in places])
     up = [row["osd"] for row in ceph.json("ceph", "osd", "dump")["osds"] if row["up"]]
-    answers = ceph.at_once(lambda osd: ceph.json("ceph", "tell", f"osd.{osd}", "dump_watchers"), up)
+    answers = [answer for _osd, answer in ceph.at_once(lambda osd: ceph.json("ceph", "tell", f"osd.{osd}", "dump_watchers"), up)]
     refused = [answer for answer in answers if isinstance(answer, CephError) and answer.status is not None]
     if refused:
         raise refused[0]  # this key may not
@@ -146,7 +141,7 @@ def directory_entry(ceph: Ceph, pool: str, namespace: str, identity: str) -> str
     """The name of an image by its id, empty when the pool has none."""
     space = ["--namespace", namespace] if namespace else []
     try:
-        value = ceph.bytes("rados", "--pool", pool, *space, "getomapval", "rbd_directory", f"id_{identity}", "/dev/stdout")
+        value = ceph.raw("rados", "--pool", pool, *space, "getomapval", "rbd_directory", f"id_{identity}", "/dev/stdout")
     except CephError as exc:
         if exc.status is None:
             raise
@@ -216,7 +211,7 @@ def leftovers(ceph: Ceph, pools: list[str], image_regex: str | None, vms: list[s
         wanted = set(vms) if pattern else set()
         places = [place_of(pool, space) for pool in rbd_pools(ceph, pools) for space in namespaces(ceph, pool)] if wanted else []
         images = [f"{place}/{name}" for place in places for name in ceph.json("rbd", "ls", place) if vm_of(str(name), pattern) in wanted]
-        for image, locks in zip(images, ceph.at_once(lambda image: ceph.json("rbd", "lock", "ls", image), images)):
+        for image, locks in ceph.at_once(lambda image: ceph.json("rbd", "lock", "ls", image), images):
             rows = [] if isinstance(locks, CephError) else locks.values() if isinstance(locks, dict) else locks
             lines += [
                 f"Locked: {image} by {printable(row.get('locker'))} ({printable(row.get('address'))}). If that client is dead: "

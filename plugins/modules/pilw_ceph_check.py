@@ -175,6 +175,7 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
         "images": found.images,
         "count": len(opens),
         "open": opens[:MAX_OPEN],
+        "mapped": pattern is not None,
         "missing": found.missing[:20],
         "note": found.note,
     }
