@@ -110,16 +110,15 @@ class Ceph:
 
 
 def _place_of_tool(command: list[str]) -> int:
-    """Where in the command C(ceph) stands: the last word that is it, and no value of an option such as C(--keyring /etc/ceph)."""
-    places = [
-        number
-        for number, word in enumerate(command)
-        if os.path.basename(word) == "ceph"
-        and not word.startswith("-")
-        and not (number and command[number - 1].startswith("-") and command[number - 1] != "--")
-    ]
+    """Where in the command C(ceph) stands: the last word that is it, and no value of an option such as C(--keyring /etc/ceph).
+
+    Where each one follows an option, as in C(sudo -n ceph), it is the first.
+    """
+    places = [number for number, word in enumerate(command) if os.path.basename(word) == "ceph" and not word.startswith("-")]
     if not places:
         raise InputError(
             "command must be a list of words, one of them ceph, such as [ceph] or [cephadm, shell, --, ceph]. Nothing was asked."
         )
-    return places[-1]
+    values = [number for number in places if number and command[number - 1].startswith("-") and command[number - 1] != "--"]
+    free = [number for number in places if number not in values]
+    return free[-1] if free else places[0]

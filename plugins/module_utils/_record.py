@@ -40,6 +40,7 @@ CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
 
 # Words of events that are asked for again.
 FELL = "did not stay up"
+HELD = "start held back"
 
 _VM_COLUMNS = frozenset(
     "state state_at stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "

@@ -48,7 +48,12 @@ def read_state(ceph: Ceph) -> State:
     answer = ceph.json("ceph", "status")
     health, osds, groups = answer["health"], answer["osdmap"], answer["pgmap"]
     osds = osds.get("osdmap", osds)  # nested before Octopus
-    checks = {name: str((check.get("summary") or {}).get("message", "")) for name, check in (health.get("checks") or {}).items()}
+    # A muted one is known to the operator, and Ceph's own word does not count it either.
+    checks = {
+        name: str((check.get("summary") or {}).get("message", ""))
+        for name, check in (health.get("checks") or {}).items()
+        if not check.get("muted")
+    }
     moving = {name: groups[name] for name in ("degraded_objects", "misplaced_objects", "unfound_objects") if groups.get(name)}
     return State(
         str(health["status"]),
@@ -171,14 +176,18 @@ class Gate:
         try:
             answer = self._ceph.json("ceph", "pg", "stat")
             summary = answer.get("pg_summary", answer)
-            if all(_active(row["name"]) for row in summary["num_pg_by_state"]):
+            known = [row["name"] for row in summary["num_pg_by_state"]]
+            if (known and all(map(_active, known))) or not dump["pools"]:
                 return []
             brief = self._ceph.json("ceph", "pg", "dump", "pgs_brief")
         except CephError as exc:
             return [Lack(f"the manager does not tell the states of the placement groups: {exc}", "manager:silent")]
+        rows = brief["pg_stats"] if isinstance(brief, dict) else brief
+        if not rows:
+            return [Lack("the manager does not know of any placement group yet", "manager:silent")]
         names = {str(pool["pool"]): str(pool["pool_name"]) for pool in dump["pools"]}
         counts: dict[str, dict[str, int]] = {}
-        for row in brief["pg_stats"] if isinstance(brief, dict) else brief:
+        for row in rows:
             if not _active(row["state"]):
                 pool = str(row["pgid"]).partition(".")[0]
                 states = counts.setdefault(names.get(pool, pool), {})

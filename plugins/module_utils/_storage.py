@@ -69,6 +69,8 @@ class Storage:
     def unhealthy_item(self) -> str:
         """Empty when Ceph is well, but for flags."""
         ill = sorted(set(self.checks) - _OUR_CHECKS)
+        if not ill and not self.checks and self.status != "HEALTH_OK":
+            ill = [self.status or "unknown"]
         return f"unhealthy:{'+'.join(ill)}" if ill else ""
 
 
@@ -87,32 +89,54 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         return None
     if not isinstance(look, dict) or not isinstance(look.get("watchers"), dict):
         problem = look.get("problem") if isinstance(look, dict) else ""
-        return Storage(host, printable(problem or "it was not asked, or gave no answer", 400))
-    health, watchers = look.get("health") or {}, look["watchers"]
-    missing = watchers.get("missing") or []
-    count, rows = watchers.get("count"), watchers.get("open")
-    problem = look.get("problem") or "; ".join(missing[:3])
-    if not problem and not (isinstance(rows, list) and isinstance(count, int) and count >= len(rows)):
+        return Storage(host, printable(problem, 400) or "it was not asked, or gave no answer")
+    watchers = look["watchers"]
+    missing, count, rows = watchers.get("missing"), watchers.get("count"), watchers.get("open")
+    problem = printable(look.get("problem"), 400)
+    if not problem and isinstance(missing, list):
+        problem = printable("; ".join(map(str, missing[:3])), 400)
+    if not problem and not _whole(look, missing, count, rows):
         problem = "its answer is not whole"
-    opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in rows or []]
+    opens = []
+    if isinstance(rows, list):
+        opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in rows if isinstance(row, dict)]
     if not problem and count > len(opens):
         opens.append(Open(f"{count - len(opens)} more", "several clients", "", ""))
-    images = watchers.get("images")
-    where = f"the pools {', '.join(watchers.get('pools') or []) or '(none)'}"
-    where += f" ({images} images asked one by one)" if images is not None else " (each OSD asked)"
-    note = watchers.get("note")
+    health = look.get("health")
+    health = health if isinstance(health, dict) else {}
+    checks = health.get("checks")
+    images, note = watchers.get("images"), watchers.get("note")
+    where = f"the pools {', '.join(_texts(watchers.get('pools'))) or '(none)'}"
+    where += f" ({printable(images)} images asked one by one)" if images is not None else " (each OSD asked)"
     return Storage(
         host,
-        printable(problem, 400),
+        problem,
         printable(health.get("status")),
-        {printable(name): printable(text, 200) for name, text in (health.get("checks") or {}).items()},
+        {printable(name): printable(text, 200) for name, text in (checks if isinstance(checks, dict) else {}).items()},
         printable(health.get("osds"), 100),
         printable(health.get("recovery"), 100),
-        [printable(flag) for flag in look.get("flags") or []],
+        _texts(look.get("flags")),
         opens,
         where + (f"; {printable(note, 300)}" if note else ""),
         watchers.get("mapped") is True,
     )
+
+
+def _whole(look: dict[str, t.Any], missing: t.Any, count: t.Any, rows: t.Any) -> bool:
+    """Whether a look says all that a proof needs. What is left out of it says nothing."""
+    return (
+        look.get("problem") == ""
+        and missing == []
+        and isinstance(rows, list)
+        and all(isinstance(row, dict) and row.get("image") for row in rows)
+        and isinstance(count, int)
+        and not isinstance(count, bool)
+        and count >= len(rows)
+    )
+
+
+def _texts(value: t.Any) -> list[str]:
+    return [printable(one) for one in value] if isinstance(value, list) else []
 
 
 @dataclass
@@ -166,9 +190,10 @@ def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> list[tuple[str, l
     if storage.problem:
         return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [storage.item])]
     found: list[tuple[str, list[str]]] = []
-    ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
-    if ill:
-        found.append((f"Ceph is not well ({storage.status}: {ill}). Let it heal first: what goes down ill comes back ill.", [storage.unhealthy_item]))
+    if storage.unhealthy_item:
+        ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
+        ill = ": ".join(filter(None, [storage.status or "it does not tell its state", ill]))
+        found.append((f"Ceph is not well ({ill}). Let it heal first: what goes down ill comes back ill.", [storage.unhealthy_item]))
     if not storage.mapped or not storage.opens:
         return found
     up = {uuid for uuid, vm in vms.items() if vm.holds_storage}

@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Target, Wave
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, RecordedVm, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import HELD, Change, RecordedVm, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope
 
 # No group can have this name.
@@ -67,7 +67,7 @@ def to_start(
 
 def held(vm: RecordedVm, why: str) -> Change:
     """A VM that must not be started now."""
-    return Change(vm.uuid, {"start_outcome": _model.FAILED, "start_error": why}, "start held back", why)
+    return Change(vm.uuid, {"start_outcome": _model.FAILED, "start_error": why}, HELD, why)
 
 
 def first(waves: list[Wave], limit: int) -> tuple[list[Wave], int]:

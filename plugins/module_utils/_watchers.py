@@ -90,7 +90,13 @@ def _of_status(image: str, found: t.Any) -> list[Watcher]:
 def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, str]]) -> Look:
     """Ask each OSD that is up for all its watchers. C(others): where images lie that are not looked at."""
     look = Look(OSD, [place_of(*place) for place in places])
-    up = [row["osd"] for row in ceph.json("ceph", "osd", "dump")["osds"] if row["up"]]
+    osds = ceph.json("ceph", "osd", "dump")["osds"]
+    up = [row["osd"] for row in osds if row["up"]]
+    down = [f"osd.{row['osd']}" for row in osds if row["in"] and not row["up"]]
+    if down or not up:
+        # What is open in its placement groups may be known to nobody.
+        which = f"{', '.join(down[:_NAMED])} down" if down else "no OSD that is up"
+        raise CephError(ceph.argv("ceph", "osd", "dump"), f"shows {which}, so the OSDs cannot tell of every image", status=0)
     answers = [answer for _osd, answer in ceph.at_once(lambda osd: ceph.json("ceph", "tell", f"osd.{osd}", "dump_watchers"), up)]
     refused = [answer for answer in answers if isinstance(answer, CephError) and answer.status is not None]
     if refused:
@@ -162,10 +168,10 @@ def look(ceph: Ceph, pools: list[str], way: str) -> Look:
         except CephError as exc:
             if way == OSD or exc.status is None:
                 raise
-            refused = str(exc)
+            refused = str(exc)  # this key may not, or some OSD is down
     found = by_image(ceph, places)
     if refused:
-        found.note = f"each image was asked, as this key may not ask the OSDs ({refused})"
+        found.note = f"each image was asked, as the OSDs could not be ({refused})"
     return found
 
 

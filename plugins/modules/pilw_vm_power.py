@@ -81,7 +81,7 @@ options:
   which:
     description:
       - With O(state=started) and O(record), which of the recorded VMs that do not run are started. V(pending) are all; V(untried) those to
-        which this run has sent no start yet; V(fallen) those that ran again in this run and went down once more.
+        which this run has sent no start yet, and that it has not held back; V(fallen) those that ran again in this run and went down once more.
     type: str
     choices: [pending, untried, fallen]
     default: pending
@@ -194,6 +194,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     FELL,
+    HELD,
     STARTING,
     STOPPING,
     Change,
@@ -252,7 +253,8 @@ def to_start(
     accepted = record.accepted()
     targets, changes = _targets.to_start(recorded, running, accepted)
     if params["which"] == "untried":
-        tried = record.named_in(params["run"], "start sent")
+        # A look names so many open images only, so what an earlier one held back stays so for this run.
+        tried = record.named_in(params["run"], "start sent") | record.named_in(params["run"], HELD)
         targets = [vm for vm in targets if vm.uuid not in tried]
     elif params["which"] == "fallen":
         fell = record.named_in(params["run"], FELL)

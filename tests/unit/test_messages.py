@@ -101,6 +101,7 @@ NOT_ALONE = {
         "... (... images asked one by one)... (each OSD asked)...",
         "images open for reading only, clients of CephFS and RGW, and a client that has been frozen for more than 30 s",
         "  flags that are set: ...",
+        "...... down...no OSD that is up...",
         "... Correct it, or leave it empty.",
         "SMBIOS UUID (only root can read it)",
         "Give the name that the certificate is for as api_host, or have the certificate renewed",

@@ -499,6 +499,17 @@ def test_the_delay_of_the_last_group_is_not_waited_for(monkeypatch):
     assert sum(slept) < 60
 
 
+def test_the_delay_of_the_last_group_is_waited_for_where_others_follow_in_another_call(monkeypatch):
+    slept = []
+    engine = Engine(Cloud(["a"]), Orders(start=False, **FAST), NoJournal())
+    monkeypatch.setattr(engine, "_pause", slept.append)
+    waves = [Wave("one", [Target("a", "a")], delay=3600.0)]
+    assert outcomes(engine.run(waves, more=True)) == {"a": "clean"}
+    assert slept == [3600.0]
+    engine.run(waves, more=False)
+    assert slept == [3600.0]
+
+
 def test_a_pause_is_as_long_as_asked_and_no_longer(monkeypatch):
     now, slept = [100.0], []
 

@@ -13,7 +13,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _record
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 
-KEYS = {"maintenance": "id", "runs": "token", "accepted": "item", "hosts": "uuid", "vms": "uuid", "seen": "uuid", "events": "number"}
+KEYS = {"maintenance": "id", "runs": "token", "accepted": "item", "hosts": "uuid", "vms": "uuid", "seen": "uuid", "osd_flags": "name", "events": "number"}
 NEW_VM = {
     **dict.fromkeys(
         "stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
@@ -93,6 +93,18 @@ CASES = {
         [("accepted", None, "vm:a"), ("accepted", None, "host:open")],
     ),
     "an item is accepted again": ((lambda r, t: r.accept(t, ["vm:a"]),), lambda r, t: r.accept(t, ["vm:a"]), {}, []),
+    "flags of Ceph are ours": (
+        (),
+        lambda r, t: r.remember_flags(t, ["noout", "pause"]),
+        {("osd_flags", "noout"): {"at": "now"}, ("osd_flags", "pause"): {"at": "now"}},
+        [("flag of Ceph is being set", None, "noout"), ("flag of Ceph is being set", None, "pause")],
+    ),
+    "flags of Ceph are remembered once": (
+        (lambda r, t: r.remember_flags(t, ["noout"]),),
+        lambda r, t: r.remember_flags(t, ["noout", "nodown"]),
+        {("osd_flags", "nodown"): {"at": "now"}},
+        [("flag of Ceph is being set", None, "nodown")],
+    ),
     "the scope": ((), lambda r, t: r.set_scope(t, "q", "e"), {IT: {"query": "q", "exclude": "e"}}, []),
     "a phase": ((), lambda r, t: r.set_phase(t, "stopping"), {IT: {"phase": "stopping"}}, [("phase stopping", None, None)]),
     "the same phase": ((), lambda r, t: r.set_phase(t, "recorded"), {}, []),
@@ -408,3 +420,22 @@ def test_the_report_lies_beside_the_record(made, tmp_path):
     record.write_report({"a": 1})
     assert (tmp_path / "report.json").read_text().split() == '{ "a": 1 }'.split()
     record.close()
+
+
+def test_flags_of_ceph_are_told_in_their_order(made):
+    record, token = made
+    assert record.osd_flags() == []
+    record.remember_flags(token, ["noout", "nodown"])
+    record.remember_flags(token, ["nobackfill", "noout"])
+    assert record.osd_flags() == ["noout", "nodown", "nobackfill"]
+
+
+def test_events_are_asked_for_by_run_and_word(made):
+    record, token = made
+    record.write(token, [Change("a", {}, "start sent"), Change("a", {}, "start sent"), Change("b", {}, "start settled")])
+    assert record.named_in(token, "start sent") == {"a"}
+    assert record.named_in(token, "start") == set()
+    second = record.begin_run("bob", "restore")
+    assert record.named_in(second, "start sent") == set(), "what another run did is not counted as tried"
+    record.write(second, [Change("b", {}, "start sent")])
+    assert (record.named_in(second, "start sent"), record.named_in(token, "start sent")) == ({"b"}, {"a"})

@@ -130,3 +130,43 @@ def test_canaries_are_of_the_first_group_and_of_different_owners():
     assert uuids(_targets.canaries(VMS, GROUPS, 3)) == ["b", "d"]
     assert uuids(_targets.canaries(VMS[2:3], GROUPS, 3)) == ["c"]
     assert _targets.canaries(vms, [], 0) == _targets.canaries([], [], 3) == []
+
+
+# The storage side: some at a time, and some not at all.
+
+
+def waves_of(*sizes, delay=5.0):
+    waves, names = [], iter("abcdefghijklmnopqrstuvwxyz")
+    for number, size in enumerate(sizes):
+        waves += _targets.start_waves([vm(next(names)) for _one in range(size)], [], 0)
+        waves[-1] = _targets.Wave(f"w{number}", waves[-1].targets, delay, number == 0)
+    return waves
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limit", "chosen", "left"),
+    [
+        ((2, 3, 4), 0, [("w0", "ab"), ("w1", "cde"), ("w2", "fghi")], 0),
+        ((2, 3, 4), 9, [("w0", "ab"), ("w1", "cde"), ("w2", "fghi")], 0),
+        ((2, 3, 4), 4, [("w0", "ab"), ("w1", "cd")], 5),
+        ((2, 3, 4), 5, [("w0", "ab"), ("w1", "cde")], 4),
+        ((2, 3, 4), 1, [("w0", "a")], 8),
+        ((), 3, [], 0),
+    ],
+)
+def test_the_first_of_several_waves(sizes, limit, chosen, left):
+    waves, rest = _targets.first(waves_of(*sizes), limit)
+    assert (told(waves), rest) == (chosen, left)
+    assert sum(len(wave.targets) for wave in waves) + rest == sum(sizes), "none is lost between two calls"
+
+
+def test_a_wave_that_is_cut_has_its_delay_with_its_end():
+    assert [wave.delay for wave in _targets.first(waves_of(2, 3), 4)[0]] == [5.0, 0.0]
+    assert [wave.delay for wave in _targets.first(waves_of(2, 3), 2)[0]] == [5.0]
+    assert [wave.canary for wave in _targets.first(waves_of(2, 3), 1)[0]] == [True]
+
+
+def test_a_vm_that_is_held_back_counts_as_failed_and_says_why():
+    change = _targets.held(vm("a"), "held back: x")
+    assert (change.uuid, change.columns) == ("a", {"start_outcome": "failed", "start_error": "held back: x"})
+    assert (change.event, change.detail) == ("start held back", "held back: x")

@@ -1,0 +1,259 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a look at Ceph means. Whatever it is, it proves nothing unless it says in full that nobody has an image open."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _storage
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
+
+
+def row(image="vms/volume-a", vm="a", client="client.4", address="10.0.0.4:0/7"):
+    return {"image": image, "client": client, "address": address, "vm": vm}
+
+
+def look(*opens, **more):
+    watchers = {"way": "osd", "pools": ["vms"], "images": None, "count": len(opens), "open": list(opens), "mapped": True, "missing": [], "note": ""}
+    watchers.update({name: more.pop(name) for name in list(more) if name in watchers})
+    health = {"status": "HEALTH_OK", "checks": {}, "osds": "3 of 3 OSDs up, 3 in", "recovery": ""}
+    return {"problem": "", "health": health, "flags": ["noout"], "watchers": watchers, **more}
+
+
+def read(*opens, **more):
+    return _storage.read("mon1", look(*opens, **more))
+
+
+def proof(storage, accepted=(), outside=(), scoped=False):
+    return _storage.proof(storage, accepted, outside, scoped)
+
+
+def reasons(storage, vms=()):
+    """Accept items of a plan's reasons."""
+    return [item for _text, items in _storage.plan_reasons(storage, dict(vms)) for item in items]
+
+
+def vm(uuid, status):
+    return parse_vm({"uuid": uuid, "status": status, "user_id": 8})
+
+
+# The proof.
+
+
+def test_nobody_has_an_image_open():
+    found = proof(read())
+    assert found.proofs == ["no client has an image open in the pools vms (each OSD asked)"]
+    assert (found.against, found.excepted) == ({}, {})
+    assert "CephFS" in found.notes[0]
+
+
+@pytest.mark.parametrize("host", ["", None])
+def test_without_a_ceph_host_it_is_said_that_nobody_was_asked(host):
+    assert _storage.read(host, look()) is None
+    found = proof(None)
+    assert (found.proofs, found.against, found.notes) == ([], {}, [_storage.NOT_ASKED])
+
+
+def test_an_open_image_stands_against_safe_with_all_that_finds_its_client():
+    found = proof(read(row()))
+    assert found.against == {"watcher:vms/volume-a": "image vms/volume-a is open at client.4 (10.0.0.4:0/7), the disk of VM a"}
+    assert found.proofs == []
+
+
+@pytest.mark.parametrize("item", ["watcher:vms/volume-a", "vm:a"])
+def test_an_open_image_that_is_accepted_is_an_exception(item):
+    found = proof(read(row(), row("vms/b", "")), [item])
+    assert list(found.excepted) == ["watcher:vms/volume-a"]
+    assert list(found.against) == ["watcher:vms/b"] and found.proofs == []
+    found = proof(read(row()), [item])
+    assert found.proofs[0].endswith("except those accepted")
+
+
+def test_an_item_of_an_unknown_vm_accepts_nothing():
+    assert proof(read(row("vms/b", "")), ["vm:", "watcher:"]).against
+
+
+def test_what_the_scope_leaves_out_is_told_and_not_held_against_it():
+    found = proof(read(row(), row("vms/b", "")), outside={"a"}, scoped=True)
+    assert found.against == {}
+    assert len([note for note in found.notes if note.startswith("outside of the scope")]) == 2
+    assert proof(read(row("vms/c", "c")), outside={"a"}, scoped=True).against
+
+
+@pytest.mark.parametrize(
+    "given_look",
+    [
+        None, {}, [], "HEALTH_OK", 0, {"problem": "timed out"}, {"problem": "", "watchers": None}, {"watchers": {}}, {"watchers": []},
+        look(missing=["osd.1 gave no answer"]), look(problem="x"), look(count=None), look(count="0"), look(count=-1), look(count=False),
+        look(open=None), look(open="none"), look(open={}), look(missing=None, open=None), look(missing="osd.1"), look(missing={"osd.1": "x"}),
+        look(missing=1), look(problem=1), look(missing=0),
+        {**look(), "watchers": {**look()["watchers"], "open": [row()], "count": 0}},
+        {**look(), "watchers": {name: value for name, value in look()["watchers"].items() if name != "missing"}},
+        {name: value for name, value in look().items() if name != "problem"},
+    ],
+)  # fmt: skip
+def test_what_is_not_a_whole_look_is_a_problem_with_an_item(given_look):
+    storage = _storage.read("mon1", given_look)
+    found = proof(storage)
+    assert list(found.against) == ["ceph:mon1"] and found.proofs == []
+    assert "mon1" in found.against["ceph:mon1"] and not found.against["ceph:mon1"].endswith(": ")
+    found = proof(storage, ["ceph:mon1"])
+    assert (list(found.excepted), found.against, found.proofs) == (["ceph:mon1"], {}, [])
+    assert reasons(storage) == ["ceph:mon1"]
+    with pytest.raises(Refused) as caught:
+        _storage.held_back(storage, [], True)
+    assert caught.value.items == ["ceph:mon1"]
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+OPENS = st.lists(st.fixed_dictionaries({}, optional={name: st.sampled_from(["vms/a", "a", "", "vms/b"]) | ODD for name in row()}) | ODD, max_size=4)
+NAMES = ["problem", "health", "flags", "watchers"]
+WATCHERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "count": st.integers(0, 4) | ODD, "open": OPENS | ODD, "missing": st.just([]) | ODD, "pools": st.just(["vms"]) | ODD,
+        "images": st.none() | ODD, "note": st.just("") | ODD, "way": ODD,
+    },
+)  # fmt: skip
+LOOKS = st.fixed_dictionaries({}, optional={"problem": st.just("") | ODD, "health": ODD, "flags": ODD, "watchers": WATCHERS | ODD}) | ODD
+ACCEPTED = st.lists(st.sampled_from(["watcher:vms/a", "watcher:vms/b", "vm:a", "vm:", "watcher:", "ceph:other"]), max_size=3)
+
+
+def says_that_nobody(given_look, accepted):
+    """Written down once more, as simply as it goes: what a look must say in so many words."""
+    if not isinstance(given_look, dict) or given_look.get("problem") != "" or not isinstance(given_look.get("watchers"), dict):
+        return False
+    watchers = given_look["watchers"]
+    if watchers.get("missing") != [] or not isinstance(watchers.get("open"), list):
+        return False
+    if type(watchers.get("count")) is not int or watchers["count"] != len(watchers["open"]):
+        return False
+    return all(
+        isinstance(one, dict) and (f"watcher:{one.get('image')}" in accepted or f"vm:{one.get('vm')}" in accepted and one.get("vm"))
+        for one in watchers["open"]
+    )
+
+
+@given(given_look=LOOKS, accepted=ACCEPTED)
+@settings(max_examples=400, deadline=None)
+@example(given_look=look(), accepted=[])
+@example(given_look=look(row("vms/a")), accepted=["watcher:vms/a"])
+@example(given_look=look(row("vms/a"), count=2), accepted=["watcher:vms/a"])
+@example(given_look=look({}), accepted=["watcher:", "vm:"])
+def test_whatever_the_look_it_proves_only_what_it_says(given_look, accepted):
+    storage = _storage.read("mon1", given_look)
+    found = proof(storage, accepted)
+    assert not found.proofs or says_that_nobody(given_look, accepted)
+    assert bool(found.proofs) != bool(found.against), "one or the other"
+    for word in [*found.proofs, *found.notes, *found.against.values(), *_storage.plan_lines(storage), _storage.plan_note(storage)]:
+        assert word.isprintable() or not word
+    _storage.plan_reasons(storage, {})
+    try:
+        held = _storage.held_back(storage, accepted, True)
+    except Refused as exc:
+        assert exc.items
+    else:
+        assert all(held) and (found.proofs or held), "what stands against safe is not passed over by the starts"
+
+
+def test_more_open_images_than_are_named_are_not_forgotten():
+    found = proof(read(row(), count=700), ["watcher:vms/volume-a"])
+    assert found.proofs == [] and "699 more" in "".join(found.against.values())
+
+
+def test_the_answer_says_how_it_was_asked():
+    found = proof(read(images=7, way="image", note="each image was asked, as the OSDs could not be"))
+    assert "in the pools vms (7 images asked one by one); each image was asked" in found.proofs[0]
+
+
+# The plan.
+
+
+def test_a_plan_shows_what_ceph_says():
+    storage = read(row())
+    storage.checks["PG_DEGRADED"], storage.recovery = "some", "degraded objects 7"
+    text = "\n".join(_storage.plan_lines(storage))
+    for words in ("mon1: HEALTH_OK, 3 of 3 OSDs up, 3 in; images open: 1", "PG_DEGRADED: some", "degraded objects 7", "flags: noout"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("checks", "item"),
+    [
+        ({}, ""),
+        ({"OSDMAP_FLAGS": "noout", "OSD_FLAGS": "x"}, ""),
+        ({"PG_DEGRADED": "x", "OSDMAP_FLAGS": "y", "OSD_DOWN": "z"}, "unhealthy:OSD_DOWN+PG_DEGRADED"),
+    ],
+)
+def test_an_ill_cluster_is_refused_by_what_ails_it(checks, item):
+    """One that is only flagged is well, and an item that was accepted once accepts no other illness."""
+    storage = read(health={"status": "HEALTH_WARN" if checks else "HEALTH_OK", "checks": checks})
+    assert storage.unhealthy_item == item
+    assert reasons(storage) == ([item] if item else [])
+
+
+def test_an_ill_cluster_without_a_check_is_ill_all_the_same():
+    storage = read(health={"status": "HEALTH_ERR", "checks": {}})
+    assert reasons(storage) == ["unhealthy:HEALTH_ERR"]
+
+
+def test_open_images_are_those_of_running_vms():
+    vms = {"a": vm("a", "running"), "s": vm("s", "stopped")}
+    storage = read(row(), row("vms/volume-s", "s"), row("vms/volume-x", "x"), row("vms/iso", ""))
+    assert reasons(storage, vms) == ["watcher:vms/volume-s", "watcher:vms/volume-x", "watcher:vms/iso"]
+    assert _storage.plan_note(storage) == ""
+
+
+def test_without_a_pattern_the_plan_says_what_it_cannot_tell_and_refuses_nothing():
+    storage = read(row(vm=""), row("vms/b", ""), mapped=False)
+    assert reasons(storage, {"a": vm("a", "running")}) == []
+    assert "ceph_maint_rbd_image_regex would tell" in _storage.plan_note(storage)
+    assert _storage.plan_note(read(mapped=False)) == ""
+
+
+def test_a_pattern_that_finds_no_vm_of_the_platform_is_wrong():
+    """One image of another cloud would be an odd one; all of them are a mistake, and cannot be accepted one by one."""
+    storage = read(row(vm=""), row("vms/b", "strange"))
+    ((text, items),) = _storage.plan_reasons(storage, {"a": vm("a", "running")})
+    assert "ceph_maint_rbd_image_regex finds the VM of none" in text and items == []
+    assert reasons(storage, {"a": vm("a", "stopped")}) == ["watcher:vms/volume-a", "watcher:vms/b"], "with none running, each is odd"
+    assert reasons(read(), {"a": vm("a", "running")}) == []
+
+
+# The starts.
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_vm_whose_image_is_open_is_held_back(first):
+    held = _storage.held_back(read(row(), row("vms/volume-b", "b")), ["watcher:vms/volume-b"], first)
+    assert list(held) == ["a"]
+    for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "watcher:vms/volume-a"):
+        assert words in held["a"]
+
+
+def test_an_image_of_which_nobody_knows_the_vm_refuses_the_first_start():
+    storage = read(row("vms/iso", ""), row())
+    with pytest.raises(Refused, match="nothing was started") as caught:
+        _storage.held_back(storage, [], True)
+    assert caught.value.items == ["watcher:vms/iso"]
+    assert list(_storage.held_back(storage, ["watcher:vms/iso"], True)) == ["a"]
+    assert list(_storage.held_back(storage, [], False)) == ["a"], "later it may be that of a VM that was just started"
+
+
+def test_without_a_ceph_host_or_with_leave_nothing_is_held_back():
+    assert _storage.held_back(None, [], True) == {}
+    assert _storage.held_back(read(problem="hangs"), ["ceph:mon1"], True) == {}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_where_ceph_cannot_be_asked_nothing_is_started(first):
+    with pytest.raises(Refused, match="nothing was started"):
+        _storage.held_back(read(problem="hangs"), [], first)
