@@ -29,6 +29,8 @@ from ansible_collections.pilw.maintenance.plugins.modules import (
 )
 
 MODULES = (pilw_host_flags, pilw_maintenance, pilw_maintenance_info, pilw_vm_list, pilw_vm_power, pilw_vm_status)
+# Nobody asks Ceph here: tests/scenarios and tests/e2e do.
+NO_CEPH: dict[str, t.Any] = {"ceph_host": "", "ceph": {"problem": ""}}
 ROUNDS = 3  # as the prepare role has them
 # The settings that each role gives to its plan.
 PLANNED = {
@@ -234,10 +236,12 @@ class Crew:
 
         def work(run: dict[str, t.Any]) -> None:
             self._job(out, "open_hosts", pilw_host_flags, restored=True, **self._kept_closed(), **run)
-            self._power(out, run, "start")
+            self._power(out, run, "start", which="pending", canary=self.settings["canary"])
             self._task(out, "verify", pilw_vm_status, state="running", **run)
             hold = {"hold": self.settings["verify_hold"], **self._chosen("stop_timeout")}
-            self._task(out, "verify_hold", pilw_vm_status, state="running", **hold, **run)
+            if self._task(out, "verify_hold", pilw_vm_status, state="running", **hold, **run)["fallen"]:
+                self._power(out, run, "start", which="fallen", canary=0)
+                self._task(out, "verify_again", pilw_vm_status, state="running", **run)
 
         def conclude(run: dict[str, t.Any]) -> None:
             end = out.results["end"]
@@ -277,6 +281,7 @@ class Crew:
 
     def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
         settings = self._chosen(*PLANNED[purpose])
+        settings.update(NO_CEPH if purpose == "prepare" else {"ceph_host": ""})
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         result = self._info(out, "plan", gather="plan", purpose=purpose, accept=",".join(accept), **settings, **more)
@@ -292,7 +297,7 @@ class Crew:
             "accept": ",".join(accept),
             **self._chosen("record_copy", "max_age", "lease"),
             **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
-            **({"ceph_is_back": False, **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
+            **({"ceph_is_back": False, "ceph_host": "", **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
             **{"reason": "", **more},
         }
         try:
@@ -344,7 +349,7 @@ class Crew:
 
     def _prove(self, out: Outcome, run: dict[str, t.Any]) -> dict[str, t.Any]:
         wanted = self._chosen("proof_interval", "settle_timeout")
-        proof = self._task(out, "proof", pilw_maintenance, state="proven", **wanted, **run)
+        proof = self._task(out, "proof", pilw_maintenance, state="proven", osd_flags=["noout"], **wanted, **NO_CEPH, **run)
         out.headline = proof["headline"]
         return proof
 
@@ -354,11 +359,11 @@ class Crew:
         if not proof["safe"]:
             raise Failed({"msg": f"{proof['headline']}. The summary above says why", "refused_items": proof["refused_items"]})
 
-    def _power(self, out: Outcome, run: dict[str, t.Any], what: str) -> None:
+    def _power(self, out: Outcome, run: dict[str, t.Any], what: str, **more: t.Any) -> None:
         given = self._chosen("groups", "concurrency", "poll_interval", "lease", "request_timeout")
         if what == "start":
             given.update(state="started", timeout=self.settings["start_timeout"], retries=self.settings["start_retries"])
-            given.update(self._chosen("canary", "max_fail_percentage"))
+            given.update(at_most=0, **self._chosen("max_fail_percentage"), **NO_CEPH, **more)
         else:
             given.update(state="stopped", timeout=self.settings[f"{what}_timeout"])
             given.update({"force": True} if what == "force" else {})

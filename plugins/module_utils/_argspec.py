@@ -47,7 +47,10 @@ NEEDS_RUN = {"record": ["run"], "run": ["record"]}
 # The most that any number may be. A socket and a sleep have an end to what they can wait, and nobody means to wait so long.
 MOST = 1000000
 # Times that are over at once when they are 0.
-_MORE_THAN_NONE = ("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease", "request_timeout", "call_timeout")
+_MORE_THAN_NONE = (
+    *("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease"),
+    *("request_timeout", "call_timeout", "ceph_timeout", "ceph_wait"),
+)
 
 
 def tidy(params: dict[str, t.Any]) -> None:

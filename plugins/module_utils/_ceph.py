@@ -105,7 +105,7 @@ class Ceph:
         status, out, err = self._run(argv, given, self.seconds)
         if status:
             lines = [line for line in err.splitlines() if line.strip()]
-            raise CephError(argv, f"ended with status {status}: {printable(lines[-1] if lines else 'no word', 200)}", status=status)
+            raise CephError(argv, f"ended with status {status}: {printable(lines[-1] if lines else 'it said nothing', 200)}", status=status)
         return out
 
 

@@ -251,6 +251,12 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
     left_open = [host for host in hosts.hosts.values() if host.accepting and host not in chosen]
     if left_open:
         plan.warnings.append(f"{len(left_open)} hosts that ceph_maint_hosts_query leaves out stay open to new VMs.")
+    odd = [host.label() for host in chosen if host.untouchable and host.accepting]
+    if odd:
+        plan.warnings.append(
+            f"Shown as MAINTENANCE or OFFLINE, so left alone, and yet shown as open to new VMs: {', '.join(odd[:SHOWN])}. If one comes up "
+            "there, verify names it."
+        )
     unknown = [host for host in chosen if host.accepting is None and not host.untouchable and host.uuid not in remembered]
     way = (
         "Say which hosts are to stay closed at the end: -e ceph_maint_hosts_keep_closed=UUID,UUID (or none, when all of "

@@ -213,7 +213,7 @@ def flag_lines(record: Record) -> list[str]:
     return [f"Set by this maintenance, if it still is: ceph osd unset {flag}" for flag in record.osd_flags()]
 
 
-SAME_SETTINGS = "Give each of these commands the same inventory and the same settings of platform, location and record as this one."
+SAME_SETTINGS = "Give each of these commands the same inventory and the same settings of platform, location, record and Ceph as this one."
 
 
 def restore_command(record: Record) -> str:

@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._storage import check_flags
 
 # With these no write comes to its end, or none would as soon as one OSD is missing (nodown) or late (noup).
 HOLDING_FLAGS = ("pause", "full", "nodown", "noup")
-# pause reads back as two; those that Ceph sets by itself are left to it.
-SETTABLE = "noup nodown noout noin nobackfill norebalance norecover noscrub nodeep-scrub nosnaptrim notieragent pause".split()
 _FINAL = (1, 13, 22)  # EPERM, EACCES, EINVAL: asking again changes nothing
 _AGAIN = 5.0  # seconds between two looks; the manager makes a report every 2 s
 _SHOWN = 10
@@ -79,9 +78,7 @@ def read_flags(ceph: Ceph) -> list[str]:
 
 def put_flags(ceph: Ceph, wanted: list[str], setting: bool, timeout: float, check_mode: bool) -> tuple[list[str], list[str]]:
     """Set or unset flags where they differ. Those before and after; in check mode what would be after."""
-    unknown = [flag for flag in wanted if flag not in SETTABLE]
-    if unknown:
-        raise InputError(f"flags: no flag of Ceph is called {', '.join(map(repr, unknown))}. Nothing was changed.")
+    check_flags(wanted)
     deadline = _pace.monotonic() + timeout
     while True:
         try:
@@ -158,7 +155,7 @@ class Gate:
             if isinstance(answer, CephError) and answer.status is None:
                 lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
             elif isinstance(answer, CephError):
-                self.notes["osd"] = f"whether each OSD answers was not asked for, as this key may not ({answer})"
+                self.notes["osd"] = f"that each OSD answers, as this key may not ask them ({answer})"
         return lacks
 
     def _report_lacks(self) -> list[Lack]:
@@ -203,7 +200,7 @@ class Gate:
     def _probe_lacks(self) -> list[Lack]:
         """A small object written, read and removed again."""
         if not self._probe_pool:
-            self.notes["probe"] = "no write was tried, as ceph_maint_probe_pool is not set"
+            self.notes["probe"] = "that a write comes back, as ceph_maint_probe_pool is not set"
             return []
         name, content = f"pilw-maintenance-probe-{secrets.token_hex(6)}", secrets.token_hex(16).encode()
         where = ("--pool", self._probe_pool)

@@ -10,14 +10,19 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, printable
 
 # Set by prepare itself once everything is down, so no sign of illness.
 _OUR_CHECKS = frozenset(("OSDMAP_FLAGS", "OSD_FLAGS"))
+# As C(ceph osd set) takes them; pause reads back as two. Those that Ceph sets by itself are left to it.
+SETTABLE = (
+    *("noup", "nodown", "noout", "noin", "nobackfill", "norebalance", "norecover", "noscrub", "nodeep-scrub"),
+    *("nosnaptrim", "notieragent", "pause"),
+)
 # Of the many images of one look, so many are named.
 SHOWN = 20
-BLIND = "read-only opens, krbd without a watch, CephFS and RGW clients do not show in it"
+BLIND = "images open for reading only, clients of CephFS and RGW, and a client that has been frozen for more than 30 s"
 NOT_ASKED = "Not proved: that no Ceph client still has an image open; Ceph itself was not asked (ceph_maint_ceph_host is not set)."
 
 
@@ -67,6 +72,15 @@ class Storage:
         if not ill and not self.checks and self.status != "HEALTH_OK":
             ill = [self.status or "unknown"]
         return f"unhealthy:{'+'.join(ill)}" if ill else ""
+
+
+def check_flags(names: list[str]) -> None:
+    """Refuse names that are none of flags before anything is done: one that was written down could never be unset."""
+    unknown = [name for name in names if name not in SETTABLE]
+    if unknown:
+        raise InputError(
+            f"Ceph has no flag {', '.join(map(printable, unknown))} that can be set. There are: {', '.join(SETTABLE)}. Nothing was changed."
+        )
 
 
 def read(host: str | None, look: t.Any) -> Storage | None:
@@ -165,8 +179,9 @@ def plan_lines(storage: Storage) -> list[str]:
     lines += [f"  {name}: {text}" for name, text in storage.checks.items()]
     if storage.recovery:
         lines.append(f"  recovery: {storage.recovery}")
-    if storage.flags:
-        lines.append(f"  flags: {', '.join(storage.flags)}")
+    flags = [flag for flag in storage.flags if flag in SETTABLE or flag == "full"]  # Ceph has others of its own
+    if flags:
+        lines.append(f"  flags: {', '.join(flags)}")
     return lines
 
 
@@ -178,7 +193,7 @@ def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> list[tuple[str, l
     if storage.unhealthy_item:
         ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
         ill = ": ".join(filter(None, [storage.status or "it does not tell its state", ill]))
-        found.append((f"Ceph is not well ({ill}). What goes down ill comes back ill.", [storage.unhealthy_item]))
+        found.append((f"Ceph is not well ({ill}). Let it heal first: what goes down ill comes back ill.", [storage.unhealthy_item]))
     if not storage.mapped or not storage.opens:
         return found
     up = {uuid for uuid, vm in vms.items() if vm.holds_storage}

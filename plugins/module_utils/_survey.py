@@ -49,6 +49,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import f
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
     settings, path = settings_of(params), record_path(params)
+    _storage.check_flags(_argspec.words(params["osd_flags"], "osd_flags") or [])
     head = Plan()
     check_folders(head, params, path, settings)
     record = record_facts(params, head) if not head.refusals else None
@@ -77,11 +78,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
                 folder=os.path.dirname(path),
                 kept=kept_records(path),
             )
-        made.lines.append(
-            f"Ceph: asked on {params['ceph_host']} before anything is opened or started"
-            if params["ceph_host"]
-            else "Ceph: not asked (ceph_maint_ceph_host is not set); that it serves, and that no guest still has an image open, is not proved"
-        )
+        say_storage(made, params["ceph_host"], record.osd_flags if record else [])
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
     check_old(made, record, settings.accept, params["max_age"])
@@ -118,6 +115,21 @@ def add_storage(plan: Plan, params: dict[str, t.Any], vms: VmList, accept: list[
     note = _storage.plan_note(storage)
     if note:
         plan.warnings.append(note)
+
+
+def say_storage(plan: Plan, host: str | None, flags: list[str]) -> None:
+    """What a restore does about Ceph. C(flags): those that the prepare set."""
+    if host:
+        plan.lines.append(f"Ceph: asked on {host} before anything is opened or started")
+        return
+    plan.lines.append(
+        "Ceph: not asked (ceph_maint_ceph_host is not set); that it serves, and that no guest still has an image open, is not proved"
+    )
+    if flags:
+        plan.warnings.append(
+            f"Flags of Ceph that this maintenance set are not unset without ceph_maint_ceph_host: {', '.join(flags)}. Give it as in the "
+            "prepare, or unset each by hand: ceph osd unset FLAG"
+        )
 
 
 def settings_of(params: dict[str, t.Any]) -> Settings:

@@ -138,7 +138,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _serving, _watchers
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _serving, _storage, _watchers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, Refused, accept_argument
 
@@ -190,7 +190,7 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise Refused(
             f"Ceph answered in a form that this version does not know ({type(exc).__name__}: {exc}), so whether it serves is not known. "
-            "Nothing more was started. When it serves, run without ceph_maint_ceph_host and with ceph_maint_ceph_is_back=true"
+            "Nothing more was started. If you know that it serves: the same command with -e ceph_maint_ceph_host= -e ceph_maint_ceph_is_back=true"
         ) from exc
     if lacks:
         items = list(dict.fromkeys(lack.item for lack in lacks))
@@ -199,7 +199,7 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
             f"run the same command again, or accept each by name: {accept_argument(accepted, items)}",
             items,
         )
-    settable = [flag for flag in gate.flags if flag in _serving.SETTABLE]
+    settable = [flag for flag in gate.flags if flag in _storage.SETTABLE]
     flags = [f"  flags that are set: {', '.join(settable)}"] if settable else []
     return ["Ceph serves." if whole else "Ceph still serves.", *flags, *(f"  not proved: {note}" for note in gate.notes.values())]
 

@@ -29,7 +29,7 @@ options:
     description:
       - Seconds to try again while the monitors do not answer.
     type: float
-    default: 0.0
+    default: 30.0
 attributes:
   check_mode:
     description: Can run in check mode and tell what it would change, without writing anything anywhere.
@@ -89,7 +89,7 @@ def main() -> None:
             **_argspec.ceph_options(),
             "flags": {"type": "raw", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "timeout": {"type": "float", "default": 0.0},
+            "timeout": {"type": "float", "default": 30.0},
         },
         supports_check_mode=True,
     )

@@ -267,6 +267,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     again = [vm for vm in verdict.to_stop if vm.uuid not in tried]
     headline = verdict.headline()
     flags = _argspec.words(params["osd_flags"], "osd_flags") or []
+    _storage.check_flags(flags)
     if not (verdict.safe and storage and not storage.problem):
         flags = []
     if verdict.safe:

@@ -143,6 +143,31 @@ options:
     description:
       - RV(pilw.maintenance.pilw_ceph_check#module:look), as it was returned there a moment ago.
     type: dict
+  osd_flags:
+    description:
+      - Flags of Ceph that are to be set once it is safe. Only looked at, so that a wrong name is refused before anything is done.
+        Takes a list, a comma separated string, or V(none).
+    type: raw
+  ceph_timeout:
+    description:
+      - Seconds that one call of the ceph command may take. Only looked at, so that a wrong number is refused before anything is done.
+    type: float
+    default: 30.0
+  ceph_wait:
+    description:
+      - Seconds to wait for Ceph to serve. Only looked at.
+    type: float
+    default: 1800.0
+  ceph_wave:
+    description:
+      - How many VMs are started between two looks at Ceph. Only looked at.
+    type: int
+    default: 200
+  watchers_linger:
+    description:
+      - Seconds to wait for watchers of clients that died. Only looked at.
+    type: float
+    default: 35.0
   api_wait:
     description:
       - With O(purpose=restore), seconds to wait for the API to answer.
@@ -327,6 +352,11 @@ def main() -> None:
             "open_hosts": {"type": "raw"},
             "ceph_is_back": {"type": "bool", "default": False},
             **_argspec.look_options(),
+            "osd_flags": {"type": "raw"},
+            "ceph_timeout": {"type": "float", "default": 30.0},
+            "ceph_wait": {"type": "float", "default": 1800.0},
+            "ceph_wave": {"type": "int", "default": 200},
+            "watchers_linger": {"type": "float", "default": 35.0},
             "api_wait": {"type": "float", "default": 0.0},
             "max_age": {"type": "float", "default": 24.0},
             "poll_interval": {"type": "float", "default": 5.0},

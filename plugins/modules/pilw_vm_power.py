@@ -97,7 +97,7 @@ options:
   ceph:
     description:
       - RV(pilw.maintenance.pilw_ceph_check#module:look), as it was returned there a moment ago. With O(state=started), a VM whose image a
-        client has open and that does not run is held back: a second guest would destroy its disk.
+        client has open and that does not run is held back, as a second guest would destroy its disk.
     type: dict
   lease:
     description:

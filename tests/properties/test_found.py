@@ -50,3 +50,20 @@ def test_a_restore_that_is_broken_off_names_each_vm_and_each_host() -> None:
         state.restore(kill=None, acts=[], go_on=False)  # the first few do not start, the rest is not tried
         assert state.watcher.still_closed() == ["host-0"]
         assert state.watcher.ask("SELECT 1 FROM vms WHERE start_outcome IS NULL")
+
+
+def test_a_host_in_maintenance_that_somebody_opens_gets_no_write_and_does_not_stand_against_safe() -> None:
+    state = Maintenance()
+    state.begin(
+        fleet=[Vm("", "7", "running")], estate=[Host("", True), Host("", True, "MAINTENANCE")], concurrency=4, groups=None, copied=False,
+        flags_shown=True, stop_seconds=22.0, start_seconds=4.0, drops_deleted=False, first=None,
+    )  # fmt: skip
+    try:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=True)
+        state.others("admin opens", 1)
+        state.prepare(force=False, acts=[])
+        assert state.watcher.safe_said == 2
+        assert not [call for call in state.world.calls if call.uuid == "host-1"]
+    finally:
+        state.teardown()

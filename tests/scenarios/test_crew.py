@@ -33,7 +33,7 @@ def given_by_roles() -> dict[str, set[frozenset[str]]]:
     for path in sorted((ROOT / "roles").glob("*/tasks/*.yml")):
         for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8"))):
             for key, options in task.items():
-                if key.startswith(PREFIX) and options != {"gather": "machine"}:
+                if key.startswith(PREFIX) and not key.startswith(f"{PREFIX}pilw_ceph_") and options != {"gather": "machine"}:
                     found.setdefault(key.removeprefix(PREFIX), set()).add(frozenset(options) - NOT_HERE)
     return found
 

@@ -31,7 +31,7 @@ ALLOWED = {
     "_folders": {"_errors"},
     "_ceph": {"_errors", "_model", "_pace"},
     "_watchers": {"_ceph", "_errors", "_model", "_pace"},
-    "_serving": {"_ceph", "_errors", "_pace"},
+    "_serving": {"_ceph", "_errors", "_pace", "_storage"},
     "_storage": {"_errors", "_model"},
     "_lock": {"_errors", "_files", "_pace"},
     "_database": {"_errors", "_files", "_folders"},
@@ -48,10 +48,20 @@ ALLOWED = {
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
     "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
-    "_survey": {"_api", "_argspec", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report", "_salvage", "_storage"},
+    "_survey": {
+        *("_api", "_argspec", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report"),
+        *("_salvage", "_storage"),
+    },
     "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
 }
-DOORS = {"time": {"_pace"}, "subprocess": {"_ceph"}, "requests": {"_transport"}, "urllib3": {"_transport"}, "jmespath": {"_select"}, "ansible": {"_argspec", "_module"}}
+DOORS = {
+    "time": {"_pace"},
+    "subprocess": {"_ceph"},
+    "requests": {"_transport"},
+    "urllib3": {"_transport"},
+    "jmespath": {"_select"},
+    "ansible": {"_argspec", "_module"},
+}
 
 
 def imports(path):

@@ -240,10 +240,11 @@ def test_the_plan_looks_at_every_number_before_anything_is_done(role):
     options = load("roles/ceph_maint/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     numbers = {name for name, option in options.items() if option["type"] in ("int", "float")}
     used = {
-        path.stem: numbers & set(re.findall(r"ceph_maint_\w+", path.read_text(encoding="utf-8")))
-        for path in (ROOT / "roles" / role / "tasks").glob("*.yml")
+        f"{path.parent.name}/{path.stem}": numbers & set(re.findall(r"ceph_maint_\w+", path.read_text(encoding="utf-8")))
+        for path in [*(ROOT / "roles" / role / "tasks").glob("*.yml"), ROOT / "roles" / "ceph_maint" / "vars" / "main.yml"]
     }
-    assert set().union(*used.values()) == used["plan"]
+    assert "ceph_maint_ceph_timeout" in used["vars/main"]
+    assert set().union(*used.values()) == used["tasks/plan"]
 
 
 # Playbooks.

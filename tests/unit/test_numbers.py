@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _ceph, _module, _serving
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance_info
 from crew import MODULES, run_module
 
 UUID = "5b0cfa4e-0000-4000-8000-000000000001"
@@ -76,3 +77,14 @@ def test_the_words(number, words):
 def test_numbers_that_are_meant_are_taken():
     _argspec.check_limits({"api_wait": 0.0, "hold": 0.0, "canary": 0, "max_age": 1000000.0, "lease": 0.5, "concurrency": 1})
     _argspec.check_limits({"force": False, "validate_certs": True, "record": None, "vms": [], "reason": "nan"})
+
+
+def test_a_flag_that_ceph_does_not_have_is_refused_before_anything_is_done(tmp_path):
+    """Written down first and refused later, it could never be unset, and no restore would come past it."""
+    words = "Ceph has no flag noouts that can be set"
+    given = {"gather": "plan", "api_host": "127.0.0.1:1", "api_key": "k", "record_dir": str(tmp_path / "records")}
+    result = run_module(pilw_maintenance_info, {**given, "osd_flags": "noout,noouts"})
+    assert result.get("failed") and result["msg"].startswith(words), result
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match=words):
+        _serving.put_flags(_ceph.Ceph(["no-such/ceph"], 1.0), ["noout", "noouts"], True, 0.0, False)

@@ -134,13 +134,20 @@ def test_unless_an_earlier_call_may_undo_it():
     assert outcomes(result) == {"a": "clean", "b": "already_stopped"}
 
 
-@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("concurrency", [1, 3, 40])
 def test_never_more_calls_open_than_asked_and_no_fewer(concurrency):
-    cloud = Cloud(names(12))
+    vms = names(4 * concurrency)
+    cloud = Cloud(vms)
     cloud.together = threading.Barrier(concurrency)
-    result = run(cloud, names(12), concurrency=concurrency)
+    result = run(cloud, vms, concurrency=concurrency)
     assert cloud.most == concurrency
-    assert outcomes(result) == dict.fromkeys(names(12), "clean")
+    assert outcomes(result) == dict.fromkeys(vms, "clean")
+
+
+def test_a_refused_start_is_no_refusal_where_an_earlier_one_may_be_at_work():
+    cloud = Cloud([], answers={"a": [error(400)], "b": [error(400)]})
+    waves = [Wave("all", [Target("a", "VM a", heard=True), Target("b", "VM b")])]
+    assert outcomes(run(cloud, [], waves=waves, start=True, retries=0, max_fail_percentage=100, timeout=0.2)) == {"a": "failed", "b": "refused"}
 
 
 @pytest.mark.parametrize(("force", "sent"), [(False, "stop sent"), (True, "power cut sent")])
