@@ -239,6 +239,10 @@ def test_a_vm_whose_image_is_open_is_held_back(first):
         assert words in held["a"]
 
 
+def test_a_vm_that_was_left_running_on_purpose_is_not_started_a_second_time():
+    assert list(_storage.held_back(read(row()), ["vm:a"], True)) == ["a"]
+
+
 def test_an_image_of_which_nobody_knows_the_vm_refuses_the_first_start():
     storage = read(row("vms/iso", ""), row())
     with pytest.raises(Refused, match="nothing was started") as caught:
