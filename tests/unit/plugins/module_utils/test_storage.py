@@ -137,7 +137,7 @@ def says_that_nobody(given_look, accepted):
     if type(watchers.get("count")) is not int or watchers["count"] != len(watchers["open"]):
         return False
     return all(
-        isinstance(one, dict) and (f"watcher:{one.get('image')}" in accepted or f"vm:{one.get('vm')}" in accepted and one.get("vm"))
+        isinstance(one, dict) and (f"watcher:{one.get('image')}" in accepted or (f"vm:{one.get('vm')}" in accepted and one.get("vm")))
         for one in watchers["open"]
     )
 
