@@ -235,7 +235,8 @@ def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict
             f"proof: {accept_argument(accepted, [storage.item])}",
             [storage.item],
         )
-    opens = [one for one in storage.opens if not one.accepted(accepted)]
+    # Not one.accepted: a VM that was to run through the outage must not be started a second time either.
+    opens = [one for one in storage.opens if one.item not in accepted]
     unknown = [one for one in opens if not one.vm]
     if unknown and first:
         items = [one.item for one in unknown]

@@ -103,13 +103,15 @@ def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, st
         raise refused[0]  # this key may not
     look.missing += [str(answer) for answer in answers if isinstance(answer, CephError)]
     rows = [row for answer in answers if not isinstance(answer, CephError) for row in answer]
-    images: dict[tuple[str, str], str | None] = {}
-    for row in rows:
-        key = str(row.get("namespace") or ""), str(row["object"])
-        if key not in images:
-            images[key] = _image_of(ceph, *key, places, others)
-        if images[key] is not None:
-            look.watchers.append(Watcher(images[key] or "", _client_of(row), _address_of(row)))
+    objects = [(str(row.get("namespace") or ""), str(row["object"])) for row in rows]
+    images = ceph.at_once(lambda one: _image_of(ceph, *one, places, others), list(dict.fromkeys(objects)))
+    silent = [image for _object, image in images if isinstance(image, CephError)]
+    if silent:
+        raise silent[0]
+    names = dict(images)
+    look.watchers += [
+        Watcher(names[one], _client_of(row), _address_of(row)) for one, row in zip(objects, rows) if names[one] is not None
+    ]
     return look
 
 

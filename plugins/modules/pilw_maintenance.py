@@ -259,7 +259,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     storage = _storage.read(params["ceph_host"], params["ceph"])
     told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside))
     verdict.also.update(told.against)
-    verdict.excepted.update({item.partition(":")[2]: text for item, text in told.excepted.items()})
+    verdict.excepted.update(told.excepted)
     verdict.proofs += told.proofs
     verdict.notes += told.notes
     # What did not obey a moment ago is named; only what came up since is worth another round.

@@ -76,7 +76,7 @@ def test_what_is_not_json_is_no_answer(text):
 
 
 def test_a_failure_says_its_last_line_and_its_status():
-    with pytest.raises(CephError, match="ceph x ended with status 13: Error EACCES: access denied$") as caught:
+    with pytest.raises(CephError, match=r"ceph x ended with status 13: Error EACCES: access denied$") as caught:
         answering(b"", 13, "a warning\nError EACCES: access \x1b[31mdenied\n\n".replace("\x1b[31m", "")).raw("ceph", "x")
     assert (caught.value.status, caught.value.timed_out) == (13, False)
     with pytest.raises(CephError, match="it said nothing"):

@@ -415,7 +415,7 @@ def test_only_hosts_that_we_closed_are_opened_and_only_what_does_not_run_is_star
         "  to open: unknown",
         "VMs to start: 1 of 2 recorded",
         "Time to start: about 4 s if all goes well (4 s each, 20 at once), at most 47 min; "
-        "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 74 min",
+        "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 125 min",
     ]
     away = restore(facts(vms=[Recorded("a")]), running=None)
     assert "VMs to start: 1 of 1 recorded (the API does not answer yet)" in away.lines

@@ -284,6 +284,7 @@ WRITES = {
     "end_run": lambda record, token: record.end_run(token),
     "accept": lambda record, token: record.accept(token, ["vm:x"]),
     "note_gone": lambda record, token: record.note_gone(token, ["x"]),
+    "remember_flags": lambda record, token: record.remember_flags(token, ["noout"]),
     "set_scope": lambda record, token: record.set_scope(token, "q", "e"),
     "set_phase": lambda record, token: record.set_phase(token, "stopping"),
     "back_to_stopping": lambda record, token: record.back_to_stopping(token),

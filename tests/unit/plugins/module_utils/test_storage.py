@@ -137,7 +137,7 @@ def says_that_nobody(given_look, accepted):
     if type(watchers.get("count")) is not int or watchers["count"] != len(watchers["open"]):
         return False
     return all(
-        isinstance(one, dict) and (f"watcher:{one.get('image')}" in accepted or f"vm:{one.get('vm')}" in accepted and one.get("vm"))
+        isinstance(one, dict) and (f"watcher:{one.get('image')}" in accepted or (f"vm:{one.get('vm')}" in accepted and one.get("vm")))
         for one in watchers["open"]
     )
 
@@ -237,6 +237,10 @@ def test_a_vm_whose_image_is_open_is_held_back(first):
     assert list(held) == ["a"]
     for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "watcher:vms/volume-a"):
         assert words in held["a"]
+
+
+def test_a_vm_that_was_left_running_on_purpose_is_not_started_a_second_time():
+    assert list(_storage.held_back(read(row()), ["vm:a"], True)) == ["a"]
 
 
 def test_an_image_of_which_nobody_knows_the_vm_refuses_the_first_start():

@@ -351,7 +351,7 @@ def test_the_key_is_shown_in_no_spelling(method, status, form, spelled):
 def test_the_key_is_not_shown_in_another_coding(coding, status):
     with talking(answer(f'{{"message": "{KEY}"}}'.encode(coding), status=status)) as (url, _asked):
         try:
-            shown = json.dumps(call(url, key=KEY))
+            shown = json.dumps(call(url, key=KEY, timeout=30))
         except ApiError as error:
             shown = str(error)
     assert "***" in shown and "def" not in shown

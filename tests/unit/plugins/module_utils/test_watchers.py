@@ -189,7 +189,7 @@ def test_where_an_osd_is_down_the_others_do_not_tell_for_it(down):
     cluster = Cluster((A, 5))
     for osd in down:
         cluster.osds[osd]["up"] = 0
-    with pytest.raises(CephError, match="osd.1.* down"):
+    with pytest.raises(CephError, match=r"osd.1.* down"):
         _watchers.look(cluster.ceph(), [], OSD)
     found = _watchers.look(cluster.ceph(), [], AUTO)
     assert (found.way, [one.client for one in found.watchers]) == (IMAGE, ["client.5"])

@@ -75,9 +75,10 @@ def test_of_a_record(made, what, calls):
     record, token = made
     with open(record.path, "rb") as file:
         before = file.read()
-    params = {"groups": None, "canary": 3, "record": record.path, "run": token, "lease": 5.0}
+    look = {"which": "pending", "at_most": 0, "ceph_host": None, "ceph": None}
+    params = {**look, "groups": None, "canary": 3, "record": record.path, "run": token, "lease": 5.0}
     found = pilw_vm_power.run_recorded(params, Platform(), orders(**what), record, True)
-    assert found == {"changed": True, "counts": {}, "exceptions": [], "unsettled": 0, "calls": calls}
+    assert found == {"changed": True, "counts": {}, "exceptions": [], "unsettled": 0, "calls": calls, "left": 0}
     with open(record.path, "rb") as file:
         assert file.read() == before
     assert record.phase == "recorded"
