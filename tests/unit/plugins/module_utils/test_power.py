@@ -531,3 +531,70 @@ def test_what_is_said_when_the_trial_goes_wrong():
         "answered 400: words. Look at Ceph (stale locks, blocklisted clients, pause flag) and at these VMs, then run the same "
         "command again. To go on without this trial: -e ceph_maint_canary=0 -e ceph_maint_max_fail_percentage=100"
     )
+
+
+# What only the loop itself decides: who is sent, when, and what is on disk before.
+
+
+def cut():
+    return ApiError("POST", "/x", detail="words", sent=True)
+
+
+def unclear():
+    return ApiError("POST", "/x", detail="words", sent=True, timed_out=True)
+
+
+@pytest.mark.parametrize(
+    ("orders", "event", "columns"),
+    [
+        ({}, "stop sent", {"stop_sent_at", "stop_outcome", "stop_sent_clock"}),
+        ({"force": True}, "power cut sent", {"force_sent_at"}),
+        ({"start": True}, "start sent", {"start_sent_at", "start_outcome"}),
+    ],
+)
+def test_what_is_on_disk_before_a_call(orders, event, columns):
+    cloud, journal = Cloud([] if orders.get("start") else ["a"]), Journal()
+    run(cloud, ["a"], journal, **orders)
+    (sent,) = [change for change in journal.changes if change.event == event]
+    assert set(sent.columns) == columns
+    assert all(sent.columns[name] for name in columns if not name.endswith("_outcome")), "when it was, on both clocks"
+    assert not any(sent.columns[name] for name in columns if name.endswith("_outcome")), "what it was before is past"
+
+
+def test_calls_that_are_open_count_when_more_are_sent():
+    cloud = Cloud(names(12), on_call=lambda uuid: threading.Event().wait(0.06 if uuid == "v0" else 0.01))
+    run(cloud, names(12), concurrency=2)
+    assert cloud.most == 2
+
+
+def test_starts_that_are_in_doubt_hold_the_ramp_before_their_time_is_over():
+    vms = names(60)
+    cloud = Cloud([], answers={uuid: [unclear()] for uuid in vms}, deaf=vms)
+    result = run(cloud, vms, start=True, concurrency=5, timeout=1.0, retries=0, poll_interval=0.05)
+    assert "did not start" in str(result.ended)
+    assert 10 <= len(cloud.calls) <= 15, "ten are the sample, five may be open"
+
+
+def test_after_three_lost_connections_a_list_is_to_come_first():
+    vms, end = names(12), threading.Event()
+    cloud = Cloud(vms, answers={uuid: [cut()] * 9 for uuid in vms})
+    journal = Journal(lives=lambda: not end.is_set())
+    threading.Timer(0.8, end.set).start()
+    run(cloud, vms, journal, concurrency=1, poll_interval=30.0)
+    assert len(cloud.calls) == 3
+
+
+def test_somebody_is_asked_for_while_a_call_is_open():
+    looks = []
+
+    def wait_for_looks(_uuid):
+        first, until = journal.looks, threading.Event()
+        for _tick in range(60):
+            if journal.looks >= first + 2:
+                break
+            until.wait(0.05)
+        looks.append(journal.looks - first)
+
+    journal = Journal(lives=lambda: not looks)
+    run(Cloud(["a"], on_call=wait_for_looks), ["a"], journal, poll_interval=30.0, timeout=60.0)
+    assert looks[0] >= 2, "a call that hangs must not hide that the lease is lost"
