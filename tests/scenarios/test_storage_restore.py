@@ -93,7 +93,7 @@ def test_between_the_waves_ceph_is_looked_at_again(storage: Storage) -> None:
     assert op.ceph.calls.count("ceph status") - count == 1 + 2 * (waves - 1), "one look before the first, two before each further wave"
     # And the host that is asked is lost between two waves.
     assert op.prepare().rc == 0
-    op.ceph.then("ceph status", nth=3, touch=op.cut)
+    op.ceph.then("ceph status", nth=2, touch=op.cut)
     run = op.restore(**wave)
     assert run.rc != 0 and "mon1 was not reached" in run.text, run.text
     assert len(starts(op)) - 10 in (3, 6)
