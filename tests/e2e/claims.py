@@ -1,0 +1,38 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tests claim about guests, from their consoles and disks."""
+
+from __future__ import annotations
+
+import typing as t
+
+from e2e.disks import Verdict
+from e2e.pocket import PocketCloud
+from e2e.waits import wait_for
+
+
+def wrote_on(cloud: PocketCloud, name: str, records: int = 3) -> None:
+    """The guest has just made some more records safe."""
+    guest = cloud.guest(name)
+    wanted = len(guest.acknowledged()) + records
+    wait_for(f"{records} records of {name}", lambda: "" if len(guest.acknowledged()) >= wanted else "too few", 90)
+
+
+def assert_kept(verdict: Verdict) -> None:
+    """Nothing that was called safe is lost, and there was something."""
+    assert verdict.acknowledged > 0, verdict
+    assert verdict.lost == (), verdict
+    assert verdict.repaired, verdict
+
+
+def assert_all_kept(cloud: PocketCloud, uuids: t.Iterable[str]) -> None:
+    """The same of guests that run: each writes on, is stopped, and its disk holds all that it ever called safe."""
+    for uuid in uuids:
+        wrote_on(cloud, uuid, 1)
+        cloud.act("stop", vm=uuid)
+        assert_kept(cloud.guest(uuid).verify())
+
+
+def started(cloud: PocketCloud) -> set[str]:
+    """The uuids for which a start was ever asked."""
+    return {entry.uuid for entry in cloud.journal.of("admin_vm_start")}
