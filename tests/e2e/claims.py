@@ -1,14 +1,16 @@
 # Copyright (c) 2026, pilw.maintenance contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tests claim about guests, from their consoles and disks."""
+"""What tests claim about guests, from their consoles and disks, and about what a run says."""
 
 from __future__ import annotations
 
 import typing as t
 
+from e2e.desk import PocketOperator
 from e2e.disks import Verdict
 from e2e.pocket import PocketCloud
 from e2e.waits import wait_for
+from scenarios.desk import Run
 
 
 def wrote_on(cloud: PocketCloud, name: str, records: int = 3) -> None:
@@ -36,3 +38,32 @@ def assert_all_kept(cloud: PocketCloud, uuids: t.Iterable[str]) -> None:
 def started(cloud: PocketCloud) -> set[str]:
     """The uuids for which a start was ever asked."""
     return {entry.uuid for entry in cloud.journal.of("admin_vm_start")}
+
+
+def assert_safe(run: Run) -> None:
+    """Safe without an exception."""
+    assert run.rc == 0, run.text
+    assert '"SAFE TO TAKE CEPH DOWN"' in run.text
+
+
+def assert_not_safe(op: PocketOperator, run: Run, *named: str) -> None:
+    """Nowhere is it called safe, and what stands in the way is named."""
+    assert run.rc != 0, run.text
+    assert '"SAFE TO' not in run.text
+    assert '"SAFE EXCEPT' not in run.text
+    assert op.phase() != "safe"
+    assert_named(run, *named)
+
+
+def assert_named(run: Run, *words: str) -> None:
+    """The operator reads each of them."""
+    for word in words:
+        assert word in run.text, f"{word} is not named in:\n{run.text}"
+
+
+def assert_back(op: PocketOperator, run: Run, before: set[str]) -> None:
+    """All done: just those run, and their disks hold all that they ever called safe."""
+    assert run.rc == 0, run.text
+    assert op.phase() == "", "the record is still open"
+    assert op.cloud.in_state("running") == op.cloud.running_guests() == before
+    assert_all_kept(op.cloud, before)

@@ -132,6 +132,19 @@ class StorageOperator(PocketOperator):
         }
         return super().command(playbook, "-i", str(self.inventory), *arguments, fast=fast, **given)
 
+    def log_calls(self) -> t.Callable[[], list[str]]:
+        """From now on each call of ceph, rbd and rados is written down, as it begins; returns what reads that."""
+        folder = self.folder / "logged"
+        folder.mkdir()
+        log = folder / "log"
+        log.touch()
+        for tool in ("ceph", "rbd", "rados"):
+            script = folder / tool
+            script.write_text(f'#!/bin/sh\necho "{tool} $*" >>{log}\nexec {tool} "$@"\n', encoding="utf-8")
+            script.chmod(0o755)
+        self.ceph_command = [str(folder / "ceph"), *self.ceph_command[1:]]
+        return lambda: log.read_text(encoding="utf-8").splitlines()
+
     def restore(self, *arguments: str, **variables: t.Any) -> Run:
         """Nobody has to say that Ceph is back: it is asked."""
         return self.play("ceph_maint_restore", *arguments, **{"ceph_maint_confirm": "true", **variables})
