@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Holds RBD images open until it is ended: holder.py CONF POOL[/NAMESPACE]/IMAGE[@] ..., with @ for reading only. For Debian's own Python."""
 
+import signal
 import sys
-import time
 
 import rados
 import rbd
@@ -17,5 +17,9 @@ for name in sys.argv[2:]:
     ioctx = cluster.open_ioctx(pool)
     ioctx.set_namespace(namespace)
     held.append(rbd.Image(ioctx, image, read_only=name.endswith("@")))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 print("HELD", flush=True)
-time.sleep(100000)
+signal.sigwait([signal.SIGTERM])
+for image in held:
+    image.close()
+cluster.shutdown()

@@ -20,6 +20,7 @@ from e2e.waits import wait_for
 from scenarios.desk import open_hosts
 
 Storage = t.Callable[..., StorageOperator]
+AT_ONCE = {"ceph_maint_watchers_linger": 2}  # for watchers that would not go away either
 FORGOTTEN = 60  # seconds until Ceph has long forgotten a client that does not answer: it takes 30
 
 
@@ -69,7 +70,9 @@ def test_the_whole_maintenance(ceph: Cluster, storage: Storage, capsys: pytest.C
     assert {uuid for uuid, disk in seen["disks"].items() if not disk.clean} == deaf
     for disk in seen["disks"].values():
         assert_kept(disk)
-    assert_named(run, *deaf)
+    assert_named(run, f"stopped clean {len(before - deaf)}, power cut {len(deaf)}")
+    (report,) = op.place.glob("*.report.json")
+    assert {vm["uuid"] for vm in json.loads(report.read_text(encoding="utf-8"))["vms"] if vm["stop"] == "forced"} == deaf
     assert open_hosts(cloud) == hosts
     assert_back(op, run, before)
     with capsys.disabled():
@@ -83,13 +86,13 @@ def test_a_guest_started_behind_the_platform_stands_in_the_way(ceph: Cluster, st
     unseen, image = cloud.vm("vm-2").uuid, f"rbd/{image_of(cloud.vm('vm-2').uuid)}"
     cloud.start_unseen("vm-2")
     (client,) = ceph.clients(image_of(unseen))
-    run = op.prepare()
+    run = op.prepare(**AT_ONCE)
     assert_not_safe(op, run, image, client, unseen)
     assert f"watcher:{image}" in run.accept_argument()
     assert cloud.journal.writes() == [], "no host was closed and nothing stopped"
 
     cloud.shut_down_inside("vm-2")
-    with op.going("ceph_maint_prepare") as going:
+    with op.going("ceph_maint_prepare", **AT_ONCE) as going:
         going.comes_to("its first stop", lambda: bool(cloud.journal.of("admin_vm_stop")))
         cloud.start_unseen("vm-2")
         run = going.end()
@@ -98,7 +101,7 @@ def test_a_guest_started_behind_the_platform_stands_in_the_way(ceph: Cluster, st
     assert_not_safe(op, run, image, client, unseen)
 
     cloud.shut_down_inside("vm-2")
-    assert_safe(op.prepare())
+    assert_safe(op.prepare(**AT_ONCE))
     assert unseen not in op.recorded(), "nobody saw it run, so nobody will start it"
 
 
@@ -109,13 +112,13 @@ def test_lists_that_lie_are_caught(ceph: Cluster, storage: Storage) -> None:
     risen = cloud.vm("vm-2").uuid
     lists_go_on_saying(cloud, risen)
     cloud.schedule("start", when="admin_vm_stop", vm=risen)
-    run = op.prepare()
+    run = op.prepare(**AT_ONCE)
     assert cloud.running_guests() == {risen}
     (client,) = ceph.clients(image_of(risen))
     assert_not_safe(op, run, f"rbd/{image_of(risen)}", client, risen)
 
     cloud.act("clear_faults")
-    assert_safe(op.prepare())
+    assert_safe(op.prepare(**AT_ONCE))
     assert cloud.running_guests() == set()
     assert op.recorded() == {vm.uuid for vm in cloud.vms}
     assert op.stop_outcomes()[risen] == "clean"
@@ -140,7 +143,7 @@ def test_a_guest_that_thaws_after_the_outage_is_not_started_twice(ceph: Cluster,
     wrote_on(cloud, "vm-0")
     (client,) = ceph.clients(image_of(frozen))
 
-    run = op.restore()
+    run = op.restore(**AT_ONCE)
     assert run.rc != 0, run.text
     assert started(cloud) == before - {frozen}
     assert cloud.in_state("running") == before - {frozen}
