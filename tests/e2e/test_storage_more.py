@@ -31,7 +31,7 @@ def without_an_osd(ceph: Cluster) -> None:
 def with_nothing_but_a_monitor(ceph: Cluster) -> None:
     ceph.kill()
     ceph.start_daemon(MON)
-    assert ceph.health()[0] == "HEALTH_OK", "what it says of a dead cluster"
+    assert ceph.health()[1] <= {"OSDMAP_FLAGS"}, "it calls a dead cluster well"
 
 
 def with_nodown(ceph: Cluster) -> None:
