@@ -12,7 +12,7 @@ MINUTES ?= 30
 SEEDS ?=
 RUN = $(PYTHON) -B tests/tools/run_steps.py --pytest-args='$(ARGS)'
 
-.PHONY: help demo test soak setup unit units scenarios e2e integration sanity lint build clean
+.PHONY: help demo test soak setup unit units scenarios e2e e2e-full integration sanity lint build clean
 
 help:
 	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
@@ -22,6 +22,7 @@ help:
 	@echo "make units        unit tests by ansible-test, with each ansible-core"
 	@echo "make scenarios    playbooks against the simulated platform"
 	@echo "make e2e          maintenances of real guests on a real Ceph; as root, installs Debian packages"
+	@echo "make e2e-full     these and the long ones: Ceph that comes back broken, kills, outages in between"
 	@echo "make integration  integration targets by ansible-test, with each ansible-core"
 	@echo "make sanity       ansible-test sanity, with each ansible-core"
 	@echo "make lint         linters, types, documentation, changelog, licences"
@@ -52,6 +53,9 @@ scenarios:
 
 e2e:
 	@$(RUN) e2e-packages e2e
+
+e2e-full:
+	@$(RUN) e2e-packages e2e e2e-full
 
 integration:
 	@$(RUN) 'integration-*'

@@ -62,6 +62,7 @@ class GuestBackend(RecordsBackend):
                 raise ValueError("no real guest can be %s %s" % (vm.state, sorted(vm.traits)))
         self._make_guest = make_guest
         self._guests: dict[str, Guest] = {}
+        self._lost: set[str] = set()  # whose process is out of reach
         self._asked: dict[str, str] = {}  # who last asked for the end of a guest, since its start
         self._hands = concurrent.futures.ThreadPoolExecutor(HANDS, "guests")
         self._disks = asyncio.Semaphore(DISKS)
@@ -105,7 +106,9 @@ class GuestBackend(RecordsBackend):
     async def stop(self, vm: Vm, force: bool) -> None:
         guest, options = self._guest(vm), self._options
         self._asked[vm.uuid] = "force" if force else "stop"
-        if force:
+        if force and vm.uuid in self._lost:
+            self._note(vm, "stopped", "force")
+        elif force:
             await self._end(guest)
         else:
             await self._do(guest.press_power_button)
@@ -152,6 +155,10 @@ class GuestBackend(RecordsBackend):
         if not await _until(lambda: not guest.alive, START_PATIENCE):
             raise TimeoutError("%s did not shut down" % vm.name)
         self._look()
+
+    async def lose_guest(self, vm: Vm) -> None:
+        """Its process is out of the platform's reach, as on a hypervisor that is cut off: a power cut only marks it stopped."""
+        self._lost.add(vm.uuid)
 
     async def kill_guest(self, vm: Vm) -> None:
         """Its process is killed."""

@@ -23,6 +23,7 @@ MON, MGR = "mon.a", "mgr.x"
 STOP_LIMIT = 60.0
 CLEAN_LIMIT = 240.0  # 6 to 29 s on an idle machine with two cores
 CONNECT_LIMIT = "20"
+FLAGS = ("noout", "nodown", "pause")  # that tests set
 
 CONF = """\
 # Copyright (c) 2026, pilw.maintenance contributors
@@ -125,10 +126,21 @@ class Cluster:
         health = self.ask("health")
         return health["status"], set(health["checks"])
 
+    def flags(self) -> set[str]:
+        """Those set on the whole cluster, as `ceph osd set` names them where it can be helped."""
+        return set(self.ask("osd", "dump")["flags_set"])
+
     def watchers(self, image: str) -> list[str]:
         """Addresses of the clients that hold an image open."""
-        found = json.loads(self.rbd("status", f"{POOL}/{image}", "--format", "json"))["watchers"]
-        return [watcher["address"] for watcher in found]
+        return [str(watcher["address"]) for watcher in self._watchers(image)]
+
+    def clients(self, image: str) -> set[str]:
+        """Their names, as client.4711."""
+        return {f"client.{watcher['client']}" for watcher in self._watchers(image)}
+
+    def _watchers(self, image: str) -> list[dict[str, t.Any]]:
+        found: list[dict[str, t.Any]] = json.loads(self.rbd("status", f"{POOL}/{image}", "--format", "json"))["watchers"]
+        return found
 
     # Keys
 
@@ -152,6 +164,15 @@ class Cluster:
         return conf
 
     # Daemons
+
+    def mend(self) -> None:
+        """All daemons run, no flag is left that a test may set, and everything is clean."""
+        # Without quorum or with `nodown` set nothing comes to an end: so the monitor first, then the flags.
+        self.start_daemon(MON)
+        for flag in FLAGS:
+            self.ceph("osd", "unset", flag)
+        self.start()
+        self.wait_clean()
 
     @property
     def names(self) -> list[str]:

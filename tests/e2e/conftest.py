@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from e2e.ceph import Cluster
-from e2e.desk import PocketOperator
+from e2e.desk import PocketOperator, StorageOperator
 from e2e.guest_image import GuestImage, build
 from e2e.pocket import PocketCloud
 
@@ -58,8 +58,7 @@ def running_cluster() -> t.Iterator[Cluster]:
 @pytest.fixture
 def ceph(running_cluster: Cluster) -> Cluster:
     """The cluster with all of its daemons running and everything clean, whatever the test before did to it."""
-    running_cluster.start()
-    running_cluster.wait_clean()
+    running_cluster.mend()
     return running_cluster
 
 
@@ -82,3 +81,9 @@ def pocket(ceph: Cluster, guest_image: GuestImage) -> t.Iterator[t.Callable[...,
 def platform(pocket: t.Callable[..., PocketCloud], tmp_path: Path) -> t.Callable[..., PocketOperator]:
     """The same, with an operator at it."""
     return lambda **options: PocketOperator(pocket(**options), tmp_path)
+
+
+@pytest.fixture
+def storage(ceph: Cluster, pocket: t.Callable[..., PocketCloud], tmp_path: Path) -> t.Callable[..., StorageOperator]:
+    """The same, and the operator has an inventory with a Ceph host."""
+    return lambda **options: StorageOperator(pocket(**options), tmp_path, ceph)

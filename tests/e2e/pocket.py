@@ -82,6 +82,11 @@ class PocketCloud(Cloud):
         """Its QEMU hangs; the platform goes on saying that it runs."""
         self.guest(which).freeze()
 
+    def lose_guest(self, which: t.Any) -> None:
+        """It hangs on a hypervisor that is cut off: a power cut by the platform marks it stopped, and ends nothing."""
+        self._run(self._backend.lose_guest(self.vm(which)))
+        self.freeze_guest(which)
+
     def thaw_guest(self, which: t.Any) -> None:
         """And goes on."""
         self.guest(which).thaw()

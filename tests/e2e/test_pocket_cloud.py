@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from e2e.ceph import Cluster
+from e2e.claims import assert_kept, wrote_on
 from e2e.desk import PocketOperator
-from e2e.disks import Verdict
 from e2e.pocket import PocketCloud, image_of
 from e2e.waits import wait_for
 from scenarios.desk import open_hosts
@@ -34,20 +34,6 @@ def power(cloud: PocketCloud, word: str, name: str, **more: str) -> requests.Res
 def answered(answer: requests.Response) -> tuple[int, str]:
     """Status, and the state that the VM's row shows if there is one."""
     return answer.status_code, answer.json().get("status", answer.text)
-
-
-def wrote_on(cloud: PocketCloud, name: str, records: int = 3) -> None:
-    """The guest has just made some more records safe."""
-    guest = cloud.guest(name)
-    wanted = len(guest.acknowledged()) + records
-    wait_for(f"{records} records of {name}", lambda: "" if len(guest.acknowledged()) >= wanted else "too few", 90)
-
-
-def assert_kept(verdict: Verdict) -> None:
-    """Nothing that was called safe is lost, and there was something."""
-    assert verdict.acknowledged > 0, verdict
-    assert verdict.lost == (), verdict
-    assert verdict.repaired, verdict
 
 
 def test_a_guest_that_is_asked_stops_clean_and_goes_on_later(ceph: Cluster, pocket: Pocket) -> None:
@@ -137,7 +123,8 @@ def test_a_start_without_ceph_is_not_called_running(ceph: Cluster, pocket: Pocke
     assert cloud.running_guests() == set()
 
 
-def test_the_whole_maintenance_on_real_guests(ceph: Cluster, platform: t.Callable[..., PocketOperator]) -> None:
+@pytest.mark.full
+def test_the_whole_maintenance_without_a_ceph_host(ceph: Cluster, platform: t.Callable[..., PocketOperator]) -> None:
     """Twelve guests run, three of them deaf and one slow, three are off, one host is closed; Ceph goes down and comes back."""
     op = platform(vms=15, running=12, deaf=3, slow=1, slow_seconds=5.0, hosts=3, closed_hosts=1)
     cloud = op.cloud

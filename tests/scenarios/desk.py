@@ -46,6 +46,8 @@ class Run:
 class Operator:
     """Somebody with an empty HOME, an API host and a key."""
 
+    limit = LIMIT
+
     def __init__(self, cloud: Cloud, folder: Path) -> None:
         self.cloud = cloud
         self.home = folder / "home"
@@ -91,7 +93,7 @@ class Operator:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LIMIT,
+            timeout=self.limit,
             cwd=self.folder,
             check=False,
         )
@@ -118,12 +120,12 @@ class Operator:
                 start_new_session=True,
             )
             try:
-                wait_until(lambda: when() or process.poll() is not None, LIMIT)
+                wait_until(lambda: when() or process.poll() is not None, self.limit)
                 assert may_end or process.poll() is None, f"it ended before it could be killed:\n{Path(log.name).read_text()}"
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, how)
-                process.wait(LIMIT)
+                process.wait(self.limit)
             return Run(process.returncode, Path(log.name).read_text(encoding="utf-8"))
 
     def prepare(self, *arguments: str, **variables: t.Any) -> Run:

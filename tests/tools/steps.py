@@ -74,6 +74,12 @@ def every_core(env: str) -> Step:
     return pytest(f"scenarios-{env}", "tests/scenarios", "-m", "every_core", "-n", JOBS, "--dist", "worksteal", env=env)
 
 
+def end_to_end(name: str, which: str, timeout: int) -> Step:
+    # One cluster and up to a dozen guests keep a machine busy: never two of these at once.
+    step = pytest(name, "tests/e2e", "-m", which, "-o", "faulthandler_timeout=1800", lock="e2e", timeout=timeout)
+    return dataclasses.replace(step, after=("e2e-packages",), default=False)
+
+
 def shell_scripts() -> list[str]:
     scripts = [".ci/run", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("*.sh")) if "output" not in path.parts)]
     return [script for script in scripts if (ROOT / script).is_file()]
@@ -102,9 +108,8 @@ def all_steps() -> list[Step]:
         ),
         # As root on Debian: packages for a real Ceph and real guests, then whole maintenances on them.
         Step("e2e-packages", ("sh", "tests/e2e/install.sh", str(BUILD / "guest")), kind="setup", default=False),
-        dataclasses.replace(
-            pytest("e2e", "tests/e2e", "-o", "faulthandler_timeout=900", timeout=3600), after=("e2e-packages",), default=False
-        ),
+        end_to_end("e2e", "not full", timeout=3600),
+        end_to_end("e2e-full", "full", timeout=7200),
         static("ruff", "ruff", "check", "--no-cache", "."),
         static("yamllint", "yamllint", "--strict", "."),
         static("shellcheck", "shellcheck", *shell_scripts()),
