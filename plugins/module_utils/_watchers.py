@@ -24,7 +24,7 @@ OSD, IMAGE, AUTO = "osd", "image", "auto"
 # The watcher of a client that died stays for 30 s (osd_client_watch_timeout), and comes back as long after an outage.
 LINGER = 35.0
 _AGAIN = 5.0  # seconds between two looks at watchers that may be of clients that died
-_ENOENT = 2
+_ENOENT, _FORBIDDEN = 2, (1, 13)  # EPERM, EACCES
 _NAMED = 20
 _HEADER = re.compile(r"rbd_header\.(?P<id>.+)|(?P<old>.+)\.rbd")
 
@@ -161,6 +161,9 @@ def directory_entry(ceph: Ceph, pool: str, namespace: str, identity: str) -> str
 def look(ceph: Ceph, pools: list[str], way: str) -> Look:
     """Who has an image open now. With C(auto) every OSD is asked, and every image where the key may not do that."""
     chosen = rbd_pools(ceph, pools)
+    if not chosen:
+        nothing = "no pool has the application rbd, so no image was looked at. Name the pools with images: ceph_maint_rbd_pools"
+        return Look(IMAGE, [], missing=[nothing])
     places = [(pool, space) for pool in chosen for space in namespaces(ceph, pool)]
     refused = ""
     if way != IMAGE:
@@ -170,7 +173,7 @@ def look(ceph: Ceph, pools: list[str], way: str) -> Look:
         except CephError as exc:
             if way == OSD or exc.status is None:
                 raise
-            refused = str(exc)  # this key may not, or some OSD is down
+            refused = "this key may not ask them" if exc.status in _FORBIDDEN else str(exc)
     found = by_image(ceph, places)
     if refused:
         found.note = f"each image was asked, as the OSDs could not be ({refused})"
