@@ -104,7 +104,7 @@ def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, st
     look.missing += [str(answer) for answer in answers if isinstance(answer, CephError)]
     rows = [row for answer in answers if not isinstance(answer, CephError) for row in answer]
     objects = [(str(row.get("namespace") or ""), str(row["object"])) for row in rows]
-    images = ceph.at_once(lambda one: _image_of(ceph, *one, places, others), list(dict.fromkeys(objects)))
+    images = ceph.at_once(lambda one: _image_of(ceph, one[0], one[1], places, others), list(dict.fromkeys(objects)))
     silent = [image for _object, image in images if isinstance(image, CephError)]
     if silent:
         raise silent[0]
