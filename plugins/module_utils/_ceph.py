@@ -109,6 +109,12 @@ class Ceph:
         return out
 
 
+def is_active(state: str) -> bool:
+    """Whether a placement group in this state, such as C(active+undersized), takes reads and writes now."""
+    words = state.split("+")
+    return "active" in words and not {"stale", "unknown"} & set(words)
+
+
 def _place_of_tool(command: list[str]) -> int:
     """Where in the command C(ceph) stands: the last word that is it, and no value of an option such as C(--keyring /etc/ceph).
 

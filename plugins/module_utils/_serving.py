@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, is_active
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._storage import check_flags
 
@@ -73,7 +73,10 @@ def flags_of(dump: dict[str, t.Any]) -> list[str]:
 
 
 def read_flags(ceph: Ceph) -> list[str]:
-    return flags_of(ceph.json("ceph", "osd", "dump"))
+    dump = ceph.json("ceph", "osd", "dump")
+    if not isinstance(dump, dict):
+        raise CephError(ceph.argv("ceph", "osd", "dump"), "gave an answer in a form that this version does not know")
+    return flags_of(dump)
 
 
 def put_flags(ceph: Ceph, wanted: list[str], setting: bool, timeout: float, check_mode: bool) -> tuple[list[str], list[str]]:
@@ -177,7 +180,7 @@ class Gate:
             answer = self._ceph.json("ceph", "pg", "stat")
             summary = answer.get("pg_summary", answer)
             known = [row["name"] for row in summary["num_pg_by_state"]]
-            if (known and all(map(_active, known))) or not dump["pools"]:
+            if (known and all(map(is_active, known))) or not dump["pools"]:
                 return []
             brief = self._ceph.json("ceph", "pg", "dump", "pgs_brief")
         except CephError as exc:
@@ -188,7 +191,7 @@ class Gate:
         names = {str(pool["pool"]): str(pool["pool_name"]) for pool in dump["pools"]}
         counts: dict[str, dict[str, int]] = {}
         for row in rows:
-            if not _active(row["state"]):
+            if not is_active(row["state"]):
                 pool = str(row["pgid"]).partition(".")[0]
                 states = counts.setdefault(names.get(pool, pool), {})
                 states[row["state"]] = states.get(row["state"], 0) + 1
@@ -213,11 +216,6 @@ class Gate:
         if back != content:
             return [Lack(f"a small object came back changed from pool {self._probe_pool}", f"probe:{self._probe_pool}")]
         return []
-
-
-def _active(state: str) -> bool:
-    words = state.split("+")
-    return "active" in words and not {"stale", "unknown"} & set(words)
 
 
 def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:

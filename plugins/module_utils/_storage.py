@@ -59,6 +59,7 @@ class Storage:
     flags: list[str] = field(default_factory=list)
     opens: list[Open] = field(default_factory=list)
     where: str = ""
+    vms: frozenset[str] = frozenset()  # all that have an image open, also those beyond the named ones
     mapped: bool = False  # whether the names of images were to tell their VMs
 
     @property
@@ -118,6 +119,7 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         _texts(look.get("flags")),
         opens,
         where + (f"; {printable(note, 300)}" if note else ""),
+        frozenset(_texts(watchers.get("vms"))),
         watchers.get("mapped") is True,
     )
 
@@ -246,7 +248,13 @@ def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict
             f"VMs are held back, then run the same command again. To go on all the same: {accept_argument(accepted, items)}",
             items,
         )
-    return {
+    named = {one.vm for one in storage.opens}
+    unnamed = {
+        uuid: "held back, as a client has its image open, one of too many to be named. Look at it with rbd status, then run the same command again"
+        for uuid in storage.vms
+        if uuid not in named
+    }
+    return unnamed | {
         one.vm: f"held back, as {one.label()}: a second guest would destroy it. End that client, then run the same command again. To start "
         f"the VM all the same: {accept_argument(accepted, [one.item])}"
         for one in opens

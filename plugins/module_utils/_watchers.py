@@ -16,7 +16,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, is_active
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import is_uuid, printable
 
@@ -97,6 +97,10 @@ def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, st
         # What is open in its placement groups may be known to nobody.
         which = f"{', '.join(down[:_NAMED])} down" if down else "no OSD that is up"
         raise CephError(ceph.argv("ceph", "osd", "dump"), f"shows {which}, so the OSDs cannot tell of every image", status=0)
+    groups = ceph.json("ceph", "pg", "stat")
+    groups = groups.get("pg_summary", groups)["num_pg_by_state"]
+    if not all(is_active(row["name"]) for row in groups):
+        raise CephError(ceph.argv("ceph", "pg", "stat"), "shows placement groups that are not active, so the OSDs cannot tell of every image", status=0)
     answers = [answer for _osd, answer in ceph.at_once(lambda osd: ceph.json("ceph", "tell", f"osd.{osd}", "dump_watchers"), up)]
     refused = [answer for answer in answers if isinstance(answer, CephError) and answer.status is not None]
     if refused:

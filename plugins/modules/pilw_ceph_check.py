@@ -118,8 +118,8 @@ look:
       elements: str
     watchers:
       description:
-        - Way, pools, number of images asked, count and list of what is open (image, client, address, vm), and what could not be
-          asked (missing).
+        - Way, pools, number of images asked, count and list of what is open (image, client, address, vm; at most 500), the uuids of all VMs
+          that have an image open (vms), and what could not be asked (missing).
       type: dict
 lines:
   description: What is to be said of V(serving), V(ramp) and V(leftovers).
@@ -175,6 +175,7 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
         "images": found.images,
         "count": len(opens),
         "open": opens[:MAX_OPEN],
+        "vms": sorted({one["vm"] for one in opens if one["vm"]}),
         "mapped": pattern is not None,
         "missing": found.missing[:20],
         "note": found.note,

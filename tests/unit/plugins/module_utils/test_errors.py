@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import uuid
 
 import pytest
@@ -35,3 +37,11 @@ def test_however_many_there_are_the_way_on_can_be_gone(count):
     assert count > 2000
     line = argument.split(" one line: ")[1]
     assert yaml.safe_load(line) == {"ceph_maint_accept": [*accepted, *items]}
+
+
+@pytest.mark.parametrize("name", ["disk of ann", "a,b", "it's", "x;reboot", "$(reboot)", "`id`", 'say "no"', "näme"])
+def test_a_name_that_a_shell_would_read_is_quoted(name):
+    items = [f"watcher:rbd/{name}", "vm:a"]
+    option, value, *more = shlex.split(accept_argument([], items))
+    assert (option, more) == ("-e", [])
+    assert json.loads(value) == {"ceph_maint_accept": items}

@@ -18,7 +18,7 @@ def row(image="vms/volume-a", vm="a", client="client.4", address="10.0.0.4:0/7")
 
 
 def look(*opens, **more):
-    watchers = {"way": "osd", "pools": ["vms"], "images": None, "count": len(opens), "open": list(opens), "mapped": True, "missing": [], "note": ""}
+    watchers = {"way": "osd", "pools": ["vms"], "images": None, "count": len(opens), "open": list(opens), "vms": [], "mapped": True, "missing": [], "note": ""}
     watchers.update({name: more.pop(name) for name in list(more) if name in watchers})
     health = {"status": "HEALTH_OK", "checks": {}, "osds": "3 of 3 OSDs up, 3 in", "recovery": ""}
     return {"problem": "", "health": health, "flags": ["noout"], "watchers": watchers, **more}
@@ -237,6 +237,11 @@ def test_a_vm_whose_image_is_open_is_held_back(first):
     assert list(held) == ["a"]
     for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "watcher:vms/volume-a"):
         assert words in held["a"]
+
+
+def test_a_vm_beyond_those_that_are_named_is_held_back_too():
+    held = _storage.held_back(read(row(), count=900, vms=["a", "z"]), ["watcher:899 more"], True)
+    assert sorted(held) == ["a", "z"] and "too many to be named" in held["z"]
 
 
 def test_a_vm_that_was_left_running_on_purpose_is_not_started_a_second_time():

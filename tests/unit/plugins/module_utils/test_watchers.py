@@ -30,6 +30,7 @@ class Cluster:
         self.broken = broken or {}
         self.extra = list(extra)  # further rows of the first OSD
         self.osds = [{"osd": 0, "up": 1, "in": 1}, {"osd": 1, "up": 1, "in": 1}, {"osd": 2, "up": 0, "in": 0}]
+        self.groups = ["active+clean", "active+undersized+degraded"]
         self.calls = []
         self.images = dict(IMAGES)
 
@@ -58,6 +59,8 @@ class Cluster:
             ]
         if words[:3] == ["ceph", "osd", "dump"]:
             return {"osds": self.osds}
+        if words[:3] == ["ceph", "pg", "stat"]:
+            return {"pg_ready": True, "pg_summary": {"num_pg_by_state": [{"name": name, "num": 1} for name in self.groups]}}
         if words[:2] == ["ceph", "tell"]:
             return self.rows(int(words[2].partition(".")[2]))
         if words[:3] == ["rbd", "namespace", "ls"]:
@@ -187,6 +190,15 @@ def test_a_key_that_may_not_ask_osds_asks_each_image_and_says_so(status):
 def test_where_no_pool_was_looked_at_nothing_is_proved(way):
     found = _watchers.look(Ceph(["ceph"], 5, lambda argv, given, seconds: (0, b"[]", "")), [], way)
     assert found.watchers == [] and "no pool has the application rbd" in found.missing[0]
+
+
+@pytest.mark.parametrize("state", ["down", "peering", "stale+active+clean", "unknown"])
+def test_what_is_open_in_groups_that_are_not_active_is_not_told_by_the_osds(state):
+    cluster = Cluster((A, 4))
+    cluster.groups.append(state)
+    assert _watchers.look(cluster.ceph(), [], AUTO).way == IMAGE
+    with pytest.raises(CephError, match="not active"):
+        _watchers.look(cluster.ceph(), [], OSD)
 
 
 @pytest.mark.parametrize("down", [[1], [0, 1]])
