@@ -20,6 +20,9 @@ JOBS = os.environ.get("PILW_TEST_JOBS", "3")
 SOAK_MINUTES = os.environ.get("PILW_TEST_SOAK_MINUTES", "30")
 SOAK_SEEDS = os.environ.get("PILW_TEST_SOAK_SEEDS", "").split()
 
+# Steps that keep all processors busy and have people's time limits to keep: never two of them at once.
+BUSY = "busy"
+
 # Said by ansible-test when it did less than it was asked to, with exit status 0.
 SILENT_PASS = r'All targets skipped|Required program "|Skipping sanity test|^WARNING: Excluding'
 
@@ -71,13 +74,12 @@ def sanity(env: str) -> Step:
 
 
 def every_core(env: str) -> Step:
-    return pytest(f"scenarios-{env}", "tests/scenarios", "-m", "every_core", "-n", JOBS, "--dist", "worksteal", env=env)
+    return pytest(f"scenarios-{env}", "tests/scenarios", "-m", "every_core", "-n", JOBS, "--dist", "worksteal", env=env, lock=BUSY)
 
 
 def end_to_end(name: str, which: str, timeout: int) -> Step:
-    # One cluster and up to a dozen guests keep a machine busy: never two of these at once.
-    step = pytest(name, "tests/e2e", "-m", which, "-o", "faulthandler_timeout=1800", lock="e2e", timeout=timeout)
-    return dataclasses.replace(step, after=("e2e-packages",), default=False)
+    step = pytest(name, "tests/e2e", "-m", which, "-o", "faulthandler_timeout=1800", lock=BUSY, timeout=timeout)
+    return dataclasses.replace(step, after=("e2e-packages",))
 
 
 def shell_scripts() -> list[str]:
@@ -91,7 +93,7 @@ def all_steps() -> list[Step]:
     cloud = ["tests/cloud"] if any((ROOT / "tests" / "cloud").rglob("test_*.py")) else []
     return [
         pytest("unit", "tests/unit", *cloud),
-        pytest("scenarios", "tests/scenarios", "-n", JOBS, "--dist", "worksteal", timeout=1800),
+        pytest("scenarios", "tests/scenarios", "-n", JOBS, "--dist", "worksteal", lock=BUSY, timeout=2400),
         # Virtual time, one thread: a core of its own while the scenarios wait.
         pytest("properties", "tests/properties", lock="", timeout=1200),
         dataclasses.replace(
@@ -107,9 +109,9 @@ def all_steps() -> list[Step]:
             default=False,
         ),
         # As root on Debian: packages for a real Ceph and real guests, then whole maintenances on them.
-        Step("e2e-packages", ("sh", "tests/e2e/install.sh", str(BUILD / "guest")), kind="setup", default=False),
+        Step("e2e-packages", ("sh", "tests/e2e/install.sh", str(BUILD / "guest")), kind="setup"),
         end_to_end("e2e", "not full", timeout=3600),
-        end_to_end("e2e-full", "full", timeout=7200),
+        dataclasses.replace(end_to_end("e2e-full", "full", timeout=7200), default=False),
         static("ruff", "ruff", "check", "--no-cache", "."),
         static("yamllint", "yamllint", "--strict", "."),
         static("shellcheck", "shellcheck", *shell_scripts()),
