@@ -15,6 +15,7 @@ from e2e.processes import run
 LOOKER = {"mon": "allow r", "osd": "profile rbd-read-only", "mgr": "allow r"}
 
 
+@pytest.mark.full
 def test_it_comes_back_with_its_data_after_the_power_went(ceph: Cluster, tmp_path: Path) -> None:
     ceph.rbd("create", "--size", "8M", "rbd/kept")
     ceph.kill()
@@ -25,6 +26,7 @@ def test_it_comes_back_with_its_data_after_the_power_went(ceph: Cluster, tmp_pat
     ceph.rbd("rm", "--no-progress", "rbd/kept")
 
 
+@pytest.mark.full
 def test_one_osd_short_is_not_clean(ceph: Cluster) -> None:
     ceph.stop_daemon("osd.1")
     assert ceph.running() == set(ceph.names) - {"osd.1"}

@@ -88,6 +88,7 @@ def test_lost_records_are_seen(ceph: Cluster, pocket: Pocket) -> None:
     assert 0 in cloud.guest("vm-0").verify().lost
 
 
+@pytest.mark.full
 def test_what_happens_to_guests_behind_the_platform(ceph: Cluster, pocket: Pocket) -> None:
     cloud = pocket(vms=3, running=["vm-0", "vm-1"], power_mode="blocking")
     frozen, killed, unseen = (cloud.vm(name).uuid for name in ("vm-0", "vm-1", "vm-2"))
@@ -113,6 +114,7 @@ def test_what_happens_to_guests_behind_the_platform(ceph: Cluster, pocket: Pocke
         assert_kept(verdict)
 
 
+@pytest.mark.full
 def test_a_start_without_ceph_is_not_called_running(ceph: Cluster, pocket: Pocket, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = pocket(vms=1, running=0, power_mode="blocking")
     monkeypatch.setattr("cloud.guests.START_PATIENCE", 6.0)

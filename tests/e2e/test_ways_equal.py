@@ -121,5 +121,5 @@ def test_the_least_key_asks_the_images(held: Cluster, tmp_path: Path) -> None:
     way, found = least.watchers(way="auto")
     assert way == "image"
     assert found == Asker(tmp_path, held.conf, "admin").watchers(way="osd")[1]
-    assert "this key may not ask the OSDs" in least.ask(way="auto")["look"]["watchers"]["note"], "that it fell back is said"
+    assert "this key may not ask them" in least.ask(way="auto")["look"]["watchers"]["note"], "that it fell back is said"
     assert "dump_watchers" in least.ask(way="osd")["look"]["problem"]
