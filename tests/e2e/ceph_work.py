@@ -66,7 +66,7 @@ class CephWork:
 
 def timeline(cloud: PocketCloud, work: CephWork, begun: float, ended: float) -> str:
     """When each part of a maintenance came to its end, in seconds since its begin."""
-    (safe, looked), (_, down), (_, up) = (work.times[name] for name in ("look", "down", "up"))
+    (safe, looked), (_began, down), (_ended, up) = (work.times[name] for name in ("look", "down", "up"))
     flags, stops, starts = (cloud.journal.of(kind) for kind in ("host_flags", "admin_vm_stop", "admin_vm_start"))
     moments = {
         "the run begins": begun,

@@ -104,14 +104,14 @@ def test_both_ways_find_the_same(held: Cluster, tmp_path: Path) -> None:
     way, by_image = admin.watchers(way="image")
     assert way == "image"
     assert by_osd == by_image
-    images = [image for image, *_ in by_osd]
+    images = [found[0] for found in by_osd]
     assert {image: images.count(image) for image in images} == OPEN, "who only reads is not seen"
-    assert [vm for image, _, _, vm in by_osd if image.startswith("rbd/volume-")] == [VM]
-    assert len({client for _, client, _, _ in by_osd}) == 2
+    assert [found[3] for found in by_osd if found[0].startswith("rbd/volume-")] == [VM]
+    assert len({found[1] for found in by_osd}) == 2
 
     second = [admin.watchers(way=way, pools=["second"])[1] for way in ("osd", "image")]
     assert second[0] == second[1]
-    assert [image for image, *_ in second[0]] == ["second/one", "second/team/one"]
+    assert [found[0] for found in second[0]] == ["second/one", "second/team/one"]
     assert admin.watchers(way="auto")[0] == "osd"
 
 

@@ -142,7 +142,7 @@ def vms_of(state: dict[str, t.Any]) -> list[dict[str, t.Any]]:
 
 def opens(state: dict[str, t.Any]) -> list[tuple[str, int]]:
     running = [(f"volume-{vm['uuid']}", 5000 + number) for number, vm in enumerate(vms_of(state)) if vm["state"] == "running"]
-    return running + [(image, client) for image, client in state["watchers"]]
+    return running + [tuple(entry) for entry in state["watchers"]]
 
 
 def images(state: dict[str, t.Any]) -> list[str]:

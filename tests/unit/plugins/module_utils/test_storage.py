@@ -134,7 +134,8 @@ def says_that_nobody(given_look, accepted):
     watchers = given_look["watchers"]
     if watchers.get("missing") != [] or not isinstance(watchers.get("open"), list):
         return False
-    if type(watchers.get("count")) is not int or watchers["count"] != len(watchers["open"]):
+    count = watchers.get("count")
+    if isinstance(count, bool) or not isinstance(count, int) or count != len(watchers["open"]):
         return False
     return all(
         isinstance(one, dict) and (f"watcher:{one.get('image')}" in accepted or (f"vm:{one.get('vm')}" in accepted and one.get("vm")))
