@@ -96,12 +96,14 @@ def given_up(record: Record) -> list[RecordedVm]:
     return [vm for vm in record.vms() if not vm.start_done and f"lost:{vm.uuid}" in accepted]
 
 
-def left_items(record: Record) -> list[str]:
+def left_items(record: Record, untried: bool = False) -> list[str]:
     """What would have to be accepted to end without hosts and VMs that are not as they were.
 
-    VMs that were not tried yet are not among them: those are not to be given up by pasting a line.
+    VMs that were not tried yet are not among them, nor hosts before a restore has come to them (but with C(untried)): those are not
+    to be given up by pasting a line.
     """
-    items = [f"host:{host['uuid']}" for host in hosts_left_closed(record) if host["ours"]]
+    hosts = hosts_left_closed(record) if untried or record.phase in (OPENING, STARTING) else []
+    items = [f"host:{host['uuid']}" for host in hosts if host["ours"]]
     return items + [f"lost:{vm.uuid}" for vm in unrecovered(record) if vm.columns["start_outcome"]]
 
 

@@ -347,7 +347,7 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     left = _report.unrecovered(record)
     hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
     if (left or hosts) and not params["give_up"]:
-        items = _report.left_items(record)
+        items = _report.left_items(record, untried=True)
         raise Refused(
             f"The maintenance cannot end: {len(left)} recorded VMs do not run again and {len(hosts)} hosts are still closed "
             "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up with pilw.maintenance.ceph_maint_close, or by "

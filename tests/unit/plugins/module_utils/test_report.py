@@ -68,6 +68,8 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         gone=("9", {"start_outcome": "vanished"}),
     )
     record.accept(token, ["lost:given"])
+    assert not [item for item in _report.left_items(record) if item.startswith("host:")], "no restore has come to them yet"
+    record.set_phase(token, "starting")
     assert _report.start_lines(record) == [
         "Hosts still closed: 4",
         "  h1 n-h1: closed by this maintenance, not opened yet",
