@@ -281,7 +281,8 @@ class Crew:
 
     def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
         settings = self._chosen(*PLANNED[purpose])
-        settings.update(NO_CEPH if purpose == "prepare" else {"ceph_host": ""})
+        settings.update({**NO_CEPH, "osd_flags": ["noout"]} if purpose == "prepare" else {"ceph_host": ""})
+        settings.update(ceph_timeout=30.0, ceph_wait=1800.0, ceph_wave=200, watchers_linger=35.0)
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         result = self._info(out, "plan", gather="plan", purpose=purpose, accept=",".join(accept), **settings, **more)

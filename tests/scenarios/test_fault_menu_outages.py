@@ -380,7 +380,7 @@ def test_the_clock_jumps_so_far_that_the_record_looks_old(desk: GiveDesk, monkey
 def test_the_clock_jumps_while_a_guest_still_shuts_down(
     desk: GiveDesk, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """A prepare is cut short, and called off: who obeys its stop late must not be called running again, nor waited for long."""
+    """A prepare is cut short, and called off: who obeys its stop late is seen to, started again and named, and not waited for long."""
     at = desk(stop_seconds=250, stop_timeout=5.0)
     at.cloud.schedule("revoke", when="admin_vm_stop", nth=6)
     assert at.crew.prepare().rc == 2
@@ -388,11 +388,9 @@ def test_the_clock_jumps_while_a_guest_still_shuts_down(
     jump(monkeypatch, seconds)
     began = time.monotonic()
     out = at.crew.restore()
-    assert time.monotonic() - began < 5.0 + 3
-    assert out.rc == 2, out.text
-    assert "it ran again, and is stopped now" in out.text
-    time.sleep(max(0.0, began + 3 - time.monotonic()))
-    at.crew.restore()
+    assert time.monotonic() - began < 5.0 + 5
+    assert out.rc == 0, out.text
+    assert "Went down again after they ran, and were started once more: 5" in out.text
     assert at.cloud.in_state("running") == at.running
 
 

@@ -54,6 +54,7 @@ def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
         "max_age": 24.0,
         "lease": 5.0,
         "ceph_is_back": True,
+        "ceph_host": "",
         **HAND,
         **more,
     }
@@ -88,6 +89,7 @@ def plan_for(cloud: Cloud, records: Path, **more: t.Any) -> dict[str, t.Any]:
         "hosts_query": "", "hosts_keep_closed": None, "groups": None, "concurrency": 20, "stop_timeout": 600.0,
         "force_timeout": 300.0, "start_timeout": 900.0, "force": False, "machines": [], "api_wait": 0.0, "poll_interval": 1.0,
         "canary": 3, "settle_timeout": 300.0, "proof_interval": 30.0, "hold": 60.0,
+        "ceph": None, "osd_flags": None,
     }  # fmt: skip
     params = {**argument_defaults, **options(records), "api_host": cloud.url, "api_key": cloud.key, **more}
     before = content(records) if records.exists() else None
