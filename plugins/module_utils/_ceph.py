@@ -41,7 +41,7 @@ def run_bounded(argv: list[str], given: bytes, seconds: float) -> tuple[int, byt
     try:
         out, err = process.communicate(given, timeout=seconds)
     except subprocess.TimeoutExpired as exc:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=_DYING)

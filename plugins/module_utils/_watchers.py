@@ -99,7 +99,7 @@ def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, st
         raise CephError(ceph.argv("ceph", "osd", "dump"), f"shows {which}, so the OSDs cannot tell of every image", status=0)
     groups = ceph.json("ceph", "pg", "stat")
     groups = groups.get("pg_summary", groups)["num_pg_by_state"]
-    if not all(is_active(row["name"]) for row in groups):
+    if not groups or not all(is_active(row["name"]) for row in groups):
         raise CephError(ceph.argv("ceph", "pg", "stat"), "shows placement groups that are not active, so the OSDs cannot tell of every image", status=0)
     answers = [answer for _osd, answer in ceph.at_once(lambda osd: ceph.json("ceph", "tell", f"osd.{osd}", "dump_watchers"), up)]
     refused = [answer for answer in answers if isinstance(answer, CephError) and answer.status is not None]

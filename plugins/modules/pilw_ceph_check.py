@@ -118,7 +118,7 @@ look:
       elements: str
     watchers:
       description:
-        - Way, pools, number of images asked, count and list of what is open (image, client, address, vm; at most 500), the uuids of all VMs
+        - Way, pools, number of images asked, count and list of what is open (image, client, address, vm; at most 20000), the uuids of all VMs
           that have an image open (vms), and what could not be asked (missing).
       type: dict
 lines:
@@ -143,7 +143,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, Refused, accept_argument
 
 # More open images than this are counted, not named.
-MAX_OPEN = 500
+MAX_OPEN = 20000
 
 
 def look_at(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -> dict[str, t.Any]:
