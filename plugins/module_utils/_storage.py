@@ -39,6 +39,11 @@ class Open:
     def item(self) -> str:
         return f"watcher:{self.image}"
 
+    @property
+    def start_item(self) -> str:
+        """Accepts a start in spite of it."""
+        return f"start:{self.image}"
+
     def accepted(self, accepted: t.Container[str]) -> bool:
         return self.item in accepted or bool(self.vm and f"vm:{self.vm}" in accepted)
 
@@ -65,6 +70,11 @@ class Storage:
     @property
     def item(self) -> str:
         return f"ceph:{self.host}"
+
+    @property
+    def start_item(self) -> str:
+        """Accepts starts without this look."""
+        return f"start-unproved:{self.host}"
 
     @property
     def unhealthy_item(self) -> str:
@@ -228,20 +238,20 @@ def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict
     Two guests on one image destroy it. C(first): nothing was started yet, so that an image of which nobody knows the VM must not
     be open either; later it may be that of a VM that was just started.
     """
-    if storage is None or (storage.problem and storage.item in accepted):
+    if storage is None or (storage.problem and storage.start_item in accepted):
         return {}
     if storage.problem:
         raise Refused(
             f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
             "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or go on without this "
-            f"proof: {accept_argument(accepted, [storage.item])}",
-            [storage.item],
+            f"proof: {accept_argument(accepted, [storage.start_item])}",
+            [storage.start_item],
         )
-    # Not one.accepted: a VM that was to run through the outage must not be started a second time either.
-    opens = [one for one in storage.opens if one.item not in accepted]
+    # Items of their own: what was accepted before safe must not lead to a second guest on one image.
+    opens = [one for one in storage.opens if one.start_item not in accepted]
     unknown = [one for one in opens if not one.vm]
     if unknown and first:
-        items = [one.item for one in unknown]
+        items = [one.start_item for one in unknown]
         raise Refused(
             f"Before anything was started, {_named(unknown)}; of which VM is not known. A VM whose image is open elsewhere would be "
             "destroyed by its start, so nothing was started. End those clients, or set ceph_maint_rbd_image_regex so that only their "
@@ -256,7 +266,7 @@ def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict
     }
     return unnamed | {
         one.vm: f"held back, as {one.label()}: a second guest would destroy it. End that client, then run the same command again. To start "
-        f"the VM all the same: {accept_argument(accepted, [one.item])}"
+        f"the VM all the same: {accept_argument(accepted, [one.start_item])}"
         for one in opens
         if one.vm
     }

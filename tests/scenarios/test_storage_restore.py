@@ -59,7 +59,7 @@ def test_a_vm_whose_disk_is_in_use_is_held_back_until_it_is_not(storage: Storage
     run = op.restore(ceph_maint_ceph_wave="1")
     assert run.rc != 0, run.text
     assert f"held back, as image vms/volume-{held} is open at client.77 (10.0.0.9:0/77)" in run.text
-    assert f"ceph_maint_accept=watcher:vms/volume-{held}" in run.text
+    assert f"ceph_maint_accept=start:vms/volume-{held}" in run.text
     assert op.cloud.in_state("running") == before - {held} and held not in starts(op)
     assert "ceph osd blocklist rm 10.0.0.9:0/1" in run.text and f"rbd lock rm vms/volume-{held} 'auto 1' client.7" in run.text
     op.ceph.set(watchers=[])
@@ -73,11 +73,11 @@ def test_a_vm_whose_disk_is_in_use_is_held_back_until_it_is_not(storage: Storage
 def test_between_the_waves_ceph_is_looked_at_again(storage: Storage) -> None:
     op = storage(vms=10, hosts=1)
     before = op.cloud.in_state("running")
-    wave = {"ceph_maint_ceph_wave": "3"}
+    wave = {"ceph_maint_ceph_wave": "3", "ceph_maint_watchers_way": "osd"}
     assert op.prepare().rc == 0
     # The first call of ceph status is the look at the watchers, the second the one before the second wave.
     count = op.ceph.calls.count("ceph status")
-    op.ceph.then("ceph status", nth=3, osds={**WELL["osds"], "2": "down"})
+    op.ceph.then("ceph status", nth=2, osds={**WELL["osds"], "2": "down"})
     run = op.restore(**wave, ceph_maint_ceph_wait="6")
     assert run.rc != 0 and "osd.2 is down. Nothing more was started" in run.text, run.text
     assert "ceph_maint_accept=osd:2" in run.text

@@ -106,7 +106,7 @@ def test_what_is_not_a_whole_look_is_a_problem_with_an_item(given_look):
     assert reasons(storage) == ["ceph:mon1"]
     with pytest.raises(Refused) as caught:
         _storage.held_back(storage, [], True)
-    assert caught.value.items == ["ceph:mon1"]
+    assert caught.value.items == ["start-unproved:mon1"]
 
 
 ODD = st.recursive(
@@ -234,14 +234,14 @@ def test_a_pattern_that_finds_no_vm_of_the_platform_is_wrong():
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_vm_whose_image_is_open_is_held_back(first):
-    held = _storage.held_back(read(row(), row("vms/volume-b", "b")), ["watcher:vms/volume-b"], first)
+    held = _storage.held_back(read(row(), row("vms/volume-b", "b")), ["start:vms/volume-b", "watcher:vms/volume-a"], first)
     assert list(held) == ["a"]
-    for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "watcher:vms/volume-a"):
+    for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "start:vms/volume-a"):
         assert words in held["a"]
 
 
 def test_a_vm_beyond_those_that_are_named_is_held_back_too():
-    held = _storage.held_back(read(row(), count=900, vms=["a", "z"]), ["watcher:899 more"], True)
+    held = _storage.held_back(read(row(), count=900, vms=["a", "z"]), ["start:899 more"], True)
     assert sorted(held) == ["a", "z"] and "too many to be named" in held["z"]
 
 
@@ -253,14 +253,14 @@ def test_an_image_of_which_nobody_knows_the_vm_refuses_the_first_start():
     storage = read(row("vms/iso", ""), row())
     with pytest.raises(Refused, match="nothing was started") as caught:
         _storage.held_back(storage, [], True)
-    assert caught.value.items == ["watcher:vms/iso"]
-    assert list(_storage.held_back(storage, ["watcher:vms/iso"], True)) == ["a"]
+    assert caught.value.items == ["start:vms/iso"]
+    assert list(_storage.held_back(storage, ["start:vms/iso"], True)) == ["a"]
     assert list(_storage.held_back(storage, [], False)) == ["a"], "later it may be that of a VM that was just started"
 
 
 def test_without_a_ceph_host_or_with_leave_nothing_is_held_back():
     assert _storage.held_back(None, [], True) == {}
-    assert _storage.held_back(read(problem="hangs"), ["ceph:mon1"], True) == {}
+    assert _storage.held_back(read(problem="hangs"), ["start-unproved:mon1"], True) == {}
 
 
 @pytest.mark.parametrize("first", [True, False])
