@@ -80,7 +80,7 @@ class Ceph:
     def at_once(self, work: t.Callable[[t.Any], t.Any], items: list[t.Any]) -> list[tuple[t.Any, t.Any]]:
         """Each item with what C(work) gave for it, a few at a time, in their order; an error of Ceph is such a result.
 
-        Once some gave no answer the next ones are not asked any more: each would take its whole time.
+        Once some gave no answer, or the key may not ask, the next ones are not asked any more: each would take its time in vain.
         """
 
         def tried(item: t.Any) -> t.Any:
@@ -95,7 +95,7 @@ class Ceph:
             for start in range(0, len(items), _BATCH):
                 some = items[start : start + _BATCH]
                 found += zip(some, workers.map(tried, some))
-                if any(isinstance(result, CephError) and result.timed_out for _item, result in found[start:]):
+                if any(isinstance(result, CephError) and (result.timed_out or result.forbidden) for _item, result in found[start:]):
                     break
         finally:
             workers.shutdown()

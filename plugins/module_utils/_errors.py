@@ -162,6 +162,11 @@ class CephError(PilwError):
         self.timed_out = timed_out
         super().__init__(f"{' '.join(argv)} {why}")
 
+    @property
+    def forbidden(self) -> bool:
+        """Whether the key may not do this: EPERM or EACCES."""
+        return self.status in (1, 13)
+
 
 class BrokenOff(ApiError):
     """An answer began well, and its body never came to its end."""

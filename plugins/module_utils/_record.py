@@ -297,6 +297,13 @@ class Record:
                 if db.execute("INSERT OR IGNORE INTO osd_flags (name, at) VALUES (?,?)", (flag, now_text())).rowcount:
                     self._event(token, "flag of Ceph is being set", detail=flag)
 
+    def forget_flags(self, token: str, flags: list[str]) -> None:
+        """Flags that are unset again: who sets one from now on does it for himself."""
+        with self._transaction(token) as db:
+            for flag in flags:
+                if db.execute("DELETE FROM osd_flags WHERE name=?", (flag,)).rowcount:
+                    self._event(token, "flag of Ceph is unset", detail=flag)
+
     def set_scope(self, token: str, query: str, exclude: str) -> None:
         with self._transaction(token) as db:
             db.execute("UPDATE maintenance SET query=?, exclude=?", (query, exclude))

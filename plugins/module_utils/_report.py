@@ -200,8 +200,12 @@ def start_lines(record: Record) -> list[str]:
         lines += by_owner(again, lambda vm: "running")
     lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
     lost, without = unrecovered(record), given_up(record)
+    untried = [vm for vm in lost if not vm.columns["start_outcome"]]
+    lost = [vm for vm in lost if vm.columns["start_outcome"]]
     if lost:
         lines += [f"Did not come back: {len(lost)}", *by_owner(lost, why_down)]
+    if untried:
+        lines += [f"Not tried yet: {len(untried)}", *by_owner(untried, lambda vm: "down")]
     if without:
         lines += [f"Ended without, as accepted: {len(without)}", *by_owner(without, why_down)]
     items = left_items(record)
@@ -211,8 +215,8 @@ def start_lines(record: Record) -> list[str]:
 
 
 def flag_lines(record: Record) -> list[str]:
-    """Flags of Ceph that a maintenance leaves behind when it is ended without a restore."""
-    return [f"Set by this maintenance, if it still is: ceph osd unset {flag}" for flag in record.osd_flags()]
+    """Flags of Ceph that this maintenance has set and not unset."""
+    return [f"Set by this maintenance, and not unset by it. If it still is: ceph osd unset {flag}" for flag in record.osd_flags()]
 
 
 SAME_SETTINGS = "Give each of these commands the same inventory and the same settings of platform, location, record and Ceph as this one."

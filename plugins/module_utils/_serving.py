@@ -22,7 +22,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._storage import c
 # With these no write comes to its end, or none would as soon as one OSD is missing (nodown) or late (noup).
 HOLDING_FLAGS = ("pause", "full", "nodown", "noup")
 _FINAL = (1, 13, 22)  # EPERM, EACCES, EINVAL: asking again changes nothing
-_AGAIN = 5.0  # seconds between two looks; the manager makes a report every 2 s
+_AGAIN = 3.0  # seconds between two looks; the manager makes a report every 2 s
 _SHOWN = 10
 
 
@@ -94,7 +94,7 @@ def put_flags(ceph: Ceph, wanted: list[str], setting: bool, timeout: float, chec
             after = read_flags(ceph)
         except CephError as exc:
             if exc.status in _FINAL or _pace.monotonic() >= deadline:
-                raise
+                raise Refused(f"The flags {', '.join(wanted)} could not be {'set' if setting else 'unset'}: {exc}. {_by_hand(wanted, setting)}") from exc
             _pace.sleep(_AGAIN)
             continue
         wrong = [flag for flag in wanted if (flag in after) != setting]
@@ -108,6 +108,13 @@ def put_flags(ceph: Ceph, wanted: list[str], setting: bool, timeout: float, chec
         _pace.sleep(_AGAIN)
 
 
+def _by_hand(flags: list[str], setting: bool) -> str:
+    """The way on where this key may not, or nobody answers."""
+    commands = "; ".join(f"ceph osd {'set' if setting else 'unset'} {flag}" for flag in flags)
+    without = " To do without flags: the same command with -e ceph_maint_osd_flags=none" if setting else ""
+    return f"Do it yourself ({commands}) and run the same command again: what is {'set' if setting else 'unset'} already is passed over.{without}"
+
+
 class Gate:
     """Looks at Ceph again and again; what one look found is compared with the next."""
 
@@ -116,18 +123,33 @@ class Gate:
         self._probe_pool = probe_pool
         self._accepted = accepted
         self._first_report: t.Any = None
+        # Of the last look: what could not be proved, what was missing and is accepted, and the flags that were set.
         self.notes: dict[str, str] = {}
+        self.passed_over: list[Lack] = []
         self.flags: list[str] = []
 
     def wait(self, timeout: float, look: t.Callable[[], list[Lack]]) -> list[Lack]:
         """Look until nothing is missing, at most C(timeout) seconds. What is missing in the end."""
         deadline = _pace.monotonic() + timeout
         while True:
-            lacks = [lack for lack in look() if lack.item not in self._accepted]
+            found = self._looked(look)
+            lacks = self._unaccepted(found)
+            self.passed_over = [lack for lack in found if lack not in lacks]
             left = deadline - _pace.monotonic()
             if not lacks or left <= 0:
                 return lacks
             _pace.sleep(min(_AGAIN, left))
+
+    def _looked(self, look: t.Callable[[], list[Lack]]) -> list[Lack]:
+        self.notes.clear()
+        try:
+            return look()
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            # A daemon that has just come up may answer by halves.
+            return [Lack(f"Ceph answers in a form that this version does not know ({type(exc).__name__}: {exc})", "answer:unknown")]
+
+    def _unaccepted(self, lacks: list[Lack]) -> list[Lack]:
+        return [lack for lack in lacks if lack.item not in self._accepted]
 
     def whole(self) -> list[Lack]:
         """Everything that is to be there before the first VM is started."""
@@ -137,28 +159,33 @@ class Gate:
         except CephError as exc:
             return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
         self.flags = flags_of(dump)
-        lacks = [*_flag_lacks(dump), *_down_lacks(dump), *self._silent_lacks(dump), *self._report_lacks(), *self._group_lacks(dump)]
-        return lacks or self._probe_lacks()
+        return self._and_probe(
+            [*_flag_lacks(dump), *_down_lacks(dump), *self._silent_lacks(dump), *self._report_lacks(), *self._group_lacks(dump)]
+        )
 
     def ramp(self) -> list[Lack]:
-        """The cheap part, between two waves of starts."""
+        """Between two waves of starts: each OSD is not spoken to, and requests must not be slow."""
         try:
             state = read_state(self._ceph)
             dump = self._ceph.json("ceph", "osd", "dump")
         except CephError as exc:
             return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
         slow = [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
-        return [*_flag_lacks(dump), *_down_lacks(dump), *slow, *self._group_lacks(dump)]
+        return self._and_probe([*_flag_lacks(dump), *_down_lacks(dump), *slow, *self._report_lacks(), *self._group_lacks(dump)])
+
+    def _and_probe(self, lacks: list[Lack]) -> list[Lack]:
+        """Nothing is written into a cluster of which something else is missing."""
+        return lacks if self._unaccepted(lacks) else [*lacks, *self._probe_lacks()]
 
     def _silent_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
         """OSDs that are said to be up and do not answer: after an outage that word is old."""
         up = [row["osd"] for row in dump["osds"] if row["up"] and f"osd:{row['osd']}" not in self._accepted]
         lacks = [] if any(row["up"] for row in dump["osds"]) else [Lack("no OSD is up", "osd:none")]
         for osd, answer in self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up):
-            if isinstance(answer, CephError) and answer.status is None:
-                lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
-            elif isinstance(answer, CephError):
+            if isinstance(answer, CephError) and answer.forbidden:
                 self.notes["osd"] = f"that each OSD answers, as this key may not ask them ({answer})"
+            elif isinstance(answer, CephError):
+                lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
         return lacks
 
     def _report_lacks(self) -> list[Lack]:
@@ -223,6 +250,10 @@ def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:
         Lack(f"the flag {flag} is set" + ("" if flag == "full" else f" (ceph osd unset {flag})"), f"flag:{flag}")
         for flag in flags_of(dump)
         if flag in HOLDING_FLAGS
+    ] + [
+        Lack(f"pool {row['pool_name']} is full, so it takes no write", f"full:{row['pool_name']}")
+        for row in dump["pools"]
+        if "full" in str(row.get("flags_names", "")).split(",") and "rbd" in (row.get("application_metadata") or {})
     ]
 
 
@@ -234,3 +265,11 @@ def _down_lacks(dump: dict[str, t.Any]) -> list[Lack]:
 def told(lacks: list[Lack]) -> str:
     shown = "; ".join(lack.text for lack in lacks[:_SHOWN])
     return shown + (f"; and {len(lacks) - _SHOWN} more" if len(lacks) > _SHOWN else "")
+
+
+def headline(passed_over: list[Lack], whole: bool) -> str:
+    """What a look is worth whose lacks are all accepted."""
+    if any(lack.item in ("monitors:silent", "answer:unknown") for lack in passed_over):
+        return "Whether Ceph serves was not proved, as accepted."
+    serves = "Ceph serves" if whole else "Ceph still serves"
+    return f"{serves}, except for what was accepted." if passed_over else f"{serves}."

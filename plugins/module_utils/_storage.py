@@ -98,6 +98,8 @@ def read(host: str | None, look: t.Any) -> Storage | None:
     """The look as a module gave it, None where no Ceph host is named. What is not a whole look is a problem."""
     if not host:
         return None
+    if isinstance(look, dict) and look.get("mistake"):
+        raise InputError(printable(look["mistake"], 400))
     if not isinstance(look, dict) or not isinstance(look.get("watchers"), dict):
         problem = look.get("problem") if isinstance(look, dict) else ""
         return Storage(host, printable(problem, 400) or "it was not asked, or gave no answer")
@@ -118,7 +120,8 @@ def read(host: str | None, look: t.Any) -> Storage | None:
     checks = health.get("checks")
     images, note = watchers.get("images"), watchers.get("note")
     where = f"the pools {', '.join(_texts(watchers.get('pools'))) or '(none)'}"
-    where += f" ({printable(images)} images asked one by one)" if images is not None else " (each OSD asked)"
+    where += f" ({printable(images)} images asked one by one" if images is not None else " (each OSD asked"
+    where += f", at {printable(look['at'])})" if look.get("at") else ")"
     return Storage(
         host,
         problem,
@@ -218,8 +221,8 @@ def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> list[tuple[str, l
     return found
 
 
-def _named(opens: list[Open]) -> str:
-    return "; ".join(one.label() for one in opens[:SHOWN]) + (f"; and {len(opens) - SHOWN} more" if len(opens) > SHOWN else "")
+def _named(opens: list[Open], shown: int = SHOWN) -> str:
+    return "; ".join(one.label() for one in opens[:shown]) + (f"; and {len(opens) - shown} more" if len(opens) > shown else "")
 
 
 def plan_note(storage: Storage) -> str:
@@ -232,11 +235,14 @@ def plan_note(storage: Storage) -> str:
     )
 
 
-def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict[str, str]:
-    """VMs that must not be started, as a client has their image open, each with why.
+def held_back(
+    storage: Storage | None, accepted: list[str], targets: t.Iterable[str], known: t.Container[str], nothing_yet: bool, refuse: bool
+) -> dict[str, str]:
+    """VMs that must not be started, as a client has their image open, each with why. Two guests on one image destroy it.
 
-    Two guests on one image destroy it. C(first): nothing was started yet, so that an image of which nobody knows the VM must not
-    be open either; later it may be that of a VM that was just started.
+    C(targets): uuids of those to be started. C(known): uuids of all VMs; an open image of another, or of nobody knows which, may be
+    the disk of any target. Then all of them are held back, or, with C(refuse), everything is. C(nothing_yet): no VM was started since
+    the outage, so that no image may be open at all.
     """
     if storage is None or (storage.problem and storage.start_item in accepted):
         return {}
@@ -249,24 +255,27 @@ def held_back(storage: Storage | None, accepted: list[str], first: bool) -> dict
         )
     # Items of their own: what was accepted before safe must not lead to a second guest on one image.
     opens = [one for one in storage.opens if one.start_item not in accepted]
-    unknown = [one for one in opens if not one.vm]
-    if unknown and first:
-        items = [one.start_item for one in unknown]
-        raise Refused(
-            f"Before anything was started, {_named(unknown)}; of which VM is not known. A VM whose image is open elsewhere would be "
-            "destroyed by its start, so nothing was started. End those clients, or set ceph_maint_rbd_image_regex so that only their "
-            f"VMs are held back, then run the same command again. To go on all the same: {accept_argument(accepted, items)}",
-            items,
+    unknown = [one for one in opens if one.vm not in known]
+    if unknown and storage.start_item not in accepted:
+        # Where no name tells its VM, those of VMs that run again are among them: accepted one by one they would prove nothing.
+        items = [one.start_item for one in unknown] if storage.mapped or nothing_yet else [storage.start_item]
+        why = f"{_named(unknown, SHOWN if refuse else 1)}; of which VM is not known. A VM whose image is open elsewhere would be destroyed by its start"
+        way = (
+            "End those clients, or set ceph_maint_rbd_image_regex so that only their VMs are held back, then run the same command again. "
+            f"To go on all the same: {accept_argument(accepted, items)}"
         )
+        if refuse:
+            raise Refused(f"Before anything was started, {why}, so nothing was started. {way}", items)
+        return dict.fromkeys(targets, f"held back, as {why}. {way}")
     named = {one.vm for one in storage.opens}
-    unnamed = {
+    held = {
         uuid: "held back, as a client has its image open, one of too many to be named. Look at it with rbd status, then run the same command again"
         for uuid in storage.vms
         if uuid not in named
-    }
-    return unnamed | {
+    } | {
         one.vm: f"held back, as {one.label()}: a second guest would destroy it. End that client, then run the same command again. To start "
         f"the VM all the same: {accept_argument(accepted, [one.start_item])}"
         for one in opens
         if one.vm
     }
+    return {uuid: held[uuid] for uuid in targets if uuid in held}

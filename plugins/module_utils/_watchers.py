@@ -5,8 +5,9 @@
 
 """Which Ceph clients have which RBD image open. Whoever opens one for writing watches its header object.
 
-Two ways that find the same: every OSD tells all its watchers (C(ceph tell osd.N dump_watchers), one call an OSD, for a key that
-may), or every image is asked for its own (C(rbd status), one call an image, for a key that may only read).
+Two ways: every OSD tells all its watchers (C(ceph tell osd.N dump_watchers), one call an OSD, for a key that may), or every image is
+asked for its own (C(rbd status), one call an image, for a key that may only read). Both find the same clients that live. One that was
+frozen before its OSD was restarted is told by its image only: the OSD has not loaded that object since (seen on 16.2).
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ OSD, IMAGE, AUTO = "osd", "image", "auto"
 # The watcher of a client that died stays for 30 s (osd_client_watch_timeout), and comes back as long after an outage.
 LINGER = 35.0
 _AGAIN = 5.0  # seconds between two looks at watchers that may be of clients that died
-_ENOENT, _FORBIDDEN = 2, (1, 13)  # EPERM, EACCES
+_ENOENT = 2
 _NAMED = 20
 _HEADER = re.compile(r"rbd_header\.(?P<id>.+)|(?P<old>.+)\.rbd")
+# How C(rados listomapvals) writes a value: offset, at most 16 bytes, and the same as text.
+_HEX = re.compile(r"[0-9a-f]{8}  (?P<bytes>[0-9a-f ]{48})")
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,24 @@ def place_of(pool: str, namespace: str) -> str:
 def by_image(ceph: Ceph, places: list[tuple[str, str]]) -> Look:
     """Ask each image for its watchers."""
     look = Look(IMAGE, [place_of(*place) for place in places], 0)
-    images = [f"{place}/{name}" for place in look.places for name in ceph.json("rbd", "ls", place)]
+    images = _listed(ceph, look.places)
+    gone: dict[str, str] = {}
     for image, found in ceph.at_once(lambda image: ceph.json("rbd", "status", image)["watchers"], images):
         if not isinstance(found, CephError):
             look.images = (look.images or 0) + 1
             look.watchers += _of_status(image, found)
-        elif found.status != _ENOENT:  # else removed since it was listed
+        elif found.status == _ENOENT:
+            gone[image] = str(found)
+        else:
             look.missing.append(str(found))
+    # Removed since it was listed, unless it is listed still: then it is half removed, or its header is lost.
+    still = set(_listed(ceph, look.places)) if gone else set()
+    look.missing += [text for image, text in gone.items() if image in still]
     return look
+
+
+def _listed(ceph: Ceph, places: list[str]) -> list[str]:
+    return [f"{place}/{name}" for place in places for name in ceph.json("rbd", "ls", place)]
 
 
 def _of_status(image: str, found: t.Any) -> list[Watcher]:
@@ -104,18 +117,12 @@ def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, st
     answers = [answer for _osd, answer in ceph.at_once(lambda osd: ceph.json("ceph", "tell", f"osd.{osd}", "dump_watchers"), up)]
     refused = [answer for answer in answers if isinstance(answer, CephError) and answer.status is not None]
     if refused:
-        raise refused[0]  # this key may not
+        raise refused[0]
     look.missing += [str(answer) for answer in answers if isinstance(answer, CephError)]
     rows = [row for answer in answers if not isinstance(answer, CephError) for row in answer]
     objects = [(str(row.get("namespace") or ""), str(row["object"])) for row in rows]
-    images = ceph.at_once(lambda one: _image_of(ceph, one[0], one[1], places, others), list(dict.fromkeys(objects)))
-    silent = [image for _object, image in images if isinstance(image, CephError)]
-    if silent:
-        raise silent[0]
-    names = dict(images)
-    look.watchers += [
-        Watcher(names[one], _client_of(row), _address_of(row)) for one, row in zip(objects, rows) if names[one] is not None
-    ]
+    names = _images_of(ceph, objects, places, others)
+    look.watchers += [Watcher(names[one], _client_of(row), _address_of(row)) for one, row in zip(objects, rows) if names[one]]
     return look
 
 
@@ -129,37 +136,50 @@ def _address_of(row: dict[str, t.Any]) -> str:
     return printable(f"{address.get('addr', 'unknown')}/{address.get('nonce', '')}")
 
 
-def _image_of(
-    ceph: Ceph, namespace: str, name: str, places: list[tuple[str, str]], others: list[tuple[str, str]]
-) -> str | None:
-    """The image of a header object, by the directories of the pools; None for what is no header or lies where nobody looks.
+def _images_of(
+    ceph: Ceph, objects: list[tuple[str, str]], places: list[tuple[str, str]], others: list[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """The image of each header object (namespace, name), by the directories of the pools; empty for what is no header or lies elsewhere.
 
     An OSD names no pool, so each pool that has the namespace is asked. A header that none knows is told as it is: it counts.
     """
-    header = _HEADER.fullmatch(name)
-    if not header:
-        return None
-    if header["old"]:
-        return printable(header["old"], 200)
-    for wanted, group in ((True, places), (False, others)):
-        for pool, space in group:
-            found = directory_entry(ceph, pool, namespace, header["id"]) if space == namespace else ""
-            if found:
-                return f"{place_of(pool, namespace)}/{found}" if wanted else None
-    return printable(f"{namespace}/{name}" if namespace else name, 200)
+    headers = {one: header for one in objects if (header := _HEADER.fullmatch(one[1]))}
+    spaces = {space for (space, _name), header in headers.items() if header["id"]}
+    asked = ceph.at_once(lambda place: directory(ceph, *place), [place for place in [*places, *others] if place[1] in spaces])
+    silent = [found for _place, found in asked if isinstance(found, CephError)]
+    if silent:
+        raise silent[0]
+    known: dict[tuple[str, str], str] = {}
+    for place, names in asked:
+        for identity, name in names.items():
+            # The pools that are looked at come first.
+            known.setdefault((place[1], identity), f"{place_of(*place)}/{name}" if place in places else "")
+    images = dict.fromkeys(objects, "")
+    for (space, name), header in headers.items():
+        whole = printable(f"{space}/{name}" if space else name, 200)
+        images[space, name] = printable(header["old"], 200) if header["old"] else known.get((space, header["id"]), whole)
+    return images
 
 
-def directory_entry(ceph: Ceph, pool: str, namespace: str, identity: str) -> str:
-    """The name of an image by its id, empty when the pool has none."""
+def directory(ceph: Ceph, pool: str, namespace: str) -> dict[str, str]:
+    """The names of a pool's images by their ids, empty when it has no directory."""
     space = ["--namespace", namespace] if namespace else []
     try:
-        value = ceph.raw("rados", "--pool", pool, *space, "getomapval", "rbd_directory", f"id_{identity}", "/dev/stdout")
+        text = ceph.raw("rados", "--pool", pool, *space, "listomapvals", "rbd_directory").decode("utf-8", "replace")
     except CephError as exc:
         if exc.status is None:
             raise
-        return ""
-    size = int.from_bytes(value[:4], "little")
-    return printable(value[4 : 4 + size].decode("utf-8", "replace"), 200)
+        return {}  # status 1 without a directory and without the right to read it: then nothing maps, and all counts
+    values: dict[str, bytes] = {}
+    for block in text.split("\n\n"):
+        key, _newline, dump = block.strip().partition("\n")
+        if key.startswith("id_"):
+            values[key[3:]] = b"".join(bytes.fromhex(row["bytes"]) for row in _HEX.finditer(dump))
+    # The name behind its length of 4 bytes.
+    return {
+        identity: printable(value[4 : 4 + int.from_bytes(value[:4], "little")].decode("utf-8", "replace"), 200)
+        for identity, value in values.items()
+    }
 
 
 def look(ceph: Ceph, pools: list[str], way: str) -> Look:
@@ -169,18 +189,21 @@ def look(ceph: Ceph, pools: list[str], way: str) -> Look:
         nothing = "no pool has the application rbd, so no image was looked at. Name the pools with images: ceph_maint_rbd_pools"
         return Look(IMAGE, [], missing=[nothing])
     places = [(pool, space) for pool in chosen for space in namespaces(ceph, pool)]
-    refused = ""
+    left_out = [pool for pool in rbd_pools(ceph, []) if pool not in chosen] if pools else []
+    notes = [f"not looked at: {', '.join(map(printable, left_out))}"] if left_out else []
     if way != IMAGE:
-        others = [(pool, space) for pool in rbd_pools(ceph, []) if pool not in chosen for space in namespaces(ceph, pool)]
+        others = [(pool, space) for pool in left_out for space in namespaces(ceph, pool)]
         try:
-            return by_osd(ceph, places, others)
+            found = by_osd(ceph, places, others)
+            found.note = "; ".join(notes)
+            return found
         except CephError as exc:
             if way == OSD or exc.status is None:
                 raise
-            refused = "this key may not ask them" if exc.status in _FORBIDDEN else str(exc)
+            why = "this key may not ask them" if exc.forbidden else str(exc)
+            notes.append(f"each image was asked, as the OSDs could not be ({why})")
     found = by_image(ceph, places)
-    if refused:
-        found.note = f"each image was asked, as the OSDs could not be ({refused})"
+    found.note = "; ".join(notes)
     return found
 
 

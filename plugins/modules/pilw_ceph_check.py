@@ -22,7 +22,7 @@ options:
       - V(watchers) finds every client that has an RBD image open.
       - V(serving) waits until the monitors have quorum, the manager's report moves on, every OSD that is in is up and answers, all
         placement groups are active, no flag holds writes back, and a write comes back where O(probe_pool) is given.
-      - V(ramp) is the cheap part of V(serving), and also holds while Ceph is slow.
+      - V(ramp) is V(serving) without speaking to each OSD, and also holds while requests are slow.
       - V(leftovers) finds blocklisted clients, and locks on the images of O(vms).
     type: list
     elements: str
@@ -109,6 +109,12 @@ look:
     problem:
       description: Why the look proves nothing. Empty when all could be asked.
       type: str
+    mistake:
+      description: What is wrong with O(pools) or O(image_regex). Whoever is given the look refuses it.
+      type: str
+    at:
+      description: When the look began, by the clock of the host.
+      type: str
     health:
       description: State, checks, OSDs and recovery as C(ceph status) tells them.
       type: dict
@@ -133,6 +139,7 @@ refused_items:
   elements: str
 """
 
+import time
 import typing as t
 from dataclasses import asdict
 
@@ -140,7 +147,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _serving, _storage, _watchers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused, accept_argument
 
 # More open images than this are counted, not named.
 MAX_OPEN = 20000
@@ -148,7 +155,7 @@ MAX_OPEN = 20000
 
 def look_at(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -> dict[str, t.Any]:
     """Health and watchers; what cannot be asked is a problem, no failure: others are to judge it."""
-    look: dict[str, t.Any] = {"problem": ""}
+    look: dict[str, t.Any] = {"problem": "", "mistake": "", "at": time.strftime("%T UTC", time.gmtime())}
     try:
         if "health" in params["checks"]:
             look["health"], look["flags"] = asdict(_serving.read_state(ceph)), _serving.read_flags(ceph)
@@ -156,6 +163,8 @@ def look_at(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) ->
             look["watchers"] = watchers(params, ceph, accepted)
     except CephError as exc:
         look["problem"] = str(exc)
+    except InputError as exc:
+        look["mistake"] = str(exc)
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         look["problem"] = f"Ceph answered in a form that this version does not know ({type(exc).__name__}: {exc})"
     return look
@@ -186,13 +195,7 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
     """Wait until Ceph serves, as much of it as was asked for."""
     gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted)
     whole = "serving" in params["checks"]
-    try:
-        lacks = gate.wait(params["timeout"], gate.whole if whole else gate.ramp)
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
-        raise Refused(
-            f"Ceph answered in a form that this version does not know ({type(exc).__name__}: {exc}), so whether it serves is not known. "
-            "Nothing more was started. If you know that it serves: the same command with -e ceph_maint_ceph_host= -e ceph_maint_ceph_is_back=true"
-        ) from exc
+    lacks = gate.wait(params["timeout"], gate.whole if whole else gate.ramp)
     if lacks:
         items = list(dict.fromkeys(lack.item for lack in lacks))
         raise Refused(
@@ -202,7 +205,8 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
         )
     settable = [flag for flag in gate.flags if flag in _storage.SETTABLE]
     flags = [f"  flags that are set: {', '.join(settable)}"] if settable else []
-    return ["Ceph serves." if whole else "Ceph still serves.", *flags, *(f"  not proved: {note}" for note in gate.notes.values())]
+    notes = [f"  not proved: {note}" for note in gate.notes.values()]
+    return [_serving.headline(gate.passed_over, whole), *(f"  accepted: {lack.text}" for lack in gate.passed_over), *flags, *notes]
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:

@@ -64,6 +64,11 @@ flags:
   returned: always
   type: list
   elements: str
+named:
+  description: The flags of O(flags), which are as O(state) says now.
+  returned: success
+  type: list
+  elements: str
 """
 
 import typing as t
@@ -80,7 +85,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     setting = params["state"] == "present"
     before, after = _serving.put_flags(ceph, wanted, setting, params["timeout"], check_mode)
     shown = [sorted(set(flags) & set(wanted)) for flags in (before, after)]
-    return {"changed": shown[0] != shown[1], "flags": after, "diff": {"before": {"flags": shown[0]}, "after": {"flags": shown[1]}}}
+    return {"changed": shown[0] != shown[1], "flags": after, "named": wanted, "diff": {"before": {"flags": shown[0]}, "after": {"flags": shown[1]}}}
 
 
 def main() -> None:

@@ -89,6 +89,11 @@ options:
       - With O(state=proven), flags of Ceph to be set once it is safe. Those that are not set already are remembered, so that a restore
         unsets just them. Takes a list, a comma separated string, or V(none).
     type: raw
+  osd_flags_unset:
+    description:
+      - With O(state=ended), flags of Ceph that this run has unset, so that the record forgets them. Takes a list, a comma separated
+        string, or V(none).
+    type: raw
   running_vms:
     description:
       - With O(purpose=restore), the shell runbook's hand-made list of VMs to bring back (JSON array of rows). Refused while
@@ -181,8 +186,8 @@ headline:
   returned: with state=proven
   type: str
 osd_flags:
-  description: Flags of Ceph to be set now.
-  returned: with state=proven
+  description: Flags of Ceph to be set now; with O(state=opened) those that an earlier run has set.
+  returned: with state=proven and opened
   type: list
   elements: str
 to_stop:
@@ -204,7 +209,7 @@ left:
   returned: with state=ended and closed
   type: int
 left_vms:
-  description: The first of their uuids.
+  description: The first of their uuids, without VMs that were not tried yet.
   returned: with state=ended
   type: list
   elements: str
@@ -269,6 +274,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     flags = _argspec.words(params["osd_flags"], "osd_flags") or []
     _storage.check_flags(flags)
     if not (verdict.safe and storage and not storage.problem):
+        if verdict.safe and storage and flags:
+            verdict.notes.append(f"Ceph was not asked, so its flags are not set: {', '.join(flags)}.")
         flags = []
     if verdict.safe:
         record.remember_flags(run, [flag for flag in flags if storage and flag not in storage.flags])
@@ -325,16 +332,17 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     """The run is over, well or not: write the report and say what is left and what comes next."""
     left = _report.unrecovered(record)
     hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
+    record.forget_flags(params["run"], _argspec.words(params["osd_flags_unset"], "osd_flags_unset") or [])
     record.end_run(params["run"])
     record.export()
     record.write_report(_report.report_data(record))
     purpose = (record.run() or {}).get("purpose")
-    lines = _report.start_lines(record) if purpose == "restore" else _report.stop_lines(record)
+    lines = [*_report.start_lines(record), *_report.flag_lines(record)] if purpose == "restore" else _report.stop_lines(record)
     return {
         "changed": True,
         "phase": record.phase,
         "left": len(left),
-        "left_vms": [vm.uuid for vm in left][: _report.SHOWN],
+        "left_vms": [vm.uuid for vm in left if vm.columns["start_outcome"]][: _report.SHOWN],
         "hosts_left": len(hosts),
         "lines": lines + _report.ways(record, str(purpose)),
         "refused_items": _report.left_items(record) if purpose == "restore" else [],
@@ -387,6 +395,7 @@ def main() -> None:
             "ceph_is_back": {"type": "bool", "default": False},
             **_argspec.look_options(),
             "osd_flags": {"type": "raw"},
+            "osd_flags_unset": {"type": "raw"},
             "running_vms": {"type": "path"},
             "open_hosts": {"type": "raw"},
             "proof_interval": {"type": "float", "default": 30.0},

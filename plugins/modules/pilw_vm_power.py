@@ -247,7 +247,7 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
 
 
 def to_start(
-    params: dict[str, t.Any], record: Record, recorded: list[RecordedVm], running: t.Container[str]
+    params: dict[str, t.Any], record: Record, recorded: list[RecordedVm], running: t.Collection[str]
 ) -> tuple[list[RecordedVm], list[Change]]:
     """VMs to start, and what to write down of the others: those that run, and those that must not be started."""
     accepted = record.accepted()
@@ -260,7 +260,10 @@ def to_start(
         fell = record.named_in(params["run"], FELL)
         targets = [vm for vm in targets if vm.uuid in fell]
     nothing_yet = all(vm.columns["start_sent_at"] is None for vm in recorded)
-    held = _storage.held_back(_storage.read(params["ceph_host"], params["ceph"]), accepted, nothing_yet) if targets else {}
+    storage = _storage.read(params["ceph_host"], params["ceph"])
+    known = {*(vm.uuid for vm in recorded), *running, *record.seen()}
+    wanted = [vm.uuid for vm in targets]
+    held = _storage.held_back(storage, accepted, wanted, known, nothing_yet, params["which"] == "pending") if targets else {}
     changes += [_targets.held(vm, held[vm.uuid]) for vm in targets if vm.uuid in held]
     return [vm for vm in targets if vm.uuid not in held], changes
 

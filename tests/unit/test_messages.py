@@ -25,7 +25,7 @@ TASKS = sorted([*(ROOT / "roles").rglob("*.yml"), *(ROOT / "playbooks").rglob("*
 
 # Stands in a template for what varies.
 HOLE = "\0"
-SQL = re.compile(r"\s*(BEGIN|CREATE|INSERT|ON CONFLICT|PRAGMA|SELECT|UPDATE)\b")
+SQL = re.compile(r"\s*(BEGIN|CREATE|DELETE|INSERT|ON CONFLICT|PRAGMA|SELECT|UPDATE)\b")
 DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 # Beside everything that is raised: calls whose texts an operator reads.
 SINKS = {"refuse", "warn", "fail_json", "warnings.append", "notes.append"}
@@ -41,6 +41,7 @@ QUIET = {
     "_record.add_running": "words of an event in the record",
     "_record.closing_host": "words of an event in the record",
     "_record.host_written": "words of an event in the record",
+    "_record.forget_flags": "words of an event in the record",
     "_record.remember_flags": "words of an event in the record",
     "_report.restore_command": "a command",
     "_report.ways": "what comes next, at the end of a summary",
@@ -86,7 +87,8 @@ NOT_ALONE = {
         "..., except those accepted......",
         "... of ... VMs ... or settled",
         "... VMs are on record in ..., and in running_vms.json beside it.",
-        "...Ceph serves....Ceph still serves....",
+        "...Ceph serves...Ceph still serves...",
+        "......, except for what was accepted...........",
     ],
     "put after another message": [
         "... Nothing was changed.",
@@ -98,7 +100,9 @@ NOT_ALONE = {
         " (X-Warren-Correlation-Id ...)",
         "What it did is recorded. Run the same command again: it goes on.",
         "Restart, out of memory?",
-        "... (... images asked one by one)... (each OSD asked)...",
+        "... (... images asked one by one... (each OSD asked...",
+        "held back, as .... ...",
+        "... To do without flags: the same command with -e ceph_maint_osd_flags=none......",
         "images open for reading only, clients of CephFS and RGW, and a client that has been frozen for more than 30 s",
         "  flags that are set: ...",
         "...... down...no OSD that is up...",

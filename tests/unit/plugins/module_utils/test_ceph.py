@@ -96,15 +96,15 @@ def test_many_are_asked_at_once_and_answers_keep_their_order():
     assert Ceph(["ceph"], 5.0).at_once(work, []) == []
 
 
-@pytest.mark.parametrize(("silent", "asked"), [(True, 64), (False, 200)])
-def test_when_some_give_no_answer_the_next_ones_are_not_asked(silent, asked):
+@pytest.mark.parametrize(("status", "asked"), [(None, 64), (13, 64), (1, 64), (2, 200), (110, 200)])
+def test_when_some_give_no_answer_or_may_not_be_asked_the_next_ones_are_not_asked(status, asked):
     """Each would take its whole time, and what is known already proves nothing."""
     seen = []
 
     def work(number):
         seen.append(number)
         if number == 5:
-            raise CephError(["ceph"], "failed", timed_out=silent, status=None if silent else 13)
+            raise CephError(["ceph"], "failed", timed_out=status is None, status=status)
 
     found = Ceph(["ceph"], 5.0).at_once(work, list(range(200)))
     assert len(seen) == len(found) == asked

@@ -54,6 +54,7 @@ class Cluster:
         self.osds = [{"osd": number, "up": 1, "in": 1} for number in range(3)]
         self.groups = {"2.0": "active+clean", "2.1": "active+clean", "3.0": "active+undersized+degraded"}
         self.broken = {}
+        self.pool = {}
         self.stands = False
         self.nested = False
         self.deaf = False  # takes flags and does nothing
@@ -84,7 +85,7 @@ class Cluster:
                 self.objects[name] = given
             return self.objects.pop(name, b"") if verb == "rm" else self.objects[name]
         if words[1:3] == ["osd", "dump"]:
-            pools = [{"pool": 2, "pool_name": "vms", "pg_num": 2}, {"pool": 3, "pool_name": "backup", "pg_num": 1}]
+            pools = [{"pool": 2, "pool_name": "vms", "pg_num": 2, **self.pool}, {"pool": 3, "pool_name": "backup", "pg_num": 1}]
             shown = sorted(self.flags - {"pause"} | ({"pauserd", "pausewr"} if "pause" in self.flags else set()))
             return {"osds": self.osds, "pools": pools, "flags_set": [*shown, "sortbitwise"]}
         if words[1:3] == ["pg", "stat"]:
@@ -192,6 +193,48 @@ def test_what_cannot_be_asked_for_is_said_to_be_not_proved(clock):
     gate = cluster.gate()
     gate.whole()
     assert "this key may not" in gate.notes["osd"]
+    assert [lack.item for lack in gate.wait(0, gate.whole)] == [], "no lack: the rest has to do"
+    cluster.broken.clear()
+    gate.wait(0, gate.whole)
+    assert "osd" not in gate.notes, "what was proved in the end is not said to be unproved"
+
+
+@pytest.mark.parametrize("failure", [SILENT, 2, 5, 22, 110])
+def test_an_osd_that_gives_no_good_answer_is_no_matter_of_the_key(clock, failure):
+    cluster = Cluster()
+    cluster.broken = {"ceph tell osd.1": failure}
+    gate = cluster.gate()
+    assert "osd:1" in [lack.item for lack in gate.whole()]
+    assert "osd" not in gate.notes
+
+
+def test_what_was_accepted_is_said_and_silent_monitors_prove_nothing(clock):
+    cluster = Cluster()
+    cluster.osds[1]["up"] = 0
+    gate = cluster.gate("osd:1", "monitors:silent")
+    assert gate.wait(60, gate.whole) == []
+    assert [lack.item for lack in gate.passed_over] == ["osd:1"]
+    assert _serving.headline(gate.passed_over, True) == "Ceph serves, except for what was accepted."
+    cluster.broken = {"ceph": SILENT}
+    assert gate.wait(0, gate.whole) == []
+    assert _serving.headline(gate.passed_over, True) == "Whether Ceph serves was not proved, as accepted."
+    assert [_serving.headline([], whole) for whole in (True, False)] == ["Ceph serves.", "Ceph still serves."]
+
+
+def test_an_answer_by_halves_is_waited_out(clock):
+    cluster = Cluster()
+    osds, cluster.osds = cluster.osds, [{}]
+    clock.acts[2] = lambda: setattr(cluster, "osds", osds)
+    gate = cluster.gate()
+    assert [lack.item for lack in gate.wait(0, gate.whole)] == ["answer:unknown"]
+    assert gate.wait(60, gate.whole) == []
+
+
+@pytest.mark.parametrize(("flags", "uses", "items"), [("full", "rbd", ["full:vms"]), ("nearfull", "rbd", []), ("full", "cephfs", [])])
+def test_a_pool_that_is_full_takes_no_write(clock, flags, uses, items):
+    cluster = Cluster()
+    cluster.pool = {"flags_names": f"hashpspool,{flags}", "application_metadata": {uses: {}}}
+    assert sorted(found_by(cluster)) == items
 
 
 def test_what_is_accepted_is_not_waited_for(clock):
@@ -205,27 +248,45 @@ def test_what_is_accepted_is_not_waited_for(clock):
     assert [lack.item for lack in cluster.gate("osd:1", "osd:2").wait(1, cluster.gate("osd:1", "osd:2").whole)][-1] == "pgs:vms"
 
 
+def test_a_write_is_tried_also_where_something_is_accepted(clock):
+    cluster = Cluster()
+    cluster.osds[1]["up"] = 0
+    gate = cluster.gate("osd:1", probe="vms")
+    gate.wait(60, gate.whole)
+    assert any(" put " in call for call in cluster.calls)
+
+
 def test_what_is_mended_meanwhile_is_waited_for(clock):
     cluster = Cluster()
     cluster.osds[1]["up"] = 0
     clock.acts[3] = lambda: cluster.osds[1].update(up=1)
     gate = cluster.gate()
     assert gate.wait(60, gate.whole) == []
-    assert clock.now == 15
+    assert clock.now == 9
 
 
 def test_the_cheap_part_looks_at_what_changes_while_vms_start(clock):
     cluster = Cluster()
-    assert cluster.gate().ramp() == []
+    gate = cluster.gate(probe="vms")
+    assert gate.wait(60, gate.ramp) == []
     assert not any("tell" in call or "quorum" in call for call in cluster.calls)
+    assert any(" put " in call for call in cluster.calls), "monitors alone go on saying what was"
     cluster.status["health"]["checks"] = {"SLOW_OPS": {"summary": {"message": "7 slow ops"}}, "OSDMAP_FLAGS": {}}
-    assert [(lack.item, lack.text) for lack in cluster.gate().ramp()] == [("slow:SLOW_OPS", "Ceph is slow: 7 slow ops")]
+    assert [(lack.item, lack.text) for lack in gate.ramp()] == [("slow:SLOW_OPS", "Ceph is slow: 7 slow ops")]
     cluster.osds[0]["up"] = 0
     cluster.flags = {"pause"}
     cluster.groups["2.0"] = "down"
-    assert [lack.item for lack in cluster.gate().ramp()] == ["flag:pause", "osd:0", "slow:SLOW_OPS", "pgs:vms"]
+    assert [lack.item for lack in gate.ramp()] == ["flag:pause", "osd:0", "slow:SLOW_OPS", "pgs:vms"]
     cluster.broken = {"ceph status": SILENT}
-    assert [lack.item for lack in cluster.gate().ramp()] == ["monitors:silent"]
+    assert [lack.item for lack in gate.ramp()] == ["monitors:silent"]
+
+
+def test_monitors_that_stand_alone_let_no_further_wave_start(clock):
+    """Every OSD and the manager died at once: the monitors say for a quarter of an hour that all is well."""
+    cluster = Cluster()
+    cluster.stands = True
+    gate = cluster.gate()
+    assert [lack.item for lack in gate.wait(60, gate.ramp)] == ["manager:stands-still"]
 
 
 # The write that comes back.
@@ -341,16 +402,27 @@ def test_monitors_that_do_not_answer_are_tried_again(clock):
     cluster.broken = {"ceph osd unset": SILENT}
     clock.acts[2] = cluster.broken.clear
     put_flags(cluster.ceph(), ["noout"], False, 60, False)
-    assert cluster.flags == set() and clock.now == 10
+    assert cluster.flags == set() and clock.now == 6
 
 
-@pytest.mark.parametrize(("failure", "timeout", "waits"), [(SILENT, 12, 3), (13, 60, 0), (1, 60, 0), (22, 60, 0), (SILENT, 0, 0)])
+@pytest.mark.parametrize(("failure", "timeout", "waits"), [(SILENT, 9, 3), (13, 60, 0), (1, 60, 0), (22, 60, 0), (SILENT, 0, 0)])
 def test_it_ends_where_asking_again_changes_nothing(clock, failure, timeout, waits):
     cluster = Cluster()
     cluster.broken = {"ceph osd set": failure}
-    with pytest.raises(CephError):
+    with pytest.raises(Refused, match="could not be set") as caught:
         put_flags(cluster.ceph(), ["noout"], True, timeout, False)
     assert clock.waits == waits
+    assert "ceph osd set noout" in str(caught.value) and "-e ceph_maint_osd_flags=none" in str(caught.value), "each way on"
+
+
+def test_a_flag_that_cannot_be_unset_can_be_unset_by_hand(clock):
+    cluster = Cluster("noout")
+    cluster.broken = {"ceph osd unset": 13}
+    with pytest.raises(Refused, match=r"Do it yourself \(ceph osd unset noout\)") as caught:
+        put_flags(cluster.ceph(), ["noout"], False, 0, False)
+    assert "ceph_maint_osd_flags" not in str(caught.value)
+    cluster.flags.clear()
+    put_flags(cluster.ceph(), ["noout"], False, 0, False)
 
 
 def test_a_flag_that_is_taken_and_not_shown_is_no_success(clock):

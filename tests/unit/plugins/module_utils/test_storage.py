@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _storage
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 
 
@@ -105,7 +105,7 @@ def test_what_is_not_a_whole_look_is_a_problem_with_an_item(given_look):
     assert (list(found.excepted), found.against, found.proofs) == (["ceph:mon1"], {}, [])
     assert reasons(storage) == ["ceph:mon1"]
     with pytest.raises(Refused) as caught:
-        _storage.held_back(storage, [], True)
+        held_back(storage)
     assert caught.value.items == ["start-unproved:mon1"]
 
 
@@ -158,7 +158,7 @@ def test_whatever_the_look_it_proves_only_what_it_says(given_look, accepted):
         assert word.isprintable() or not word
     _storage.plan_reasons(storage, {})
     try:
-        held = _storage.held_back(storage, accepted, True)
+        held = held_back(storage, accepted)
     except Refused as exc:
         assert exc.items
     else:
@@ -173,6 +173,7 @@ def test_more_open_images_than_are_named_are_not_forgotten():
 def test_the_answer_says_how_it_was_asked():
     found = proof(read(images=7, way="image", note="each image was asked, as the OSDs could not be"))
     assert "in the pools vms (7 images asked one by one); each image was asked" in found.proofs[0]
+    assert "in the pools vms (each OSD asked, at 03:12:44 UTC)" in proof(read(at="03:12:44 UTC")).proofs[0]
 
 
 # The plan.
@@ -232,38 +233,63 @@ def test_a_pattern_that_finds_no_vm_of_the_platform_is_wrong():
 # The starts.
 
 
+def held_back(storage, accepted=(), first=True, refuse=True, known=frozenset("az")):
+    return _storage.held_back(storage, list(accepted), ["a", "b", "z"], known, first, refuse)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_vm_whose_image_is_open_is_held_back(first):
-    held = _storage.held_back(read(row(), row("vms/volume-b", "b")), ["start:vms/volume-b", "watcher:vms/volume-a"], first)
+    held = held_back(read(row(), row("vms/volume-b", "b")), ["start:vms/volume-b", "watcher:vms/volume-a"], first)
     assert list(held) == ["a"]
     for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "start:vms/volume-a"):
         assert words in held["a"]
 
 
 def test_a_vm_beyond_those_that_are_named_is_held_back_too():
-    held = _storage.held_back(read(row(), count=900, vms=["a", "z"]), ["start:899 more"], True)
+    held = held_back(read(row(), count=900, vms=["a", "z"]), ["start:899 more"])
     assert sorted(held) == ["a", "z"] and "too many to be named" in held["z"]
 
 
 def test_a_vm_that_was_left_running_on_purpose_is_not_started_a_second_time():
-    assert list(_storage.held_back(read(row()), ["vm:a"], True)) == ["a"]
+    assert list(held_back(read(row()), ["vm:a"])) == ["a"]
 
 
-def test_an_image_of_which_nobody_knows_the_vm_refuses_the_first_start():
-    storage = read(row("vms/iso", ""), row())
+@pytest.mark.parametrize("vm", ["", "c"])
+def test_an_image_of_which_nobody_knows_the_vm_refuses_all_starts(vm):
+    storage = read(row("vms/iso", vm), row())
     with pytest.raises(Refused, match="nothing was started") as caught:
-        _storage.held_back(storage, [], True)
+        held_back(storage)
     assert caught.value.items == ["start:vms/iso"]
-    assert list(_storage.held_back(storage, ["start:vms/iso"], True)) == ["a"]
-    assert list(_storage.held_back(storage, [], False)) == ["a"], "later it may be that of a VM that was just started"
+    assert list(held_back(storage, ["start:vms/iso"])) == ["a"]
+    later = held_back(storage, first=False, refuse=False)
+    assert sorted(later) == ["a", "b", "z"] and all("ceph_maint_accept=start:vms/iso" in why for why in later.values())
+
+
+def test_without_a_pattern_open_images_are_accepted_as_a_whole_once_vms_run():
+    storage = read(row("vms/iso", ""), mapped=False)
+    for first, item in ((True, "start:vms/iso"), (False, "start-unproved:mon1")):
+        with pytest.raises(Refused) as caught:
+            held_back(storage, first=first)
+        assert caught.value.items == [item]
+        assert held_back(storage, [item], first) == {}
+
+
+def test_what_was_accepted_as_not_provable_starts_no_second_guest_where_it_is_known():
+    assert list(held_back(read(row()), ["start-unproved:mon1"])) == ["a"]
 
 
 def test_without_a_ceph_host_or_with_leave_nothing_is_held_back():
-    assert _storage.held_back(None, [], True) == {}
-    assert _storage.held_back(read(problem="hangs"), ["start-unproved:mon1"], True) == {}
+    assert held_back(None) == {}
+    assert held_back(read(problem="hangs"), ["start-unproved:mon1"]) == {}
+
+
+def test_a_mistake_of_the_operator_is_no_answer_of_ceph():
+    """It has to be corrected, and is nothing to accept."""
+    with pytest.raises(InputError, match="no pool 'vmz'"):
+        _storage.read("mon1", {"problem": "", "mistake": "pools: Ceph has no pool 'vmz'."})
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_where_ceph_cannot_be_asked_nothing_is_started(first):
     with pytest.raises(Refused, match="nothing was started"):
-        _storage.held_back(read(problem="hangs"), [], first)
+        held_back(read(problem="hangs"), first=first)

@@ -75,19 +75,32 @@ class Cluster:
                 return 2
             return {"watchers": [{"client": n, "address": f"{address(n)}/7", "cookie": 1} for one, n in self.open if one == key]}
         if words[:2] == ["rados", "--pool"]:
-            return self.directory(words[2], words[4] if words[3] == "--namespace" else "", words[-2].partition("_")[2])
+            assert words[-2:] == ["listomapvals", "rbd_directory"]
+            return self.directory(words[2], words[4] if words[3] == "--namespace" else "")
         raise AssertionError(words)
 
-    def directory(self, pool, space, identity):
-        for (one, other, name), known in self.images.items():
-            if (one, other, known) == (pool, space, identity):
-                return len(name).to_bytes(4, "little") + name.encode()
-        return 2
+    def directory(self, pool, space):
+        """As rados 16.2 writes it."""
+        names = {identity: name for (one, other, name), identity in self.images.items() if (one, other) == (pool, space)}
+        keys = {**{f"id_{identity}": name for identity, name in names.items()}, **{f"name_{name}": one for one, name in names.items()}}
+        blocks = [f"{key}\nvalue ({len(text) + 4} bytes) :\n{hexdump(text)}\n" for key, text in sorted(keys.items())]
+        return "\n".join(blocks).encode() if names else 1
 
     def rows(self, osd):
         """Open images are spread over the OSDs by client."""
         found = [row_of(f"rbd_header.{IMAGES[key]}", key[1], number) for key, number in self.open if number % 2 == osd]
         return found + (self.extra if osd == 0 else [])
+
+
+def hexdump(text):
+    value = len(text.encode()).to_bytes(4, "little") + text.encode()
+    lines = []
+    for start in range(0, len(value), 16):
+        part = value[start : start + 16]
+        low, high = (" ".join(f"{byte:02x}" for byte in half) for half in (part[:8], part[8:]))
+        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        lines.append(f"{start:08x}  {low:23}  {high:23}  |{shown}|")
+    return "\n".join([*lines, f"{len(value):08x}"])
 
 
 def row_of(name, space="", number=4):
@@ -130,6 +143,7 @@ def test_a_pool_that_is_not_wanted_does_not_count(way):
     found = _watchers.look(cluster.ceph(), ["vms", "vms"], way)
     assert found.places == ["vms", "vms/blue"]
     assert [one.image for one in found.watchers] == [f"vms/volume-{UUID}"]
+    assert found.note == "not looked at: other"
 
 
 def test_a_pool_that_is_not_there_is_an_error_of_the_operator():
@@ -157,10 +171,19 @@ def test_what_is_no_header_does_not_count():
     assert _watchers.look(Cluster(extra=others).ceph(), [], OSD).watchers == []
 
 
-def test_a_header_is_looked_up_once():
-    cluster = Cluster((A, 4), (A, 6), (A, 8))
+def test_each_directory_is_read_once_and_only_where_something_is_open():
+    cluster = Cluster((A, 4), (A, 6), (B, 8))
     _watchers.look(cluster.ceph(), [], OSD)
-    assert sum(call.startswith("rados") for call in cluster.calls) == 1
+    assert sorted(call for call in cluster.calls if call.startswith("rados")) == [
+        f"rados --pool {pool} listomapvals rbd_directory" for pool in ("other", "vms")
+    ]
+
+
+def test_names_of_every_length_and_alphabet_are_read_from_a_directory():
+    names = ["x" * length for length in range(1, 70)] + ["диск-1", "|a|", "00000000 61 62", "id_x"]
+    cluster = Cluster()
+    cluster.images = {("vms", "", name): f"i{number}" for number, name in enumerate(names)}
+    assert _watchers.directory(cluster.ceph(), "vms", "") == {f"i{number}": name for number, name in enumerate(names)}
 
 
 def test_a_directory_that_cannot_be_read_ends_the_look():
@@ -182,6 +205,7 @@ def test_a_key_that_may_not_ask_osds_asks_each_image_and_says_so(status):
     found = _watchers.look(cluster.ceph(), [], AUTO)
     assert (found.way, found.images, [one.client for one in found.watchers]) == (IMAGE, 4, ["client.4"])
     assert "each image was asked" in found.note and ("this key may not" in found.note) == (status != 22)
+    assert sum(call.startswith("ceph tell") for call in cluster.calls) <= 2
     with pytest.raises(CephError):
         _watchers.look(cluster.ceph(), [], OSD)
 
@@ -223,8 +247,22 @@ def test_no_osd_at_all_is_no_proof():
 
 
 def test_an_image_that_is_removed_meanwhile_is_no_lack():
-    found = _watchers.look(Cluster((A, 4), broken={"rbd status vms/b$": 2}).ceph(), [], IMAGE)
+    cluster = Cluster((A, 4))
+
+    def run(argv, given, seconds):
+        if argv[:3] == ["rbd", "status", "vms/b"]:
+            cluster.images.pop(B, None)
+        return cluster.run(argv, given, seconds)
+
+    found = _watchers.look(Ceph(["ceph"], 5.0, run=run), [], IMAGE)
     assert (found.missing, found.images, len(found.watchers)) == ([], 3, 1)
+
+
+def test_an_image_that_is_listed_and_cannot_be_opened_proves_nothing():
+    """Half removed, or its header is lost: who has it open is not known."""
+    found = _watchers.look(Cluster((A, 4), broken={"rbd status vms/b$": 2}).ceph(), [], IMAGE)
+    assert (len(found.missing), found.images, len(found.watchers)) == (1, 3, 1)
+    assert "vms/b" in found.missing[0]
 
 
 @pytest.mark.parametrize("failure", [None, 1, 13])

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_power
 
@@ -21,9 +21,9 @@ def made(tmp_path):
     record.close()
 
 
-def look(*vms, unknown=0, **more):
+def look(*vms, unknown=0, mapped=True, **more):
     rows = [{"image": f"vms/{vm or 'x'}", "client": "client.4", "address": "10.0.0.4:0/7", "vm": vm} for vm in [*vms, *[""] * unknown]]
-    watchers = {"way": "osd", "pools": ["vms"], "count": len(rows), "open": rows, "missing": [], **more}
+    watchers = {"way": "osd", "pools": ["vms"], "count": len(rows), "open": rows, "missing": [], "mapped": mapped, **more}
     return {"problem": "", "health": {"status": "HEALTH_OK"}, "flags": [], "watchers": watchers}
 
 
@@ -58,7 +58,7 @@ def test_what_is_held_back_stays_so_in_the_next_waves(made):
     assert to_start(made, look("b")) == "acd"
     for uuid in "ac":
         tell(made, uuid, "start sent", start_sent_at="t")
-    assert to_start(made, look(count=700), running="ac", which="untried") == "d"
+    assert to_start(made, look(), running="ac", which="untried") == "d"
 
 
 def test_what_another_run_held_back_is_tried_again(made):
@@ -67,11 +67,38 @@ def test_what_another_run_held_back_is_tried_again(made):
     assert to_start((record, record.begin_run("ann", "restore")), look()) == "abcd"
 
 
-def test_an_unknown_image_refuses_the_first_start_only(made):
-    with pytest.raises(Refused, match="Before anything was started"):
-        to_start(made, look(unknown=1))
-    tell(made, "a", "start sent", start_sent_at="t")
-    assert to_start(made, look(unknown=1), which="untried") == "bcd"
+@pytest.mark.parametrize("ceph", [look(unknown=1), look("e"), look("A")], ids=["no uuid", "no VM of the platform", "odd spelling"])
+def test_an_image_of_no_known_vm_may_be_the_disk_of_any(made, ceph):
+    """Also one whose name gives something that looks like a uuid and is none of a VM."""
+    for which in ("pending", "untried"):
+        if which == "pending":
+            with pytest.raises(Refused, match="Before anything was started") as caught:
+                to_start(made, ceph)
+            assert len(caught.value.items) == 1 and caught.value.items[0].startswith("start:vms/")
+        tell(made, "a", "start sent", start_sent_at="t")
+        assert to_start(made, ceph, running="a", which="untried") == ""
+    row = next(vm for vm in made[0].vms() if vm.uuid == "b")
+    assert "held back" in row.columns["start_error"] and "ceph_maint_accept=start:vms/" in row.columns["start_error"]
+
+
+def test_a_rerun_without_a_pattern_starts_nothing_beside_open_images_unless_accepted(made):
+    """They may all be those of VMs that run again, or one that of a VM that is to be started: nobody can tell."""
+    record, token = made
+    tell(made, "a", "start sent", start_sent_at="t", start_outcome="running")
+    ceph = look(unknown=1, mapped=False)
+    with pytest.raises(Refused, match="of which VM is not known") as caught:
+        to_start(made, ceph, running="a")
+    assert caught.value.items == ["start-unproved:mon1"]
+    record.accept(token, caught.value.items)
+    assert to_start(made, ceph, running="a") == "bcd"
+    assert to_start(made, look("b"), running="a") == "cd", "what is known to be open is held back all the same"
+
+
+def test_a_vm_that_was_seen_and_not_recorded_is_known(made):
+    """It was left out of the scope, and its disk is its own."""
+    record, token = made
+    record.note_states(token, parse_vm_list([{"uuid": "e", "status": "running"}]))
+    assert to_start(made, look("e")) == "abcd"
 
 
 def test_where_nothing_is_left_to_start_ceph_may_say_what_it_will(made):
