@@ -323,7 +323,8 @@ class Crew:
             work(run)
         except Failed as exc:
             failure = exc
-        end = self._task(out, "end", pilw_maintenance, state="ended", **run)
+        unset = {"osd_flags_unset": []} if purpose == "restore" else {}
+        end = self._task(out, "end", pilw_maintenance, state="ended", **unset, **run)
         if purpose == "restore" or not out.results.get("proof", {}).get("safe"):
             out.lines += end["lines"]
         if failure:

@@ -13,6 +13,7 @@ frozen before its OSD was restarted is told by its image only: the OSD has not l
 from __future__ import annotations
 
 import re
+import shlex
 import typing as t
 from dataclasses import dataclass, field
 
@@ -253,7 +254,7 @@ def leftovers(ceph: Ceph, pools: list[str], image_regex: str | None, vms: list[s
             rows = [] if isinstance(locks, CephError) else locks.values() if isinstance(locks, dict) else locks
             lines += [
                 f"Locked: {image} by {printable(row.get('locker'))} ({printable(row.get('address'))}). If that client is dead: "
-                f"rbd lock rm {image} '{printable(row.get('id'))}' {printable(row.get('locker'))}"
+                + shlex.join(["rbd", "lock", "rm", image, printable(row.get("id"), 200), printable(row.get("locker"), 200)])
                 for row in rows
             ]
     except (CephError, AttributeError, KeyError, TypeError) as exc:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import typing as t
@@ -26,6 +27,9 @@ VM = str(uuid.UUID(int=7))
 IMAGES = (f"rbd/volume-{VM}", "rbd/shared", "rbd/idle", "rbd/only-read", "rbd/team/one", "second/one", "second/team/one")
 ONE, OTHER = (f"rbd/volume-{VM}", "rbd/shared", "rbd/team/one", "rbd/only-read@"), ("rbd/shared", "second/one", "second/team/one")
 OPEN = {"rbd/volume-" + VM: 1, "rbd/shared": 2, "rbd/team/one": 1, "second/one": 1, "second/team/one": 1}
+
+
+Held = tuple[Cluster, list["subprocess.Popen[bytes]"]]
 
 
 class Asker:
@@ -59,7 +63,7 @@ class Asker:
 
 
 @pytest.fixture
-def held(ceph: Cluster, tmp_path: Path) -> t.Iterator[Cluster]:
+def held(ceph: Cluster, tmp_path: Path) -> t.Iterator[Held]:
     """Two clients hold images of two pools open, in namespaces too."""
     brood, holders = Brood(), []
     try:
@@ -75,9 +79,10 @@ def held(ceph: Cluster, tmp_path: Path) -> t.Iterator[Cluster]:
             wait_for("images held open", lambda log=log: "" if "HELD" in log.read_text() else log.read_text() or "no word", 60)
             assert process.poll() is None
             holders.append(process)
-        yield ceph
+        yield ceph, holders
     finally:
         for process in holders:
+            process.send_signal(signal.SIGCONT)
             process.terminate()  # it closes its images: those of a client that dies are open for another 30 s
             gone(process, 60)
         brood.close()
@@ -97,8 +102,9 @@ def why_left(ceph: Cluster, image: str) -> str:
     return ""
 
 
-def test_both_ways_find_the_same(held: Cluster, tmp_path: Path) -> None:
-    admin = Asker(tmp_path, held.conf, "admin")
+def test_both_ways_find_the_same(held: Held, tmp_path: Path) -> None:
+    ceph, _holders = held
+    admin = Asker(tmp_path, ceph.conf, "admin")
     way, by_osd = admin.watchers(way="osd")
     assert way == "osd"
     way, by_image = admin.watchers(way="image")
@@ -115,11 +121,34 @@ def test_both_ways_find_the_same(held: Cluster, tmp_path: Path) -> None:
     assert admin.watchers(way="auto")[0] == "osd"
 
 
-def test_the_least_key_asks_the_images(held: Cluster, tmp_path: Path) -> None:
-    conf = held.hand_out(tmp_path / "key", "least", **CAPS)
+def restart_osds(ceph: Cluster) -> None:
+    """All at once: one that goes on runs its timer for the frozen."""
+    for name in ceph.osds:
+        ceph.stop_daemon(name)
+    ceph.start()
+    ceph.wait_clean()
+
+
+@pytest.mark.full
+def test_restarted_osds_tell_of_every_client_that_lives_and_images_of_a_frozen_one_too(held: Held, tmp_path: Path) -> None:
+    ceph, holders = held
+    admin = Asker(tmp_path, ceph.conf, "admin")
+    before = admin.watchers(way="image")[1]
+    restart_osds(ceph)
+    assert admin.watchers(way="osd")[1] == before
+    assert admin.watchers(way="image")[1] == before
+    # What an OSD has not loaded since its start it does not tell; asked for an image, it does.
+    holders[0].send_signal(signal.SIGSTOP)
+    restart_osds(ceph)
+    assert admin.watchers(way="image")[1] == before
+
+
+def test_the_least_key_asks_the_images(held: Held, tmp_path: Path) -> None:
+    ceph, _holders = held
+    conf = ceph.hand_out(tmp_path / "key", "least", **CAPS)
     least = Asker(tmp_path, conf, "least")
     way, found = least.watchers(way="auto")
     assert way == "image"
-    assert found == Asker(tmp_path, held.conf, "admin").watchers(way="osd")[1]
+    assert found == Asker(tmp_path, ceph.conf, "admin").watchers(way="osd")[1]
     assert "this key may not ask them" in least.ask(way="auto")["look"]["watchers"]["note"], "that it fell back is said"
     assert "dump_watchers" in least.ask(way="osd")["look"]["problem"]

@@ -224,12 +224,10 @@ def rbd(_folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
 
 def rados(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
     verb, name = words[2], words[3]
-    if verb == "getomapval":
-        wanted = words[4].partition("_")[2]
-        found = next((image for image in images(state) if image.encode().hex() == wanted), "")
-        if not found or words[1] != POOL:
-            raise Failure(2, "No such key")
-        return len(found).to_bytes(4, "little") + found.encode()
+    if verb == "listomapvals":
+        if words[1] != POOL:
+            raise Failure(1, "(2) No such file or directory")
+        return "\n".join(f"id_{image.encode().hex()}\n{hexdump(image.encode())}\n" for image in images(state)).encode()
     if verb == "put":
         given = sys.stdin.read()
         change(folder, lambda now: now["objects"].update({name: given}))
@@ -238,6 +236,14 @@ def rados(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
     elif verb == "get":
         return state["objects"][name].encode()
     return b""
+
+
+def hexdump(name: bytes) -> str:
+    """A value as rados writes it: the name behind its length."""
+    value = len(name).to_bytes(4, "little") + name
+    rows = [(start, value[start : start + 16]) for start in range(0, len(value), 16)]
+    lines = [f"{start:08x}  {part[:8].hex(' '):23}  {part[8:].hex(' '):23}  |{'.' * len(part)}|" for start, part in rows]
+    return "\n".join([f"value ({len(value)} bytes) :", *lines, f"{len(value):08x}"])
 
 
 def inside(folder: Path, tool: str, words: list[str]) -> t.NoReturn:

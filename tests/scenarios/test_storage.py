@@ -30,7 +30,7 @@ def test_the_whole_maintenance_with_ceph(storage: Storage) -> None:
     run = op.prepare(**words)
     assert run.rc == 0 and SAFE in run.text, run.text
     assert "Ceph, asked on mon1: HEALTH_WARN, 3 of 3 OSDs up, 3 in; images open: 4" in run.text, "the plan shows what Ceph says"
-    assert "no client has an image open in the pools vms (each OSD asked)" in run.text, "safe names this proof"
+    assert "no client has an image open in the pools vms (each OSD asked, at " in run.text, "safe names this proof"
     assert op.flags() == {"noout", "norebalance"}
     assert op.ceph.writes == ["ceph osd set noout"]
     assert op.ceph.calls[-2:] != op.ceph.calls[:2] and "ceph tell osd.2 dump_watchers" in op.ceph.calls

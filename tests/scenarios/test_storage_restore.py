@@ -90,12 +90,13 @@ def test_between_the_waves_ceph_is_looked_at_again(storage: Storage) -> None:
     assert run.rc == 0 and op.cloud.in_state("running") == before, run.text
     assert sorted(starts(op)) == sorted(before), "each once"
     waves = -(-(10 - first) // 3)
-    assert op.ceph.calls.count("ceph status") - count == 1 + 2 * (waves - 1), "one look before the first, two before each further wave"
+    assert op.ceph.calls.count("ceph status") - count == 1 + 3 * (waves - 1), "one look before the first, and for each further wave two until the report has moved on, and one"
     # And the host that is asked is lost between two waves.
     assert op.prepare().rc == 0
     op.ceph.then("ceph status", nth=2, touch=op.cut)
     run = op.restore(**wave)
-    assert run.rc != 0 and "mon1 was not reached" in run.text, run.text
+    # To ansible-core 2.16 a connection that is lost in the midst of a task is a failure, and the word is its own.
+    assert run.rc != 0 and ("mon1 was not reached" in run.text or "Connection timed out" in run.text), run.text
     assert len(starts(op)) - 10 in (3, 6)
     assert op.ask("SELECT ended FROM runs ORDER BY rowid DESC LIMIT 1") != [(None,)], "the run has let go of the record"
 
