@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -360,7 +362,12 @@ def test_an_outage_has_an_end():
     result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), NoJournal(), clock).run(
         [Wave("all", [Target("a", "a")])]
     )
-    assert str(result.ended).startswith("The API has given no VM list for ")
+    found = re.fullmatch(
+        r"The API has given no VM list for (\d+) s\. Nothing more is sent; what was answered so far is recorded\. "
+        r"Once the API answers, run the same command again: it goes on\.",
+        str(result.ended),
+    )
+    assert found and 600 < int(found[1]) < 700, result.ended
     assert cloud.calls == []
 
 
@@ -598,3 +605,106 @@ def test_somebody_is_asked_for_while_a_call_is_open():
     journal = Journal(lives=lambda: not looks)
     run(Cloud(["a"], on_call=wait_for_looks), ["a"], journal, poll_interval=30.0, timeout=60.0)
     assert looks[0] >= 2, "a call that hangs must not hide that the lease is lost"
+
+
+# What is kept of each answer and of each end.
+
+
+def unsent():
+    return ApiError("POST", "/x", detail="words", sent=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "word", "counts"),
+    [
+        (error(409), "busy", False),
+        (error(429), "throttled", False),
+        (unsent(), "not sent", False),
+        (error(400), "refused", False),
+        (unclear(), "still at work", True),
+        (error(500), "unclear", True),
+        (None, "", True),
+    ],
+)
+def test_an_answer_is_kept_with_its_words_and_its_time_where_the_call_may_have_worked(given, word, counts):
+    journal = Journal()
+    run(Cloud(["a"], answers={"a": [given]}), ["a"], journal, timeout=0.3, retries=0)
+    change = next(change for change in journal.changes if change.event == "stop answered")
+    assert list(change.columns) == (["stop_answered_at"] if counts else [])
+    assert all(change.columns.values())
+    assert change.detail.startswith(word) and ("words" in change.detail or "no answer" in change.detail or given is None)
+
+
+@pytest.mark.parametrize(
+    ("start", "deaf", "kept", "empty"),
+    [
+        (True, False, {"start_outcome": "running", "state": "running", "started_at": True, "state_at": True}, {"start_error"}),
+        (True, True, {"start_outcome": "failed", "start_error": True}, set()),
+        (False, False, {"stop_outcome": "clean", "state": "stopped", "stopped_at": True, "state_at": True}, {"stop_error", "outlived_at", "start_sent_at"}),
+        (False, True, {"stop_outcome": "would_not_stop", "stop_error": True, "outlived_at": True}, set()),
+    ],
+)
+def test_what_is_kept_of_an_end(start, deaf, kept, empty):
+    journal = Journal()
+    run(Cloud([] if start else ["a"], deaf="a" if deaf else ""), ["a"], journal, start=start, timeout=0.05, retries=0, max_fail_percentage=100)
+    change = journal.changes[-1]
+    assert {name: value if name in ("state", "start_outcome", "stop_outcome") else bool(value) for name, value in change.columns.items()} == {
+        **kept, **dict.fromkeys(empty, False),
+    }  # fmt: skip
+    assert change.detail == (change.columns.get("start_error") or change.columns.get("stop_error") or "")
+
+
+def test_those_that_run_already_are_not_started():
+    cloud = Cloud(["a"])
+    assert outcomes(run(cloud, ["a", "b"], start=True)) == {"a": "already_running", "b": "running"}
+    assert cloud.called() == ["b"]
+
+
+def test_refused_starts_pull_the_brake_as_failed_ones_do():
+    vms = names(60)
+    cloud = Cloud([], {uuid: [error(400)] * 9 for uuid in vms}, on_call=lambda uuid: threading.Event().wait(0.02))
+    result = run(cloud, vms, start=True, retries=0, concurrency=5)
+    assert "of the " in str(result.ended) and str(result.ended).endswith(
+        "more than 20 percent: the starting was stopped, the rest was not touched. Look at Ceph and at the failed VMs, then run the same "
+        "command again: it goes on with those that do not run. To go on in spite of failures: -e ceph_maint_max_fail_percentage=100"
+    )
+    assert len(set(cloud.called())) < 60
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, [0.01]), (503, [0.01]), (502, []), (409, [])])
+def test_what_asks_for_fewer_calls_gets_fewer_for_as_long_as_it_asks(monkeypatch, status, asked):
+    heard = []
+    monkeypatch.setattr(_power.Throttle, "slow_down", lambda self, now, retry_after: heard.append(retry_after))
+    run(Cloud(["a"], answers={"a": [error(status, retry_after=0.01)]}), ["a"], timeout=0.3)
+    assert heard == asked
+
+
+def listed_at(now, given, first_look=False):
+    """The engine after one list that came to its end at that time."""
+    engine = Engine(Cloud([]), Orders(start=False, poll_interval=10.0), NoJournal(), lambda: now)
+    future = Future()
+    if isinstance(given, Exception):
+        future.set_exception(given)
+    else:
+        future.set_result(given)
+    good = engine._take_list(engine._batch(Wave("all", [])), future, first_look)
+    return engine, good
+
+
+def test_a_list_that_fails_is_asked_for_again_after_the_interval_and_counts_as_none():
+    engine, good = listed_at(100.0, error(502))
+    assert (good, engine._list_ok, engine._next_list) == (False, False, 110.0)
+
+
+@pytest.mark.parametrize(("took", "following"), [(0.5, 105.0), (3.0, 125.0)])
+def test_lists_are_asked_for_no_more_than_a_tenth_of_the_time(took, following):
+    engine, good = listed_at(100.0, (VmList({}), 95.0, took))
+    assert (good, engine._list_ok, engine._next_list) == (True, True, following)
+
+
+def test_a_refused_list_ends_it_with_what_to_do():
+    with pytest.raises(_power.Stop) as caught:
+        listed_at(100.0, AuthError("GET", "/x", status=403))
+    assert str(caught.value).endswith(
+        "Nothing more is sent; what was answered so far is recorded. Get a key that works, then run the same command again: it goes on."
+    )
