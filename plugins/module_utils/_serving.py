@@ -115,6 +115,17 @@ def _by_hand(flags: list[str], setting: bool) -> str:
     return f"Do it yourself ({commands}) and run the same command again: what is {'set' if setting else 'unset'} already is passed over.{without}"
 
 
+class NotServing(Refused):
+    """What is missing has not come in time. C(missing) in words."""
+
+    def __init__(self, text: str, items: list[str], missing: str) -> None:
+        super().__init__(text, items)
+        self.missing = missing
+
+    def facts(self) -> dict:
+        return {**super().facts(), "missing": self.missing}
+
+
 class Gate:
     """Looks at Ceph again and again; what one look found is compared with the next."""
 

@@ -61,9 +61,14 @@ options:
     default: []
   timeout:
     description:
-      - Seconds to wait with V(serving) and V(ramp).
+      - Seconds to wait with V(serving) and V(ramp). What is missing is shown every 15 seconds.
     type: float
     default: 1800.0
+  waited:
+    description:
+      - Seconds that were waited before, for the words of a failure. Set by the action plugin, which waits by several calls.
+    type: float
+    default: 0.0
   accept:
     description:
       - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
@@ -132,6 +137,10 @@ lines:
   returned: always
   type: list
   elements: str
+missing:
+  description: What is missing, when V(serving) or V(ramp) fails.
+  returned: failure
+  type: str
 refused_items:
   description: What the operator can accept, when V(serving) or V(ramp) fails.
   returned: failure
@@ -147,7 +156,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _serving, _storage, _watchers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, accept_argument
 
 # More open images than this are counted, not named.
 MAX_OPEN = 20000
@@ -198,10 +207,11 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
     lacks = gate.wait(params["timeout"], gate.whole if whole else gate.ramp)
     if lacks:
         items = list(dict.fromkeys(lack.item for lack in lacks))
-        raise Refused(
-            f"Ceph does not serve as it should after {params['timeout']:g} s: {_serving.told(lacks)}. Nothing more was started. Mend it and "
-            f"run the same command again, or accept each by name: {accept_argument(accepted, items)}",
+        raise _serving.NotServing(
+            f"Ceph does not serve as it should after {params['waited'] + params['timeout']:.0f} s: {_serving.told(lacks)}. Nothing more was "
+            f"started. Mend it and run the same command again, or accept each by name: {accept_argument(accepted, items)}",
             items,
+            _serving.told(lacks),
         )
     settable = [flag for flag in gate.flags if flag in _storage.SETTABLE]
     flags = [f"  flags that are set: {', '.join(settable)}"] if settable else []
@@ -238,6 +248,7 @@ def main() -> None:
             "probe_pool": {"type": "str"},
             "vms": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 1800.0},
+            "waited": {"type": "float", "default": 0.0},
             "accept": {"type": "raw"},
         },
         supports_check_mode=True,
