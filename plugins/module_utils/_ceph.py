@@ -37,7 +37,10 @@ def run_bounded(argv: list[str], given: bytes, seconds: float) -> tuple[int, byt
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
     except OSError as exc:
-        raise CephError(argv, f"cannot be run: {exc.strerror}") from exc
+        raise InputError(
+            f"{' '.join(argv)} cannot be run: {exc.strerror}. Correct ceph_maint_ceph_command, or do without asking Ceph: "
+            "-e ceph_maint_ceph_host="
+        ) from exc
     try:
         out, err = process.communicate(given, timeout=seconds)
     except subprocess.TimeoutExpired as exc:
@@ -80,7 +83,7 @@ class Ceph:
     def at_once(self, work: t.Callable[[t.Any], t.Any], items: list[t.Any]) -> list[tuple[t.Any, t.Any]]:
         """Each item with what C(work) gave for it, a few at a time, in their order; an error of Ceph is such a result.
 
-        Once some gave no answer, or the key may not ask, the next ones are not asked any more: each would take its time in vain.
+        Once some gave no answer, or the key may ask none, the next ones are not asked any more: each would take its time in vain.
         """
 
         def tried(item: t.Any) -> t.Any:
@@ -95,7 +98,8 @@ class Ceph:
             for start in range(0, len(items), _BATCH):
                 some = items[start : start + _BATCH]
                 found += zip(some, workers.map(tried, some))
-                if any(isinstance(result, CephError) and (result.timed_out or result.forbidden) for _item, result in found[start:]):
+                failures = [result for _item, result in found[start:] if isinstance(result, CephError)]
+                if any(failure.timed_out for failure in failures) or (len(failures) == len(some) and all(failure.forbidden for failure in failures)):
                     break
         finally:
             workers.shutdown()
@@ -110,9 +114,12 @@ class Ceph:
 
 
 def is_active(state: str) -> bool:
-    """Whether a placement group in this state, such as C(active+undersized), takes reads and writes now."""
-    words = state.split("+")
-    return "active" in words and not {"stale", "unknown"} & set(words)
+    """Whether a placement group in this state, such as C(active+undersized), takes reads and writes of all its objects now.
+
+    C(laggy) and C(wait) hold them back for a while, and those of an object that is not found wait for ever (Ceph's documentation).
+    """
+    words = set(state.split("+"))
+    return "active" in words and not {"stale", "unknown", "laggy", "wait", "recovery_unfound", "backfill_unfound"} & words
 
 
 def _place_of_tool(command: list[str]) -> int:

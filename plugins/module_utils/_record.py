@@ -40,6 +40,7 @@ CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
 
 # Words of events that are asked for again.
 FELL = "did not stay up"
+SETTING = "flag of Ceph is being set"
 HELD = "start held back"
 
 _VM_COLUMNS = frozenset(
@@ -295,7 +296,7 @@ class Record:
         with self._transaction(token) as db:
             for flag in flags:
                 if db.execute("INSERT OR IGNORE INTO osd_flags (name, at) VALUES (?,?)", (flag, now_text())).rowcount:
-                    self._event(token, "flag of Ceph is being set", detail=flag)
+                    self._event(token, SETTING, detail=flag)
 
     def forget_flags(self, token: str, flags: list[str]) -> None:
         """Flags that are unset again: who sets one from now on does it for himself."""
@@ -303,6 +304,11 @@ class Record:
             for flag in flags:
                 if db.execute("DELETE FROM osd_flags WHERE name=?", (flag,)).rowcount:
                     self._event(token, "flag of Ceph is unset", detail=flag)
+
+    def disown_flags(self, token: str, flags: list[str]) -> None:
+        """Flags that this run meant to set, and that were set by somebody else just before."""
+        meant = [row["detail"] for row in self._all("SELECT detail FROM events WHERE run=? AND what=?", token, SETTING)]
+        self.forget_flags(token, [flag for flag in flags if flag in meant])
 
     def set_scope(self, token: str, query: str, exclude: str) -> None:
         with self._transaction(token) as db:

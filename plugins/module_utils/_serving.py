@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, is_active
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._storage import check_flags
 
 # With these no write comes to its end, or none would as soon as one OSD is missing (nodown) or late (noup).
@@ -129,9 +129,12 @@ class NotServing(Refused):
 class Gate:
     """Looks at Ceph again and again; what one look found is compared with the next."""
 
-    def __init__(self, ceph: Ceph, probe_pool: str, accepted: t.Container[str]) -> None:
+    def __init__(self, ceph: Ceph, probe_pool: str, accepted: t.Container[str], pools: t.Container[str] = ()) -> None:
         self._ceph = ceph
         self._probe_pool = probe_pool
+        # One name for all tries: what a try could not remove the next one does.
+        self._probe = f"pilw-maintenance-probe-{secrets.token_hex(6)}"
+        self._pools = pools  # with images, beside those with the application rbd
         self._accepted = accepted
         self._first_report: t.Any = None
         # Of the last look: what could not be proved, what was missing and is accepted, and the flags that were set.
@@ -170,8 +173,9 @@ class Gate:
         except CephError as exc:
             return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
         self.flags = flags_of(dump)
+        self._check_probe_pool(dump)
         return self._and_probe(
-            [*_flag_lacks(dump), *_down_lacks(dump), *self._silent_lacks(dump), *self._report_lacks(), *self._group_lacks(dump)]
+            [*_flag_lacks(dump), *self._full_lacks(dump), *_down_lacks(dump), *self._silent_lacks(dump), *self._report_lacks(), *self._group_lacks(dump)]
         )
 
     def ramp(self) -> list[Lack]:
@@ -182,7 +186,21 @@ class Gate:
         except CephError as exc:
             return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
         slow = [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
-        return self._and_probe([*_flag_lacks(dump), *_down_lacks(dump), *slow, *self._report_lacks(), *self._group_lacks(dump)])
+        return self._and_probe(
+            [*_flag_lacks(dump), *self._full_lacks(dump), *_down_lacks(dump), *slow, *self._report_lacks(), *self._group_lacks(dump)]
+        )
+
+    def _check_probe_pool(self, dump: dict[str, t.Any]) -> None:
+        if self._probe_pool and self._probe_pool not in [row["pool_name"] for row in dump["pools"]]:
+            raise InputError(f"probe_pool: Ceph has no pool {self._probe_pool!r}. Nothing was written. Correct ceph_maint_probe_pool.")
+
+    def _full_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
+        return [
+            Lack(f"pool {row['pool_name']} is full, so it takes no write", f"full:{row['pool_name']}")
+            for row in dump["pools"]
+            if "full" in str(row.get("flags_names", "")).split(",")
+            and ("rbd" in (row.get("application_metadata") or {}) or row["pool_name"] in self._pools)
+        ]
 
     def _and_probe(self, lacks: list[Lack]) -> list[Lack]:
         """Nothing is written into a cluster of which something else is missing."""
@@ -192,10 +210,13 @@ class Gate:
         """OSDs that are said to be up and do not answer: after an outage that word is old."""
         up = [row["osd"] for row in dump["osds"] if row["up"] and f"osd:{row['osd']}" not in self._accepted]
         lacks = [] if any(row["up"] for row in dump["osds"]) else [Lack("no OSD is up", "osd:none")]
-        for osd, answer in self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up):
-            if isinstance(answer, CephError) and answer.forbidden:
-                self.notes["osd"] = f"that each OSD answers, as this key may not ask them ({answer})"
-            elif isinstance(answer, CephError):
+        asked = self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up)
+        if asked and all(isinstance(answer, CephError) and answer.forbidden for _osd, answer in asked):
+            # Where one answers, the key may ask, and a refusal of another has another reason.
+            self.notes["osd"] = f"that each OSD answers, as this key may not ask them ({asked[0][1]})"
+            return lacks
+        for osd, answer in asked:
+            if isinstance(answer, CephError):
                 lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
         return lacks
 
@@ -243,12 +264,11 @@ class Gate:
         if not self._probe_pool:
             self.notes["probe"] = "that a write comes back, as ceph_maint_probe_pool is not set"
             return []
-        name, content = f"pilw-maintenance-probe-{secrets.token_hex(6)}", secrets.token_hex(16).encode()
-        where = ("--pool", self._probe_pool)
+        content, where = secrets.token_hex(16).encode(), ("--pool", self._probe_pool)
         try:
-            self._ceph.raw("rados", *where, "put", name, "-", given=content)
-            back = self._ceph.raw("rados", *where, "get", name, "-")
-            self._ceph.raw("rados", *where, "rm", name)
+            self._ceph.raw("rados", *where, "put", self._probe, "-", given=content)
+            back = self._ceph.raw("rados", *where, "get", self._probe, "-")
+            self._ceph.raw("rados", *where, "rm", self._probe)
         except CephError as exc:
             return [Lack(f"a small object could not be written and read in pool {self._probe_pool}: {exc}", f"probe:{self._probe_pool}")]
         if back != content:
@@ -261,10 +281,6 @@ def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:
         Lack(f"the flag {flag} is set" + ("" if flag == "full" else f" (ceph osd unset {flag})"), f"flag:{flag}")
         for flag in flags_of(dump)
         if flag in HOLDING_FLAGS
-    ] + [
-        Lack(f"pool {row['pool_name']} is full, so it takes no write", f"full:{row['pool_name']}")
-        for row in dump["pools"]
-        if "full" in str(row.get("flags_names", "")).split(",") and "rbd" in (row.get("application_metadata") or {})
     ]
 
 

@@ -41,8 +41,8 @@ class Open:
 
     @property
     def start_item(self) -> str:
-        """Accepts a start in spite of it."""
-        return f"start:{self.image}"
+        """Accepts a start in spite of this very client."""
+        return f"start:{self.image}@{self.client}"
 
     def accepted(self, accepted: t.Container[str]) -> bool:
         return self.item in accepted or bool(self.vm and f"vm:{self.vm}" in accepted)
@@ -112,7 +112,7 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         problem = "its answer is not whole"
     opens = []
     if isinstance(rows, list):
-        opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in rows if isinstance(row, dict)]
+        opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in rows if isinstance(row, dict) and row.get("image")]
     if not problem and count > len(opens):
         opens.append(Open(f"{count - len(opens)} more", "several clients", "", ""))
     health = look.get("health")
@@ -173,15 +173,16 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
     if storage.problem:
         text = f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"
         (found.excepted if storage.item in accepted else found.against)[storage.item] = text
-        return found
-    for one in storage.opens:
+    # What was seen counts also where something else could not be asked.
+    for item, opens in _by(storage.opens, lambda one: one.item).items():
+        one, text = opens[0], _labels(opens)
         if one.accepted(accepted):
-            found.excepted[one.item] = one.label()
+            found.excepted[item] = text
         elif one.vm in outside or (scoped and not one.vm):
-            found.notes.append(f"outside of the scope, {one.label()}")
+            found.notes.append(f"outside of the scope, {text}")
         else:
-            found.against[one.item] = one.label()
-    if not found.against:
+            found.against[item] = text
+    if not found.against and not storage.problem:
         found.proofs.append(f"no client has an image open in {storage.where}" + (", except those accepted" if found.excepted else ""))
         found.notes.append(f"What Ceph cannot tell: {BLIND}.")
     return found
@@ -189,7 +190,7 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
 
 def plan_lines(storage: Storage) -> list[str]:
     if storage.problem:
-        return [f"Ceph, asked on {storage.host}: no answer"]
+        return [f"Ceph, asked on {storage.host}: no whole answer", *(f"  {one.label()}" for one in storage.opens[:SHOWN])]
     lines = [f"Ceph, asked on {storage.host}: {storage.status}, {storage.osds}; images open: {len(storage.opens)} in {storage.where}"]
     lines += [f"  {name}: {text}" for name, text in storage.checks.items()]
     if storage.recovery:
@@ -202,23 +203,37 @@ def plan_lines(storage: Storage) -> list[str]:
 
 def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> list[tuple[str, list[str]]]:
     """What would stand in the way of safe after every running VM has stopped: text and accept items."""
+    found: list[tuple[str, list[str]]] = []
     if storage.problem:
         return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [storage.item])]
-    found: list[tuple[str, list[str]]] = []
     if storage.unhealthy_item:
         ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
         ill = ": ".join(filter(None, [storage.status or "it does not tell its state", ill]))
         found.append((f"Ceph is not well ({ill}). Let it heal first: what goes down ill comes back ill.", [storage.unhealthy_item]))
+    up = {uuid for uuid, vm in vms.items() if vm.holds_storage}
+    if up and not storage.opens:
+        text = f"{len(up)} VMs are up, and no client has an image open in {storage.where}: their disks are not where Ceph was asked."
+        found.append((f"{text} Correct ceph_maint_rbd_pools or ceph_maint_ceph_command.", [f"no-images:{storage.host}"]))
     if not storage.mapped or not storage.opens:
         return found
-    up = {uuid for uuid, vm in vms.items() if vm.holds_storage}
     if up and not any(one.vm in vms for one in storage.opens):
         text = f"ceph_maint_rbd_image_regex finds the VM of none of the {len(storage.opens)} open images, such as {storage.opens[0].image}."
         return [*found, (f"{text} Correct it, or leave it empty.", [])]
     odd = [one for one in storage.opens if one.vm not in up]
     if odd:
-        found.append((f"No running VM of the platform explains that {_named(odd)}.", [one.item for one in odd]))
+        found.append((f"No running VM of the platform explains that {_named(odd)}.", list(_by(odd, lambda one: one.item))))
     return found
+
+
+def _by(opens: list[Open], key: t.Callable[[Open], str]) -> dict[str, list[Open]]:
+    found: dict[str, list[Open]] = {}
+    for one in opens:
+        found.setdefault(key(one), []).append(one)
+    return found
+
+
+def _labels(opens: list[Open]) -> str:
+    return "; and ".join(one.label() for one in opens[:SHOWN])
 
 
 def _named(opens: list[Open], shown: int = SHOWN) -> str:
@@ -236,17 +251,17 @@ def plan_note(storage: Storage) -> str:
 
 
 def held_back(
-    storage: Storage | None, accepted: list[str], targets: t.Iterable[str], known: t.Container[str], nothing_yet: bool, refuse: bool
+    storage: Storage | None, accepted: list[str], targets: t.Iterable[str], known: t.Container[str], running: t.Collection[str], nothing_yet: bool, refuse: bool
 ) -> dict[str, str]:
     """VMs that must not be started, as a client has their image open, each with why. Two guests on one image destroy it.
 
     C(targets): uuids of those to be started. C(known): uuids of all VMs; an open image of another, or of nobody knows which, may be
-    the disk of any target. Then all of them are held back, or, with C(refuse), everything is. C(nothing_yet): no VM was started since
-    the outage, so that no image may be open at all.
+    the disk of any target. Then all of them are held back, or, with C(refuse), everything is. C(running): those that run, whose images
+    must be open. C(nothing_yet): no VM was started since the outage, so that no image may be open at all.
     """
-    if storage is None or (storage.problem and storage.start_item in accepted):
+    if storage is None:
         return {}
-    if storage.problem:
+    if storage.problem and storage.start_item not in accepted:
         raise Refused(
             f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
             "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or go on without this "
@@ -256,6 +271,11 @@ def held_back(
     # Items of their own: what was accepted before safe must not lead to a second guest on one image.
     opens = [one for one in storage.opens if one.start_item not in accepted]
     unknown = [one for one in opens if one.vm not in known]
+    if storage.mapped and running and storage.opens and all(one.vm not in known for one in storage.opens):
+        raise Refused(
+            f"ceph_maint_rbd_image_regex finds the VM of none of the {len(storage.opens)} open images, such as {storage.opens[0].image}, so "
+            "nothing was started. Correct it, or leave it empty, and run the same command again."
+        )
     if unknown and storage.start_item not in accepted:
         # Where no name tells its VM, those of VMs that run again are among them: accepted one by one they would prove nothing.
         items = [one.start_item for one in unknown] if storage.mapped or nothing_yet else [storage.start_item]
@@ -268,14 +288,15 @@ def held_back(
             raise Refused(f"Before anything was started, {why}, so nothing was started. {way}", items)
         return dict.fromkeys(targets, f"held back, as {why}. {way}")
     named = {one.vm for one in storage.opens}
+    # Seen counts, also where something else could not be asked.
     held = {
         uuid: "held back, as a client has its image open, one of too many to be named. Look at it with rbd status, then run the same command again"
         for uuid in storage.vms
         if uuid not in named
     } | {
-        one.vm: f"held back, as {one.label()}: a second guest would destroy it. End that client, then run the same command again. To start "
-        f"the VM all the same: {accept_argument(accepted, [one.start_item])}"
-        for one in opens
-        if one.vm
+        uuid: f"held back, as {_labels(some)}: a second guest would destroy it. End that client, then run the same command again. To start "
+        f"the VM all the same: {accept_argument(accepted, [one.start_item for one in some])}"
+        for uuid, some in _by(opens, lambda one: one.vm).items()
+        if uuid
     }
     return {uuid: held[uuid] for uuid in targets if uuid in held}

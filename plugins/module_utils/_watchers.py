@@ -257,6 +257,6 @@ def leftovers(ceph: Ceph, pools: list[str], image_regex: str | None, vms: list[s
                 + shlex.join(["rbd", "lock", "rm", image, printable(row.get("id"), 200), printable(row.get("locker"), 200)])
                 for row in rows
             ]
-    except (CephError, AttributeError, KeyError, TypeError) as exc:
+    except (CephError, InputError, AttributeError, KeyError, TypeError) as exc:
         lines.append(f"Locks and blocklisted clients could not be looked for: {exc}")
     return lines

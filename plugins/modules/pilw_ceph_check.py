@@ -202,7 +202,8 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
 
 def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: bool) -> list[str]:
     """Wait until Ceph serves, as much of it as was asked for."""
-    gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted)
+    pools = _argspec.words(params["pools"], "pools") or []
+    gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted, pools)
     whole = "serving" in params["checks"]
     lacks = gate.wait(params["timeout"], gate.whole if whole else gate.ramp)
     if lacks:

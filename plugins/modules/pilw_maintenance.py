@@ -94,6 +94,11 @@ options:
       - With O(state=ended), flags of Ceph that this run has unset, so that the record forgets them. Takes a list, a comma separated
         string, or V(none).
     type: raw
+  osd_flags_found:
+    description:
+      - With O(state=ended), flags of Ceph that this run was to set and that somebody had set a moment before, so that they are left
+        to him. Takes a list, a comma separated string, or V(none).
+    type: raw
   running_vms:
     description:
       - With O(purpose=restore), the shell runbook's hand-made list of VMs to bring back (JSON array of rows). Refused while
@@ -277,6 +282,9 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         if verdict.safe and storage and flags:
             verdict.notes.append(f"Ceph was not asked, so its flags are not set: {', '.join(flags)}.")
         flags = []
+    if storage and not storage.problem:
+        # One of ours that is not set is nobody's: who sets it from now on does it for himself.
+        record.forget_flags(run, [flag for flag in record.osd_flags() if flag not in storage.flags])
     if verdict.safe:
         record.remember_flags(run, [flag for flag in flags if storage and flag not in storage.flags])
         record.write_safe(run, headline, verdict.proofs)
@@ -333,6 +341,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     left = _report.unrecovered(record)
     hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
     record.forget_flags(params["run"], _argspec.words(params["osd_flags_unset"], "osd_flags_unset") or [])
+    record.disown_flags(params["run"], _argspec.words(params["osd_flags_found"], "osd_flags_found") or [])
     record.end_run(params["run"])
     record.export()
     record.write_report(_report.report_data(record))
@@ -396,6 +405,7 @@ def main() -> None:
             **_argspec.look_options(),
             "osd_flags": {"type": "raw"},
             "osd_flags_unset": {"type": "raw"},
+            "osd_flags_found": {"type": "raw"},
             "running_vms": {"type": "path"},
             "open_hosts": {"type": "raw"},
             "proof_interval": {"type": "float", "default": 30.0},

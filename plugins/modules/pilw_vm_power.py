@@ -263,7 +263,7 @@ def to_start(
     storage = _storage.read(params["ceph_host"], params["ceph"])
     known = {*(vm.uuid for vm in recorded), *running, *record.seen()}
     wanted = [vm.uuid for vm in targets]
-    held = _storage.held_back(storage, accepted, wanted, known, nothing_yet, params["which"] == "pending") if targets else {}
+    held = _storage.held_back(storage, accepted, wanted, known, running, nothing_yet, params["which"] == "pending") if targets else {}
     changes += [_targets.held(vm, held[vm.uuid]) for vm in targets if vm.uuid in held]
     return [vm for vm in targets if vm.uuid not in held], changes
 

@@ -90,7 +90,7 @@ def test_between_the_waves_ceph_is_looked_at_again(storage: Storage) -> None:
     assert run.rc == 0 and op.cloud.in_state("running") == before, run.text
     assert sorted(starts(op)) == sorted(before), "each once"
     waves = -(-(10 - first) // 3)
-    assert op.ceph.calls.count("ceph status") - count == 1 + 3 * (waves - 1), "one look before the first, and for each further wave two until the report has moved on, and one"
+    assert op.ceph.calls.count("ceph status") - count == 1 + 3 * (waves - 1), "one, and three for each further wave"
     # And the host that is asked is lost between two waves.
     assert op.prepare().rc == 0
     op.ceph.then("ceph status", nth=2, touch=op.cut)

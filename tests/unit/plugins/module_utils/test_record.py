@@ -284,6 +284,7 @@ WRITES = {
     "end_run": lambda record, token: record.end_run(token),
     "accept": lambda record, token: record.accept(token, ["vm:x"]),
     "note_gone": lambda record, token: record.note_gone(token, ["x"]),
+    "disown_flags": lambda record, token: record.disown_flags(token, ["noout"]),
     "forget_flags": lambda record, token: record.forget_flags(token, ["noout"]),
     "remember_flags": lambda record, token: record.remember_flags(token, ["noout"]),
     "set_scope": lambda record, token: record.set_scope(token, "q", "e"),

@@ -86,6 +86,7 @@ class Cluster:
             return self.objects.pop(name, b"") if verb == "rm" else self.objects[name]
         if words[1:3] == ["osd", "dump"]:
             pools = [{"pool": 2, "pool_name": "vms", "pg_num": 2, **self.pool}, {"pool": 3, "pool_name": "backup", "pg_num": 1}]
+            pools += [{"pool": 4, "pool_name": "scratch", "pg_num": 0}]
             shown = sorted(self.flags - {"pause"} | ({"pauserd", "pausewr"} if "pause" in self.flags else set()))
             return {"osds": self.osds, "pools": pools, "flags_set": [*shown, "sortbitwise"]}
         if words[1:3] == ["pg", "stat"]:
@@ -199,8 +200,8 @@ def test_what_cannot_be_asked_for_is_said_to_be_not_proved(clock):
     assert "osd" not in gate.notes, "what was proved in the end is not said to be unproved"
 
 
-@pytest.mark.parametrize("failure", [SILENT, 2, 5, 22, 110])
-def test_an_osd_that_gives_no_good_answer_is_no_matter_of_the_key(clock, failure):
+@pytest.mark.parametrize("failure", [SILENT, 1, 2, 5, 13, 22, 110])
+def test_an_osd_that_gives_no_good_answer_while_others_do_is_no_matter_of_the_key(clock, failure):
     cluster = Cluster()
     cluster.broken = {"ceph tell osd.1": failure}
     gate = cluster.gate()
@@ -235,6 +236,34 @@ def test_a_pool_that_is_full_takes_no_write(clock, flags, uses, items):
     cluster = Cluster()
     cluster.pool = {"flags_names": f"hashpspool,{flags}", "application_metadata": {uses: {}}}
     assert sorted(found_by(cluster)) == items
+    gate = Gate(cluster.ceph(), "", [], ["vms"])
+    assert ("full:vms" in [lack.item for lack in gate.whole()]) == (flags == "full"), "named by the operator, it has images"
+
+
+@pytest.mark.parametrize("state", ["active+clean+laggy", "active+clean+wait", "active+recovery_unfound+degraded", "active+backfill_unfound"])
+def test_a_group_that_holds_some_requests_back_does_not_serve(clock, state):
+    cluster = Cluster()
+    cluster.groups["2.0"] = state
+    assert sorted(found_by(cluster)) == ["pgs:vms"]
+
+
+def test_a_probe_pool_that_is_not_there_is_a_mistake_and_nothing_to_wait_for(clock):
+    cluster = Cluster()
+    gate = cluster.gate(probe="vmz")
+    with pytest.raises(InputError, match="Ceph has no pool 'vmz'"):
+        gate.wait(60, gate.whole)
+    assert clock.now == 0
+
+
+def test_all_tries_write_the_same_object(clock):
+    """What one try could not remove the next one does."""
+    cluster = Cluster()
+    cluster.broken = {"rados --pool scratch rm": 5}
+    gate = cluster.gate(probe="scratch")
+    gate.wait(30, gate.whole)
+    assert len(cluster.objects) == 1
+    cluster.broken.clear()
+    assert gate.wait(30, gate.whole) == [] and not cluster.objects
 
 
 def test_what_is_accepted_is_not_waited_for(clock):

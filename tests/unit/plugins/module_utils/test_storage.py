@@ -99,10 +99,10 @@ def test_what_the_scope_leaves_out_is_told_and_not_held_against_it():
 def test_what_is_not_a_whole_look_is_a_problem_with_an_item(given_look):
     storage = _storage.read("mon1", given_look)
     found = proof(storage)
-    assert list(found.against) == ["ceph:mon1"] and found.proofs == []
+    assert [item for item in found.against if not item.startswith("watcher:")] == ["ceph:mon1"] and found.proofs == []
     assert "mon1" in found.against["ceph:mon1"] and not found.against["ceph:mon1"].endswith(": ")
-    found = proof(storage, ["ceph:mon1"])
-    assert (list(found.excepted), found.against, found.proofs) == (["ceph:mon1"], {}, [])
+    found = proof(storage, ["ceph:mon1", "watcher:vms/volume-a"])
+    assert ("ceph:mon1" in found.excepted, found.against, found.proofs) == (True, {}, [])
     assert reasons(storage) == ["ceph:mon1"]
     with pytest.raises(Refused) as caught:
         held_back(storage)
@@ -227,26 +227,67 @@ def test_a_pattern_that_finds_no_vm_of_the_platform_is_wrong():
     ((text, items),) = _storage.plan_reasons(storage, {"a": vm("a", "running")})
     assert "ceph_maint_rbd_image_regex finds the VM of none" in text and items == []
     assert reasons(storage, {"a": vm("a", "stopped")}) == ["watcher:vms/volume-a", "watcher:vms/b"], "with none running, each is odd"
-    assert reasons(read(), {"a": vm("a", "running")}) == []
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_running_vms_without_any_open_image_have_their_disks_elsewhere(mapped):
+    """A wrong pool, another cluster: a look at it proves nothing about these VMs."""
+    storage = read(mapped=mapped)
+    ((text, items),) = _storage.plan_reasons(storage, {"a": vm("a", "running"), "b": vm("b", "stopped")})
+    assert "1 VMs are up" in text and "the pools vms" in text and items == ["no-images:mon1"]
+    assert reasons(storage, {"b": vm("b", "stopped")}) == []
+
+
+def test_what_was_seen_counts_also_where_not_all_could_be_asked():
+    """What is accepted is that something could not be asked, not what was found."""
+    storage = read(row(), missing=["rbd status vms/b ended with status 5"])
+    found = proof(storage, ["ceph:mon1"])
+    assert (list(found.excepted), list(found.against)) == (["ceph:mon1"], ["watcher:vms/volume-a"])
+    assert "client.4" in "".join(_storage.plan_lines(storage))
+    assert list(held_back(storage, ["start-unproved:mon1"])) == ["a"]
+
+
+def test_each_client_of_an_image_and_each_image_of_a_vm_is_named():
+    storage = read(row(), row(client="client.5", address="10.0.0.5:0/7"), row("vms/data-a"))
+    found = proof(storage)
+    assert list(found.against) == ["watcher:vms/volume-a", "watcher:vms/data-a"]
+    assert "client.4" in found.against["watcher:vms/volume-a"] and "client.5" in found.against["watcher:vms/volume-a"]
+    items = ["start:vms/volume-a@client.4", "start:vms/volume-a@client.5", "start:vms/data-a@client.4"]
+    held = held_back(storage)
+    assert list(held) == ["a"] and f"ceph_maint_accept={','.join(items)}" in held["a"]
+    assert list(held_back(storage, items[:2])) == ["a"]
+    assert held_back(storage, items) == {}
+
+
+def test_a_start_is_accepted_beside_one_client_and_no_later_one():
+    assert list(held_back(read(row(client="client.5")), ["start:vms/volume-a@client.4"])) == ["a"]
+
+
+def test_a_wrong_pattern_beside_running_vms_is_corrected_and_not_accepted():
+    """Accepting the images one by one would accept that of a VM that is to be started."""
+    storage = read(row("vms/x", ""), row("vms/y", "odd"))
+    with pytest.raises(Refused, match="finds the VM of none of the 2 open images") as caught:
+        held_back(storage, first=False, running=["q"])
+    assert caught.value.items == []
 
 
 # The starts.
 
 
-def held_back(storage, accepted=(), first=True, refuse=True, known=frozenset("az")):
-    return _storage.held_back(storage, list(accepted), ["a", "b", "z"], known, first, refuse)
+def held_back(storage, accepted=(), first=True, refuse=True, known=frozenset("az"), running=()):
+    return _storage.held_back(storage, list(accepted), ["a", "b", "z"], known, running, first, refuse)
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_vm_whose_image_is_open_is_held_back(first):
-    held = held_back(read(row(), row("vms/volume-b", "b")), ["start:vms/volume-b", "watcher:vms/volume-a"], first)
+    held = held_back(read(row(), row("vms/volume-b", "b")), ["start:vms/volume-b@client.4", "watcher:vms/volume-a"], first)
     assert list(held) == ["a"]
-    for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "start:vms/volume-a"):
+    for words in ("held back", "vms/volume-a", "client.4", "10.0.0.4:0/7", "start:vms/volume-a@client.4"):
         assert words in held["a"]
 
 
 def test_a_vm_beyond_those_that_are_named_is_held_back_too():
-    held = held_back(read(row(), count=900, vms=["a", "z"]), ["start:899 more"])
+    held = held_back(read(row(), count=900, vms=["a", "z"]), ["start:899 more@several clients"])
     assert sorted(held) == ["a", "z"] and "too many to be named" in held["z"]
 
 
@@ -259,15 +300,15 @@ def test_an_image_of_which_nobody_knows_the_vm_refuses_all_starts(vm):
     storage = read(row("vms/iso", vm), row())
     with pytest.raises(Refused, match="nothing was started") as caught:
         held_back(storage)
-    assert caught.value.items == ["start:vms/iso"]
-    assert list(held_back(storage, ["start:vms/iso"])) == ["a"]
+    assert caught.value.items == ["start:vms/iso@client.4"]
+    assert list(held_back(storage, ["start:vms/iso@client.4"])) == ["a"]
     later = held_back(storage, first=False, refuse=False)
-    assert sorted(later) == ["a", "b", "z"] and all("ceph_maint_accept=start:vms/iso" in why for why in later.values())
+    assert sorted(later) == ["a", "b", "z"] and all("ceph_maint_accept=start:vms/iso@client.4" in why for why in later.values())
 
 
 def test_without_a_pattern_open_images_are_accepted_as_a_whole_once_vms_run():
     storage = read(row("vms/iso", ""), mapped=False)
-    for first, item in ((True, "start:vms/iso"), (False, "start-unproved:mon1")):
+    for first, item in ((True, "start:vms/iso@client.4"), (False, "start-unproved:mon1")):
         with pytest.raises(Refused) as caught:
             held_back(storage, first=first)
         assert caught.value.items == [item]
