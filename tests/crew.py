@@ -323,8 +323,8 @@ class Crew:
             work(run)
         except Failed as exc:
             failure = exc
-        unset = {"osd_flags_unset": []} if purpose == "restore" else {}
-        end = self._task(out, "end", pilw_maintenance, state="ended", **unset, **run)
+        flags = {"osd_flags_unset" if purpose == "restore" else "osd_flags_found": []}
+        end = self._task(out, "end", pilw_maintenance, state="ended", **flags, **run)
         if purpose == "restore" or not out.results.get("proof", {}).get("safe"):
             out.lines += end["lines"]
         if failure:

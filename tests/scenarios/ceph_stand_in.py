@@ -166,7 +166,7 @@ def ceph(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
         flags = ["pauserd", "pausewr"] if "pause" in state["flags"] else []
         return {
             "osds": [{"osd": int(number), "up": up[number], "in": inside[number]} for number in up],
-            "pools": [{"pool": 2, "pool_name": POOL}, {"pool": 3, "pool_name": OTHER}],
+            "pools": [{"pool": 2, "pool_name": POOL}, {"pool": 3, "pool_name": OTHER}, {"pool": 4, "pool_name": "scratch"}],
             "flags_set": sorted([*flags, *(flag for flag in state["flags"] if flag != "pause"), "sortbitwise"]),
         }
     if words == ["osd", "pool", "ls", "detail"]:

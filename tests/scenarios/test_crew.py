@@ -61,5 +61,9 @@ def test_the_crew_gives_what_the_roles_give(tmp_path: Path, monkeypatch: pytest.
         assert operator.status().rc == 0
         assert operator.close().rc == 0
         assert operator.prepare(force=True).rc == 0
+    with Cloud(vms=1, time_scale=0.01) as cloud:
+        operator = crew.Crew(tmp_path, cloud.url, cloud.key, **crew.Crew.FAST)
+        assert operator.prepare().rc == 0
+        assert operator.restore().rc == 0
     wanted = given_by_roles()
     assert {name: shown(sets) for name, sets in given.items()} == {name: shown(sets) for name, sets in wanted.items()}

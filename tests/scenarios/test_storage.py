@@ -144,6 +144,31 @@ def test_a_ceph_host_that_is_not_reached_is_never_passed_over(storage: Storage) 
     assert op.cloud.in_state("running") == before and open_hosts(op.cloud) == hosts
 
 
+def test_a_look_in_the_wrong_place_is_refused(storage: Storage) -> None:
+    op = storage(vms=2, hosts=1)
+    run = op.prepare(ceph_maint_rbd_pools="backup")
+    assert run.rc != 0 and "2 VMs are up, and no client has an image open in the pools backup" in run.text, run.text
+    assert run.accept_argument() == f"ceph_maint_accept=no-images:{HOST}"
+    assert "not looked at: vms" in run.text
+    run = op.prepare(ceph_maint_rbd_pools="vmz")
+    assert run.rc != 0 and "Ceph has no pool 'vmz'" in run.text and "ceph_maint_accept=" not in run.text, run.text
+    run = op.prepare(ceph_maint_ceph_host="mon9")
+    assert run.rc != 0 and "ceph_maint_ceph_host is mon9, and the inventory has no such host" in run.text, run.text
+    assert not op.cloud.journal.writes()
+    run = op.play("ceph_maint_plan", "-e", '{"ceph_maint_ceph_host": null}')
+    assert run.rc == 0 and "Ceph itself was not asked" in run.text or "Ceph: not asked" in run.text, run.text
+
+
+def test_a_flag_that_somebody_sets_during_the_proof_is_left_to_him(storage: Storage) -> None:
+    op = storage(vms=2, hosts=1)
+    # The plan reads the flags once, the proof a second time, and the task that sets them a third.
+    op.ceph.then("ceph osd dump", nth=5, flags=["noout"])
+    assert op.prepare().rc == 0
+    assert op.flags() == {"noout"} and op.ceph.writes == [], "it was set already"
+    assert op.restore().rc == 0
+    assert op.flags() == {"noout"} and op.ceph.writes == []
+
+
 def test_a_ceph_that_hangs_is_given_up_and_never_passed_over(storage: Storage) -> None:
     op = storage(vms=2, hosts=1)
     op.ceph.then("ceph status", nth=2, hang=["ceph", "rbd"])

@@ -428,6 +428,13 @@ def test_flags_of_ceph_are_told_in_their_order(made):
     record.remember_flags(token, ["noout", "nodown"])
     record.remember_flags(token, ["nobackfill", "noout"])
     assert record.osd_flags() == ["noout", "nodown", "nobackfill"]
+    # What an earlier run has set is ours, also where a later one finds it set.
+    later = record.begin_run("ann", "prepare")
+    record.remember_flags(later, ["noout", "norebalance"])
+    record.disown_flags(later, ["noout", "norebalance"])
+    assert record.osd_flags() == ["noout", "nodown", "nobackfill"]
+    record.forget_flags(later, ["nodown", "other"])
+    assert record.osd_flags() == ["noout", "nobackfill"]
 
 
 def test_events_are_asked_for_by_run_and_word(made):
