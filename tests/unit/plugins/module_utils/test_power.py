@@ -470,9 +470,78 @@ def test_a_group_has_an_end_and_what_is_left_is_named(monkeypatch):
     waves = [Wave("one", [Target("a", "a")]), Wave("two", [Target("b", "b")])]
     monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: None)
     orders = Orders(start=False, timeout=500.0, poll_interval=0.01, call_seconds=1.0)
-    result = Engine(cloud, orders, NoJournal(), clock).run(waves)
+    journal = Journal()
+    result = Engine(cloud, orders, journal, clock).run(waves)
     assert outcomes(result) == {"a": "refused", "b": "clean"}
     assert now[0] < 2 * _batch.group_seconds(1, 20, 500.0, 1.0)
+    events = journal.events("a")
+    assert events.count("stop sent") == events.count("stop answered"), "no group ends while a call of it is open"
+
+
+def test_a_group_ends_in_its_time_also_where_a_list_hangs(monkeypatch):
+    now, over = [0.0], threading.Event()
+    end = _batch.sending_seconds(1, 20, 5.0, 60.0) + 2 * 60.0
+
+    def clock():
+        now[0] += 0.5
+        if now[0] > end + 20.0:
+            over.set()
+        return now[0]
+
+    cloud = Cloud(["a"], deaf="a")
+    running_vms = cloud.running_vms_now
+    cloud.running_vms_now = lambda: (over.wait(2) if cloud.calls else None) and None or running_vms()
+    monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: None)
+    monkeypatch.setattr(_power._pace.pace, "wait", lambda pending, seconds: None)
+    orders = Orders(start=False, timeout=5.0, poll_interval=0.01, call_seconds=60.0)
+    result = Engine(cloud, orders, NoJournal(), clock).run([Wave("all", [Target("a", "a")])])
+    assert result.ended is None and result.outcomes["a"] == ("would_not_stop", "the time for its group was over before it was settled")
+    assert end <= now[0] < end + 20.0
+
+
+def test_no_list_is_asked_for_while_none_would_tell_anything():
+    listed, waiting = [], threading.Event()
+    cloud = Cloud(["a"], on_call=lambda uuid: waiting.wait(0.4))
+    running_vms = cloud.running_vms_now
+    cloud.running_vms_now = lambda: listed.append(cloud.open) or running_vms()
+    assert outcomes(run(cloud, ["a"])) == {"a": "clean"}
+    assert 1 not in listed, "while the only call is open"
+
+
+def test_a_vm_that_comes_up_again_is_stopped_again():
+    def on_call(uuid):
+        if uuid == "b":
+            threading.Event().wait(0.2)
+            cloud.up.add("a")
+
+    cloud = Cloud(["a", "b"], on_call=on_call)
+    assert outcomes(run(cloud, ["a", "b"], concurrency=1)) == {"a": "clean", "b": "clean"}
+    assert cloud.called() == ["a", "b", "a"]
+
+
+def test_of_a_vm_that_is_being_stopped_again_the_former_end_is_past():
+    def on_call(uuid):
+        if uuid == "b":
+            threading.Event().wait(0.2)
+            cloud.up.add("a")
+
+    cloud = Cloud(["a", "b"], on_call=on_call)
+    result = run(cloud, ["a", "b"], Journal(lives=lambda: len(cloud.calls) < 3), concurrency=1)
+    assert isinstance(result.ended, LeaseLost) and "a" in result.unsettled
+
+
+def test_a_vm_that_was_down_and_comes_up_after_the_call_has_a_time_limit_of_its_own():
+    """The call asked nothing of a running guest, so it is asked anew, and its time is counted from then."""
+
+    def on_call(uuid):
+        if len(cloud.calls) == 1:
+            cloud.up.add(uuid)
+        else:
+            cloud.deaf.clear()
+
+    cloud = Cloud([], deaf="a", on_call=on_call)
+    result = run(cloud, [], waves=[Wave("all", [Target("a", "VM a", must_send=True)])], timeout=0.5)
+    assert (outcomes(result), len(cloud.calls)) == ({"a": "clean"}, 2)
 
 
 def test_a_stop_that_is_sent_again_is_open_again(tmp_path):
