@@ -112,7 +112,8 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         problem = "its answer is not whole"
     opens = []
     if isinstance(rows, list):
-        opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in rows if isinstance(row, dict) and row.get("image")]
+        told = [row for row in rows if isinstance(row, dict) and row.get("image")]
+        opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in told]
     if not problem and count > len(opens):
         opens.append(Open(f"{count - len(opens)} more", "several clients", "", ""))
     health = look.get("health")
@@ -251,7 +252,13 @@ def plan_note(storage: Storage) -> str:
 
 
 def held_back(
-    storage: Storage | None, accepted: list[str], targets: t.Iterable[str], known: t.Container[str], running: t.Collection[str], nothing_yet: bool, refuse: bool
+    storage: Storage | None,
+    accepted: list[str],
+    targets: t.Iterable[str],
+    known: t.Container[str],
+    running: t.Collection[str],
+    nothing_yet: bool,
+    refuse: bool,
 ) -> dict[str, str]:
     """VMs that must not be started, as a client has their image open, each with why. Two guests on one image destroy it.
 

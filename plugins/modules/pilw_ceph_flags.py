@@ -90,7 +90,13 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     setting = params["state"] == "present"
     before, after = _serving.put_flags(ceph, wanted, setting, params["timeout"], check_mode)
     shown = [sorted(set(flags) & set(wanted)) for flags in (before, after)]
-    return {"changed": shown[0] != shown[1], "flags": after, "named": wanted, "unchanged": [flag for flag in wanted if (flag in before) == setting], "diff": {"before": {"flags": shown[0]}, "after": {"flags": shown[1]}}}
+    return {
+        "changed": shown[0] != shown[1],
+        "flags": after,
+        "named": wanted,
+        "unchanged": [flag for flag in wanted if (flag in before) == setting],
+        "diff": {"before": {"flags": shown[0]}, "after": {"flags": shown[1]}},
+    }
 
 
 def main() -> None:

@@ -157,7 +157,7 @@ class Operator:
 
     def holder(self) -> int | None:
         """The process that works on the record now, if it lives."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # an empty one is between two holders
             about = json.loads((self.place / "lock").read_text(encoding="utf-8"))
             if Path(f"/proc/{about['pid']}").exists():
                 return int(about["pid"])

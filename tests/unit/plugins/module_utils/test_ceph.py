@@ -133,7 +133,7 @@ def test_a_program_gets_its_input_and_gives_output_and_status():
 
 
 def test_a_program_that_is_not_there_says_so():
-    with pytest.raises(InputError, match="/no/such/ceph status cannot be run: No such file.*Correct ceph_maint_ceph_command"):
+    with pytest.raises(InputError, match=r"/no/such/ceph status cannot be run: No such file.*Correct ceph_maint_ceph_command"):
         run_bounded(["/no/such/ceph", "status"], b"", 5.0)
 
 

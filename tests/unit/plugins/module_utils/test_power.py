@@ -490,7 +490,13 @@ def test_a_group_ends_in_its_time_also_where_a_list_hangs(monkeypatch):
 
     cloud = Cloud(["a"], deaf="a")
     running_vms = cloud.running_vms_now
-    cloud.running_vms_now = lambda: (over.wait(2) if cloud.calls else None) and None or running_vms()
+
+    def listed():
+        if cloud.calls:
+            over.wait(2)
+        return running_vms()
+
+    cloud.running_vms_now = listed
     monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: None)
     monkeypatch.setattr(_power._pace.pace, "wait", lambda pending, seconds: None)
     orders = Orders(start=False, timeout=5.0, poll_interval=0.01, call_seconds=60.0)
