@@ -46,6 +46,7 @@ class Flags:
     check_wanted: Wanted = nobody_asks
     errors: dict[str, ApiError | str] = field(default_factory=dict)  # by uuid, of the hosts that are not done
     tried: set[str] = field(default_factory=set)
+    unseen: set[str] = field(default_factory=set)  # answered as opened, not read back yet and not recorded
 
     def write(self, hosts: list[Host]) -> dict[str, str]:
         """Write, read back, and write again what was not taken. Returns what failed in the end, by uuid."""
@@ -85,8 +86,14 @@ class Flags:
             if error is not None and not isinstance(error, ApiError):
                 failure = of_ours(error)  # once the others are written down
                 continue
-            # A lost answer leaves open what the flag is now; to call it open would forget a host that is closed.
-            self._settle(host.uuid, self.accepting if error is None else None, error)
+            self.tried.add(host.uuid)
+            if error is None and self.accepting:
+                # Open by an answer alone, which can be wrong; killed now, the next run would not look at it again.
+                self.errors.pop(host.uuid, None)
+                self.unseen.add(host.uuid)
+            else:
+                # A lost answer leaves open what the flag is now; to call it open would forget a host that is closed.
+                self._settle(host.uuid, None if error else self.accepting, error)
         if failure:
             raise failure
         if any(isinstance(self.errors.get(host.uuid), AuthError) for host in hosts):
@@ -100,7 +107,8 @@ class Flags:
             raise
         except ApiError as exc:
             if self.accepting:
-                return  # what was answered must do: hosts that stay closed are no reason to leave VMs down
+                self._take_the_answers()  # hosts that stay closed are no reason to leave VMs down
+                return
             raise PilwError(
                 f"The host flags were sent and cannot be read back: {exc}. What was sent is recorded. Run the same command again: "
                 "it goes on."
@@ -117,9 +125,15 @@ class Flags:
                 detail = "the platform took it, and the host list still shows the flag as it was"
                 untaken = ApiError("PUT", "base-operator/admin/host_flags", status=200, detail=detail)
                 self._settle(uuid, host.accepting, error or untaken)
+        self._take_the_answers()
+
+    def _take_the_answers(self) -> None:
+        """Where nothing shows the flag, they must do."""
+        for uuid in sorted(self.unseen):
+            self._settle(uuid, True, None)
 
     def _settle(self, uuid: str, now: bool | None, error: ApiError | str | None) -> None:
-        self.tried.add(uuid)
+        self.unseen.discard(uuid)
         if error is None:
             self.errors.pop(uuid, None)
         else:

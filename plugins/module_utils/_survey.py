@@ -23,6 +23,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _storage,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, kept_records
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
     AuthError,
@@ -59,6 +60,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
         vms = api.vms()
         made = plan_prepare(settings, api.hosts(), vms, locations, record, machines)
+        add_earlier(made, earlier(os.path.dirname(path)), vms, record, settings.accept)
         add_storage(made, params, vms, settings.accept)
         check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
@@ -76,7 +78,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
                 open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
                 ceph_is_back=params["ceph_is_back"] or bool(params["ceph_host"]),
                 folder=os.path.dirname(path),
-                kept=kept_records(path),
+                kept=kept_records(os.path.dirname(path)),
             )
         say_storage(made, params["ceph_host"], record.osd_flags if record else [])
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
@@ -101,6 +103,16 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "worst_seconds": made.worst_seconds,
         "whole_seconds": made.whole_seconds,
     }
+
+
+def add_earlier(plan: Plan, left: Earlier, vms: VmList, record: RecordFacts | None, accept: list[str]) -> None:
+    """Starts of ended maintenances that may still bring a VM up. One that runs is stopped, and then nothing is at work on it."""
+    stopped = {vm.uuid for vm in record.vms if vm.stop_done} if record else set()
+    plan.warnings += left.unread
+    for uuid, text in left.starts.items():
+        vm = vms.vms.get(uuid)
+        if vm and vm.state not in (_model.RUNNING, _model.DELETED) and uuid not in stopped:
+            plan.refuse(f"{text}.", accept, f"vm:{uuid}")
 
 
 def add_storage(plan: Plan, params: dict[str, t.Any], vms: VmList, accept: list[str]) -> None:
@@ -352,7 +364,7 @@ def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     record = open_record(params)
     if record is None:
         text = f"No maintenance is open in {os.path.dirname(path)}."
-        return {"changed": False, "open": False, "lines": [text, *(f"  kept: {name}" for name in kept_records(path)[-5:])]}
+        return {"changed": False, "open": False, "lines": [text, *(f"  kept: {name}" for name in kept_records(os.path.dirname(path))[-5:])]}
     maintenance, run, vms = record.maintenance, record.run() or {}, record.vms()
     holder = Lock(os.path.dirname(path)).holder()
     try:
@@ -408,13 +420,3 @@ def platform_line(now: VmList | ApiError, recorded: list[str]) -> str:
     states = count_by(now.vms[uuid].state if uuid in now.vms else "not listed" for uuid in recorded)
     shown = ", ".join(f"{state} {count}" for state, count in states.items()) or "none recorded"
     return f"Platform now: of the recorded VMs: {shown}; running in all {len(now.running)}"
-
-
-def kept_records(path: str) -> list[str]:
-    """Names of the records of maintenances that have ended, the last one last."""
-    try:
-        names = os.listdir(os.path.dirname(path))
-    except OSError:
-        return []
-    # One that ended and could not be put away any more still has its first name.
-    return sorted(name for name in names if name.endswith(_folders.RECORD_NAME))

@@ -224,12 +224,14 @@ hosts_left:
   type: int
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _storage, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
@@ -245,9 +247,10 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
             "Nothing is recorded yet, so nothing can be proved. Go on with: "
             "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
         )
+    starts = earlier(os.path.dirname(record.path)).starts
     verdict = prove(
         api,
-        known=lambda: known_vms(record),
+        known=lambda: known_vms(record, starts),
         note=lambda found: record.note_states(run, found),
         accepted=accepted,
         query=maintenance["query"],
@@ -263,7 +266,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     record.write(run, [_targets.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])
     # VMs that obeyed after their time, or were seen down by nobody yet.
     record.write(run, [_targets.down(vm) for vm in recorded.values() if vm.state in _model.RELEASED and not vm.stop_done])
-    standing = {item: text for item, text in standing_against(params, record).items() if item[3:] not in verdict.gone}
+    named = {*verdict.gone, *verdict.holding}
+    standing = {item: text for item, text in standing_against(params, record, starts).items() if item[3:] not in named}
     verdict.also = {item: text for item, text in standing.items() if item not in accepted}
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
     storage = _storage.read(params["ceph_host"], params["ceph"])
@@ -313,15 +317,17 @@ def note_open_hosts(api: Api, record: Record, run: str) -> None:
             record.host_seen(run, host["uuid"], True)
 
 
-def known_vms(record: Record) -> list[str]:
-    """Every VM that a list must show, or whose own detail must say that it is gone."""
-    seen = [uuid for uuid, state in record.seen().items() if state != _model.DELETED]
+def known_vms(record: Record, starts: t.Iterable[str] = ()) -> list[str]:
+    """Every VM that a list must show, or whose own detail must say that it is gone. C(starts): see C(standing_against)."""
+    states = record.seen()
+    seen = [uuid for uuid, state in states.items() if state != _model.DELETED]
     recorded = [vm.uuid for vm in record.vms() if vm.columns["stop_outcome"] != _model.VANISHED]
-    return list(dict.fromkeys([*seen, *recorded]))
+    started = [uuid for uuid in starts if states.get(uuid) != _model.DELETED]
+    return list(dict.fromkeys([*seen, *recorded, *started]))
 
 
-def standing_against(params: dict[str, t.Any], record: Record) -> dict[str, str]:
-    """What the record knows against safe, beside the lists: accept item and text."""
+def standing_against(params: dict[str, t.Any], record: Record, starts: dict[str, str]) -> dict[str, str]:
+    """What is known against safe, beside the lists: accept item and text. C(starts): what ended maintenances left at work."""
     found = {}
     place = f"{params['api_host']}@{params['location']}" if params["location"] else params["api_host"]
     if not record.seen():
@@ -333,6 +339,10 @@ def standing_against(params: dict[str, t.Any], record: Record) -> dict[str, str]
     for vm in record.vms():
         if vm.may_come_up:
             found[f"vm:{vm.uuid}"] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"
+    states, stopped = record.seen(), {vm.uuid for vm in record.vms() if vm.stop_done}
+    for uuid, text in starts.items():
+        if uuid not in stopped and states.get(uuid) != _model.DELETED:
+            found.setdefault(f"vm:{uuid}", text)
     return found
 
 

@@ -60,7 +60,7 @@ read_faults = st.lists(st.sampled_from(["", "", "", *READ_FAULTS]), max_size=4)
 
 
 # What a refusal can do without an item: it says how to go on.
-WAYS = re.compile(r"ceph_maint_|[Rr]un the same command again")
+WAYS = re.compile(r"ceph_maint_|[Rr]un the same command again|there is nothing to close")
 # What takes an operator of a busy maintenance until a renewed lease is seen: the pause between two, and some time to look.
 SEEN_AT_WORK = 10.0
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+import pytest
+
 from properties.machine import Maintenance
 from properties.world import Host, Vm
 
@@ -32,6 +34,48 @@ def test_a_start_still_at_work_is_not_forgotten_when_a_later_one_is_refused_as_b
         state.restore(kill=None, acts=[], go_on=False)  # its start outlives its time
         state.restore(kill=None, acts=[], go_on=False)  # 409 for as long as it is tried again
         state.prepare(force=False, acts=[])  # the first start is still at work
+
+
+def test_a_start_still_at_work_is_not_forgotten_when_its_maintenance_is_given_up() -> None:
+    with platform(Vm("", "7", "running"), Vm("", "8", "running"), start_seconds=5000.0) as state:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=False)  # its starts outlive their time
+        state.close(sure=True, kill=None, mended=True)
+        out = state._play(state.crew.prepare)  # the starts are still at work
+        assert out and out.items == ["vm:vm-0", "vm:vm-1"], out
+        assert "may still come up" in " ".join(out.lines)
+        safe_said = state.watcher.safe_said
+        assert "SAFE EXCEPT 2 ACCEPTED: vm-0, vm-1" in state._play(lambda: state.crew.prepare(accept=out.accept_argument())).text
+        assert state.watcher.safe_said == safe_said + 1
+
+
+def test_a_start_of_an_ended_maintenance_that_came_up_meanwhile_is_stopped_like_any_vm() -> None:
+    with platform(Vm("", "7", "running"), start_seconds=5000.0) as state:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=False)
+        state.close(sure=True, kill=None, mended=True)
+        state.time.pass_time(5000.0)
+        assert state._play(state.crew.prepare).headline == "SAFE TO TAKE CEPH DOWN"
+
+
+def test_a_start_of_an_ended_maintenance_is_not_held_against_a_later_one_for_ever() -> None:
+    with platform(Vm("", "7", "running", dead_starts=99), Vm("", "8", "running")) as state:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=False)
+        state.close(sure=True, kill=None, mended=True)
+        state.time.pass_time(25 * 3600.0)
+        assert state._play(state.crew.prepare).headline == "SAFE TO TAKE CEPH DOWN"
+
+
+@pytest.mark.parametrize("answered", ["undone-empty", "undone-hang", "done-empty"])
+def test_a_host_whose_opening_was_answered_and_not_read_back_is_not_taken_for_open(answered: str) -> None:
+    for point in range(8, 24):  # on both sides of the write
+        with platform(Vm("", "7", "running")) as state:
+            state.prepare(force=False, acts=[])
+            state.answers_will_fail(writes=[answered], reads=[])
+            state.restore(kill=(point, "machine"), acts=[], go_on=False)
+            state.restore(kill=None, acts=[], go_on=False)
+            assert state.world.hosts["host-0"].accepting, point
 
 
 def test_what_a_restore_prints_at_its_end_is_pasted_and_ends_it() -> None:

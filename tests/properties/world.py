@@ -103,15 +103,15 @@ class World:
     def __hash__(self) -> int:
         return id(self)
 
-    # Owners.
+    # Owners. A VM that the platform has a start at work on is locked for them too.
 
     def owner_starts(self, uuid: str) -> None:
-        if self.vms[uuid].state == "stopped":
+        if self.vms[uuid].state == "stopped" and not self.vms[uuid].starting:
             self.came_up += 1
             self._up(self.vms[uuid])
 
     def owner_stops(self, uuid: str) -> None:
-        if self.vms[uuid].state == "running":
+        if self.vms[uuid].state == "running" and not self.vms[uuid].starting:
             vm = self.vms[uuid]
             self.becomes(vm, "stopped")
             vm.left_down, vm.down_since = True, self.time.now
