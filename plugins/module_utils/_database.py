@@ -22,7 +22,7 @@ _TABLES = """
 CREATE TABLE maintenance (
     id TEXT PRIMARY KEY, api_host TEXT NOT NULL, location TEXT NOT NULL, reason TEXT NOT NULL,
     phase TEXT NOT NULL, opened_at TEXT NOT NULL, safe_at TEXT, done_at TEXT, headline TEXT NOT NULL DEFAULT '',
-    adopted_from TEXT, query TEXT NOT NULL DEFAULT '', exclude TEXT NOT NULL DEFAULT '');
+    adopted_from TEXT, query TEXT NOT NULL DEFAULT '', exclude TEXT NOT NULL DEFAULT '', ceph_fsid TEXT NOT NULL DEFAULT '');
 CREATE TABLE runs (
     token TEXT PRIMARY KEY, actor TEXT NOT NULL, purpose TEXT NOT NULL, since TEXT NOT NULL, ended TEXT);
 CREATE TABLE accepted (item TEXT PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL);

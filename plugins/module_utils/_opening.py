@@ -50,7 +50,7 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
     folder = _folders.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
     path = os.path.join(folder, _folders.RECORD_NAME)
     if check_mode:
-        return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": []}
+        return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": [], "ceph_fsid": ""}
     try:
         return _opened(params, path, tmpdir)
     except OSError as exc:
@@ -117,6 +117,7 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
         "created": created,
         "phase": record.phase,
         "osd_flags": record.osd_flags(),
+        "ceph_fsid": record.maintenance["ceph_fsid"],
         "notes": notes + record.warnings,
     }
 

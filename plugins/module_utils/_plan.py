@@ -101,6 +101,7 @@ class RecordFacts:
     vms: list[RecordedVm]
     accepted: list[str] = field(default_factory=list)
     osd_flags: list[str] = field(default_factory=list)
+    ceph_fsid: str = ""
 
 
 @dataclass

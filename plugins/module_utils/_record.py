@@ -310,6 +310,11 @@ class Record:
         meant = [row["detail"] for row in self._all("SELECT detail FROM events WHERE run=? AND what=?", token, SETTING)]
         self.forget_flags(token, [flag for flag in flags if flag in meant])
 
+    def remember_cluster(self, token: str, fsid: str) -> None:
+        """Which Ceph cluster the proof was made of."""
+        with self._transaction(token) as db:
+            db.execute("UPDATE maintenance SET ceph_fsid=?", (fsid,))
+
     def set_scope(self, token: str, query: str, exclude: str) -> None:
         with self._transaction(token) as db:
             db.execute("UPDATE maintenance SET query=?, exclude=?", (query, exclude))

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, is_active
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._storage import check_flags
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._storage import check_flags, other_cluster
 
 # With these no write comes to its end, or none would as soon as one OSD is missing (nodown) or late (noup).
 HOLDING_FLAGS = ("pause", "full", "nodown", "noup")
@@ -72,26 +72,47 @@ def flags_of(dump: dict[str, t.Any]) -> list[str]:
     return sorted(name for name in names if name)
 
 
-def read_flags(ceph: Ceph) -> list[str]:
+def read_flags(ceph: Ceph) -> tuple[list[str], str]:
+    """The flags that are set, and the cluster that was asked."""
     dump = ceph.json("ceph", "osd", "dump")
     if not isinstance(dump, dict):
         raise CephError(ceph.argv("ceph", "osd", "dump"), "gave an answer in a form that this version does not know")
-    return flags_of(dump)
+    return flags_of(dump), str(dump.get("fsid", ""))
 
 
-def put_flags(ceph: Ceph, wanted: list[str], setting: bool, timeout: float, check_mode: bool) -> tuple[list[str], list[str]]:
-    """Set or unset flags where they differ. Those before and after; in check mode what would be after."""
+def check_cluster(fsid: str, known: str, accepted: t.Collection[str], undone: str) -> None:
+    """Raise Refused where another cluster answers than the one that the proof was made of. C(undone): what was not done."""
+    item, text = other_cluster(fsid, known)
+    if item and item not in accepted:
+        raise Refused(
+            f"Ceph is asked in the wrong place: {text}. {undone} Correct ceph_maint_ceph_host or ceph_maint_ceph_command and run the same command again, or "
+            f"go on with this cluster: {accept_argument(list(accepted), [item])}",
+            [item],
+        )
+
+
+def put_flags(
+    ceph: Ceph,
+    wanted: list[str],
+    setting: bool,
+    timeout: float,
+    check_mode: bool,
+    known: str = "",
+    accepted: t.Collection[str] = (),
+) -> tuple[list[str], list[str]]:
+    """Set or unset flags where they differ. Those before and after; in check mode what would be after. C(known): see C(check_cluster)."""
     check_flags(wanted)
     deadline = _pace.monotonic() + timeout
     while True:
         try:
-            before = read_flags(ceph)
+            before, fsid = read_flags(ceph)
+            check_cluster(fsid, known, accepted, "No flag was changed.")
             differing = [flag for flag in wanted if (flag in before) != setting]
             if check_mode:
                 return before, sorted((set(before) | set(differing)) if setting else (set(before) - set(differing)))
             for flag in differing:
                 ceph.raw("ceph", "osd", "set" if setting else "unset", flag)
-            after = read_flags(ceph)
+            after, _fsid = read_flags(ceph)
         except CephError as exc:
             if exc.status in _FINAL or _pace.monotonic() >= deadline:
                 raise Refused(f"The flags {', '.join(wanted)} could not be {'set' if setting else 'unset'}: {exc}. {_by_hand(wanted, setting)}") from exc
@@ -129,13 +150,16 @@ class NotServing(Refused):
 class Gate:
     """Looks at Ceph again and again; what one look found is compared with the next."""
 
-    def __init__(self, ceph: Ceph, probe_pool: str, accepted: t.Container[str], pools: t.Container[str] = ()) -> None:
+    def __init__(
+        self, ceph: Ceph, probe_pool: str, accepted: t.Collection[str], pools: t.Container[str] = (), known: str = ""
+    ) -> None:
         self._ceph = ceph
         self._probe_pool = probe_pool
         # One name for all tries: what a try could not remove the next one does.
         self._probe = f"pilw-maintenance-probe-{secrets.token_hex(6)}"
         self._pools = pools  # with images, beside those with the application rbd
         self._accepted = accepted
+        self._known = known  # the cluster of the proof
         self._first_report: t.Any = None
         # Of the last look: what could not be proved, what was missing and is accepted, and the flags that were set.
         self.notes: dict[str, str] = {}
@@ -173,6 +197,7 @@ class Gate:
         except CephError as exc:
             return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
         self.flags = flags_of(dump)
+        self._check_cluster(dump)
         self._check_probe_pool(dump)
         return self._and_probe(
             [*_flag_lacks(dump), *self._full_lacks(dump), *_down_lacks(dump), *self._silent_lacks(dump), *self._report_lacks(), *self._group_lacks(dump)]
@@ -185,10 +210,14 @@ class Gate:
             dump = self._ceph.json("ceph", "osd", "dump")
         except CephError as exc:
             return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
+        self._check_cluster(dump)
         slow = [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
         return self._and_probe(
             [*_flag_lacks(dump), *self._full_lacks(dump), *_down_lacks(dump), *slow, *self._report_lacks(), *self._group_lacks(dump)]
         )
+
+    def _check_cluster(self, dump: dict[str, t.Any]) -> None:
+        check_cluster(str(dump.get("fsid", "")), self._known, self._accepted, "Nothing more was started.")
 
     def _check_probe_pool(self, dump: dict[str, t.Any]) -> None:
         if self._probe_pool and self._probe_pool not in [row["pool_name"] for row in dump["pools"]]:

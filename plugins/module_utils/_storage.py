@@ -66,6 +66,7 @@ class Storage:
     where: str = ""
     vms: frozenset[str] = frozenset()  # all that have an image open, also those beyond the named ones
     mapped: bool = False  # whether the names of images were to tell their VMs
+    fsid: str = ""  # which cluster it is
 
     @property
     def item(self) -> str:
@@ -83,6 +84,13 @@ class Storage:
         if not ill and not self.checks and self.status != "HEALTH_OK":
             ill = [self.status or "unknown"]
         return f"unhealthy:{'+'.join(ill)}" if ill else ""
+
+
+def other_cluster(fsid: str, known: str) -> tuple[str, str]:
+    """The accept item and the text where it is not the cluster that this maintenance knows; two empty ones otherwise."""
+    if not known or not fsid or fsid == known:
+        return "", ""
+    return f"cluster:{fsid}", f"another cluster answers than the one of which safe was proved: {fsid}, and not {known}"
 
 
 def check_flags(names: list[str]) -> None:
@@ -135,6 +143,7 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         where + (f"; {printable(note, 300)}" if note else ""),
         frozenset(_texts(watchers.get("vms"))),
         watchers.get("mapped") is True,
+        printable(look.get("fsid"), 40),
     )
 
 
@@ -165,8 +174,11 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
 
-def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Container[str], scoped: bool) -> Findings:
-    """What a look says against safe. C(outside): VMs that the scope leaves out; C(scoped): some of them hold Ceph open anyway."""
+def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Container[str], scoped: bool, known: str = "") -> Findings:
+    """What a look says against safe.
+
+    C(outside): VMs that the scope leaves out; C(scoped): some of them hold Ceph open anyway. C(known): the cluster of an earlier proof.
+    """
     found = Findings()
     if storage is None:
         found.notes.append(NOT_ASKED)
@@ -174,6 +186,9 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
     if storage.problem:
         text = f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"
         (found.excepted if storage.item in accepted else found.against)[storage.item] = text
+    other, why = other_cluster(storage.fsid, known)
+    if other:
+        (found.excepted if other in accepted else found.against)[other] = f"asked on {storage.host}, {why}"
     # What was seen counts also where something else could not be asked.
     for item, opens in _by(storage.opens, lambda one: one.item).items():
         one, text = opens[0], _labels(opens)
@@ -202,11 +217,14 @@ def plan_lines(storage: Storage) -> list[str]:
     return lines
 
 
-def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm]) -> list[tuple[str, list[str]]]:
-    """What would stand in the way of safe after every running VM has stopped: text and accept items."""
+def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm], known: str = "") -> list[tuple[str, list[str]]]:
+    """What would stand in the way of safe after every running VM has stopped: text and accept items. C(known): see C(proof)."""
     found: list[tuple[str, list[str]]] = []
     if storage.problem:
         return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [storage.item])]
+    other, why = other_cluster(storage.fsid, known)
+    if other:
+        found.append((f"Ceph is asked in the wrong place on {storage.host}: {why}. Correct ceph_maint_ceph_host or ceph_maint_ceph_command.", [other]))
     if storage.unhealthy_item:
         ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
         ill = ": ".join(filter(None, [storage.status or "it does not tell its state", ill]))

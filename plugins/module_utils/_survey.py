@@ -61,7 +61,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         vms = api.vms()
         made = plan_prepare(settings, api.hosts(), vms, locations, record, machines)
         add_earlier(made, earlier(os.path.dirname(path)), vms, record, settings.accept)
-        add_storage(made, params, vms, settings.accept)
+        add_storage(made, params, vms, record, settings.accept)
         check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
@@ -115,14 +115,14 @@ def add_earlier(plan: Plan, left: Earlier, vms: VmList, record: RecordFacts | No
             plan.refuse(f"{text}.", accept, f"vm:{uuid}")
 
 
-def add_storage(plan: Plan, params: dict[str, t.Any], vms: VmList, accept: list[str]) -> None:
+def add_storage(plan: Plan, params: dict[str, t.Any], vms: VmList, record: RecordFacts | None, accept: list[str]) -> None:
     """What Ceph says against a prepare, before any host is closed."""
     storage = _storage.read(params["ceph_host"], params["ceph"])
     if storage is None:
         plan.warnings.append(_storage.NOT_ASKED)
         return
     plan.lines += _storage.plan_lines(storage)
-    for text, items in _storage.plan_reasons(storage, vms.vms):
+    for text, items in _storage.plan_reasons(storage, vms.vms, record.ceph_fsid if record else ""):
         plan.refuse(text, accept, *items)
     note = _storage.plan_note(storage)
     if note:
@@ -237,6 +237,7 @@ def facts_of(record: Record | None) -> RecordFacts | None:
         vms=record.vms(),
         accepted=record.accepted(),
         osd_flags=record.osd_flags(),
+        ceph_fsid=maintenance["ceph_fsid"],
     )
 
 

@@ -69,6 +69,10 @@ options:
       - Seconds that were waited before, for the words of a failure. Set by the action plugin, which waits by several calls.
     type: float
     default: 0.0
+  fsid:
+    description:
+      - The cluster that is meant. With V(serving) and V(ramp) another one is refused at once. Any when it is empty.
+    type: str
   accept:
     description:
       - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
@@ -127,6 +131,9 @@ look:
       description: Flags of the cluster that are set.
       type: list
       elements: str
+    fsid:
+      description: Which cluster it is.
+      type: str
     watchers:
       description:
         - Way, pools, number of images asked, count and list of what is open (image, client, address, vm; at most 20000), the uuids of all VMs
@@ -167,7 +174,8 @@ def look_at(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) ->
     look: dict[str, t.Any] = {"problem": "", "mistake": "", "at": time.strftime("%T UTC", time.gmtime())}
     try:
         if "health" in params["checks"]:
-            look["health"], look["flags"] = asdict(_serving.read_state(ceph)), _serving.read_flags(ceph)
+            look["health"] = asdict(_serving.read_state(ceph))
+            look["flags"], look["fsid"] = _serving.read_flags(ceph)
         if "watchers" in params["checks"]:
             look["watchers"] = watchers(params, ceph, accepted)
     except CephError as exc:
@@ -203,7 +211,7 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
 def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: bool) -> list[str]:
     """Wait until Ceph serves, as much of it as was asked for."""
     pools = _argspec.words(params["pools"], "pools") or []
-    gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted, pools)
+    gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted, pools, params["fsid"] or "")
     whole = "serving" in params["checks"]
     lacks = gate.wait(params["timeout"], gate.whole if whole else gate.ramp)
     if lacks:
@@ -250,6 +258,7 @@ def main() -> None:
             "vms": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 1800.0},
             "waited": {"type": "float", "default": 0.0},
+            "fsid": {"type": "str"},
             "accept": {"type": "raw"},
         },
         supports_check_mode=True,

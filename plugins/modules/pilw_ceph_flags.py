@@ -30,6 +30,14 @@ options:
       - Seconds to try again while the monitors do not answer.
     type: float
     default: 30.0
+  fsid:
+    description:
+      - The cluster that is meant. Another one is refused. Any when it is empty.
+    type: str
+  accept:
+    description:
+      - V(cluster:FSID) goes on with another cluster than O(fsid). Takes a list or a comma separated string.
+    type: raw
 attributes:
   check_mode:
     description: Can run in check mode and tell what it would change, without writing anything anywhere.
@@ -88,7 +96,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     ceph = Ceph(_argspec.words(params["command"], "command") or [], params["call_timeout"])
     wanted = _argspec.words(params["flags"], "flags") or []
     setting = params["state"] == "present"
-    before, after = _serving.put_flags(ceph, wanted, setting, params["timeout"], check_mode)
+    accepted = _argspec.words(params["accept"], "accept") or []
+    before, after = _serving.put_flags(ceph, wanted, setting, params["timeout"], check_mode, params["fsid"] or "", accepted)
     shown = [sorted(set(flags) & set(wanted)) for flags in (before, after)]
     return {
         "changed": shown[0] != shown[1],
@@ -106,6 +115,8 @@ def main() -> None:
             "flags": {"type": "raw", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "timeout": {"type": "float", "default": 30.0},
+            "fsid": {"type": "str"},
+            "accept": {"type": "raw"},
         },
         supports_check_mode=True,
     )

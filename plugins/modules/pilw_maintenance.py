@@ -195,6 +195,10 @@ osd_flags:
   returned: with state=proven and opened
   type: list
   elements: str
+ceph_fsid:
+  description: The Ceph cluster of which safe was proved; empty when none was asked.
+  returned: with state=opened
+  type: str
 to_stop:
   description: How many running VMs stand against safe and have not been asked to stop since they came up.
   returned: with state=proven
@@ -271,7 +275,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     verdict.also = {item: text for item, text in standing.items() if item not in accepted}
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
     storage = _storage.read(params["ceph_host"], params["ceph"])
-    told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside))
+    told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
     verdict.also.update(told.against)
     verdict.excepted.update(told.excepted)
     verdict.proofs += told.proofs
@@ -286,11 +290,13 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         if verdict.safe and storage and flags:
             verdict.notes.append(f"Ceph was not asked, so its flags are not set: {', '.join(flags)}.")
         flags = []
-    if storage and not storage.problem:
+    if storage and not storage.problem and maintenance["ceph_fsid"] in ("", storage.fsid):
         # One of ours that is not set is nobody's: who sets it from now on does it for himself.
         record.forget_flags(run, [flag for flag in record.osd_flags() if flag not in storage.flags])
     if verdict.safe:
         record.remember_flags(run, [flag for flag in flags if storage and flag not in storage.flags])
+        if storage and not storage.problem:
+            record.remember_cluster(run, storage.fsid)
         record.write_safe(run, headline, verdict.proofs)
     else:
         if (record.run() or {}).get("purpose") in ("prepare", "force"):

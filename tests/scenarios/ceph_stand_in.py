@@ -23,6 +23,7 @@ WRITES = ("ceph osd set", "ceph osd unset", "rados --pool scratch put", "rados -
 # A cluster that is well. What a test changes of it:
 STATE: dict[str, t.Any] = {
     "cloud": "",  # the simulated platform
+    "fsid": "aaaa-1",
     "osds": {"0": "up", "1": "up", "2": "up"},  # or down, silent (said to be up, gives no answer), out
     "groups": {"2.0": "active+clean", "3.0": "active+clean"},
     "flags": [],
@@ -165,6 +166,7 @@ def ceph(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
     if words == ["osd", "dump"]:
         flags = ["pauserd", "pausewr"] if "pause" in state["flags"] else []
         return {
+            "fsid": state["fsid"],
             "osds": [{"osd": int(number), "up": up[number], "in": inside[number]} for number in up],
             "pools": [{"pool": 2, "pool_name": POOL}, {"pool": 3, "pool_name": OTHER}, {"pool": 4, "pool_name": "scratch"}],
             "flags_set": sorted([*flags, *(flag for flag in state["flags"] if flag != "pause"), "sortbitwise"]),

@@ -50,6 +50,25 @@ def test_nothing_is_opened_or_started_before_ceph_serves(storage: Storage) -> No
     assert last[-1] == "ceph osd unset noout", "not before every placement group was active"
 
 
+def test_another_cluster_than_the_one_of_the_proof_is_refused_untouched(storage: Storage) -> None:
+    """A second site, a copied inventory: the flags of the one must not be unset, nor its word be taken for the other."""
+    op = storage(vms=2, hosts=1)
+    before = op.cloud.in_state("running")
+    flags = {"ceph_maint_osd_flags": "noout,nodown"}
+    assert op.prepare(**flags).rc == 0 and op.flags() == {"noout", "nodown"}
+    writes = len(op.ceph.writes)
+    op.ceph.set(fsid="bbbb-2")
+    for run in (op.restore(**flags), op.restore(**flags)):
+        assert run.rc != 0 and "another cluster answers than the one of which safe was proved: bbbb-2, and not aaaa-1" in run.text, run.text
+        assert "No flag was changed." in run.text and run.accept_argument() == "ceph_maint_accept=cluster:bbbb-2"
+        assert len(op.ceph.writes) == writes and not starts(op) and not open_hosts(op.cloud) and op.phase() == "safe"
+    again = op.prepare(**flags)
+    assert again.rc != 0 and "Correct ceph_maint_ceph_host" in again.text and "cluster:bbbb-2" in again.accept_argument(), again.text
+    op.ceph.set(fsid="aaaa-1")
+    run = op.restore(**flags)
+    assert run.rc == 0 and op.cloud.in_state("running") == before and op.flags() == set(), run.text
+
+
 def test_a_vm_whose_disk_is_in_use_is_held_back_until_it_is_not(storage: Storage) -> None:
     """A hypervisor that was frozen writes on. The platform does not show that guest."""
     op = storage(vms=4, hosts=1)

@@ -108,6 +108,8 @@ NOT_ALONE = {
         "... Correct it, or leave it empty.",
         "... Correct ceph_maint_rbd_pools or ceph_maint_ceph_command.",
         "SMBIOS UUID (only root can read it)",
+        "No flag was changed.",
+        "Nothing more was started.",
         "Give the name that the certificate is for as api_host, or have the certificate renewed",
         "Give your own CA with ca_path",
         "Say which hosts are to stay closed at the end: -e ceph_maint_hosts_keep_closed=UUID,UUID (or none, when all of "

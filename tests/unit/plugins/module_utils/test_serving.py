@@ -60,6 +60,7 @@ class Cluster:
         self.deaf = False  # takes flags and does nothing
         self.objects = {}
         self.calls = []
+        self.fsid = "a-1"
 
     def ceph(self):
         return Ceph(["ceph"], 5.0, run=self.run)
@@ -88,7 +89,7 @@ class Cluster:
             pools = [{"pool": 2, "pool_name": "vms", "pg_num": 2, **self.pool}, {"pool": 3, "pool_name": "backup", "pg_num": 1}]
             pools += [{"pool": 4, "pool_name": "scratch", "pg_num": 0}]
             shown = sorted(self.flags - {"pause"} | ({"pauserd", "pausewr"} if "pause" in self.flags else set()))
-            return {"osds": self.osds, "pools": pools, "flags_set": [*shown, "sortbitwise"]}
+            return {"fsid": self.fsid, "osds": self.osds, "pools": pools, "flags_set": [*shown, "sortbitwise"]}
         if words[1:3] == ["pg", "stat"]:
             found = {}
             for state in self.groups.values():
@@ -452,6 +453,39 @@ def test_a_flag_that_cannot_be_unset_can_be_unset_by_hand(clock):
     assert "ceph_maint_osd_flags" not in str(caught.value)
     cluster.flags.clear()
     put_flags(cluster.ceph(), ["noout"], False, 0, False)
+
+
+OTHER = r"^Ceph is asked in the wrong place: another cluster answers than the one of which safe was proved: a-1, and not b-2\. {} Correct .+: -e ceph_maint_accept=x,cluster:a-1$"
+
+
+@pytest.mark.parametrize("setting", [True, False])
+def test_flags_of_another_cluster_are_left_alone(clock, setting):
+    cluster = Cluster("noout")
+    wanted = ["nodown" if setting else "noout"]
+    with pytest.raises(Refused, match=OTHER.format("No flag was changed.")) as caught:
+        put_flags(cluster.ceph(), wanted, setting, 60, False, "b-2", ["x"])
+    assert caught.value.items == ["cluster:a-1"] and orders(cluster) == [] and clock.waits == 0
+    for known, accepted in (("b-2", ["cluster:a-1"]), ("a-1", []), ("", [])):
+        put_flags(cluster.ceph(), wanted, setting, 60, False, known, accepted)
+    assert len(orders(cluster)) == 1
+
+
+@pytest.mark.parametrize("look", ["whole", "ramp"])
+def test_the_word_of_another_cluster_is_not_taken(clock, look):
+    cluster = Cluster()
+    gate = Gate(cluster.ceph(), "scratch", ["x"], [], "b-2")
+    with pytest.raises(Refused, match=OTHER.format("Nothing more was started.")):
+        gate.wait(60, getattr(gate, look))
+    assert clock.waits == 0 and not [call for call in cluster.calls if call.startswith("rados")]
+    accepting = Gate(cluster.ceph(), "", ["cluster:a-1"], [], "b-2")
+    assert accepting.wait(60, getattr(accepting, look)) == []
+
+
+def test_an_old_ceph_that_does_not_tell_which_cluster_it_is_is_believed(clock):
+    cluster = Cluster("noout")
+    cluster.fsid = ""
+    put_flags(cluster.ceph(), ["noout"], False, 60, False, "b-2", [])
+    assert cluster.flags == set()
 
 
 def test_a_flag_that_is_taken_and_not_shown_is_no_success(clock):

@@ -51,6 +51,16 @@ def test_nobody_has_an_image_open():
     assert "CephFS" in found.notes[0]
 
 
+@pytest.mark.parametrize(("known", "accepted", "where"), [("b", (), "against"), ("b", ("cluster:a",), "excepted"), ("a", (), ""), ("", (), "")])
+def test_another_cluster_than_that_of_an_earlier_proof(known, accepted, where):
+    storage = read(fsid="a")
+    found = _storage.proof(storage, accepted, (), False, known)
+    told = {"cluster:a": "asked on mon1, another cluster answers than the one of which safe was proved: a, and not b"}
+    assert {name: value for name, value in (("against", found.against), ("excepted", found.excepted)) if value} == ({where: told} if where else {})
+    planned = [items for _text, items in _storage.plan_reasons(storage, {}, known)]
+    assert planned == ([["cluster:a"]] if known == "b" else [])
+
+
 @pytest.mark.parametrize("host", ["", None])
 def test_without_a_ceph_host_it_is_said_that_nobody_was_asked(host):
     assert _storage.read(host, look()) is None
