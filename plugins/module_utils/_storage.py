@@ -78,12 +78,12 @@ class Storage:
         return f"start-unproved:{self.host}"
 
     @property
-    def unhealthy_item(self) -> str:
-        """Empty when Ceph is well, but for flags."""
+    def unhealthy_items(self) -> list[str]:
+        """One for each complaint; none when Ceph is well, but for flags."""
         ill = sorted(set(self.checks) - _OUR_CHECKS)
         if not ill and not self.checks and self.status != "HEALTH_OK":
             ill = [self.status or "unknown"]
-        return f"unhealthy:{'+'.join(ill)}" if ill else ""
+        return [f"unhealthy:{name}" for name in ill]
 
 
 def other_cluster(fsid: str, known: str) -> tuple[str, str]:
@@ -225,10 +225,10 @@ def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm], known: str = "") -> 
     other, why = other_cluster(storage.fsid, known)
     if other:
         found.append((f"Ceph is asked in the wrong place on {storage.host}: {why}. Correct ceph_maint_ceph_host or ceph_maint_ceph_command.", [other]))
-    if storage.unhealthy_item:
+    if storage.unhealthy_items:
         ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
         ill = ": ".join(filter(None, [storage.status or "it does not tell its state", ill]))
-        found.append((f"Ceph is not well ({ill}). Let it heal first: what goes down ill comes back ill.", [storage.unhealthy_item]))
+        found.append((f"Ceph is not well ({ill}). Let it heal first: what goes down ill comes back ill.", storage.unhealthy_items))
     up = {uuid for uuid, vm in vms.items() if vm.holds_storage}
     if up and not storage.opens:
         text = f"{len(up)} VMs are up, and no client has an image open in {storage.where}: their disks are not where Ceph was asked."
