@@ -125,7 +125,12 @@ NOT_ALONE = {
 }
 # Rows whose text comes from elsewhere, by where.
 WORDED_ELSEWHERE = {
-    "Ansible": ["Failed to import the required Python library", "Validation of arguments failed", "Timed out after n second(s)", "failed to execute in the expected time frame"],
+    "Ansible": [
+        "Failed to import the required Python library",
+        "Validation of arguments failed",
+        "Timed out after n second(s)",
+        "failed to execute in the expected time frame",
+    ],
     "the network, after: gave no answer": ["Connection refused"],
     "the platform, after: answered 404": ["no route and no api found"],
 }

@@ -455,7 +455,10 @@ def test_a_flag_that_cannot_be_unset_can_be_unset_by_hand(clock):
     put_flags(cluster.ceph(), ["noout"], False, 0, False)
 
 
-OTHER = r"^Ceph is asked in the wrong place: another cluster answers than the one of which safe was proved: a-1, and not b-2\. {} Correct .+: -e ceph_maint_accept=x,cluster:a-1$"
+OTHER = (
+    r"^Ceph is asked in the wrong place: another cluster answers than the one of which safe was proved: a-1, and not b-2\. {} "
+    r"Correct .+: -e ceph_maint_accept=x,cluster:a-1$"
+)
 
 
 @pytest.mark.parametrize("setting", [True, False])
