@@ -34,7 +34,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     accept_argument,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, VmList, count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     LocationFacts,
     Plan,
@@ -59,9 +59,10 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         here = _machine.identity()
         machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
         vms = api.vms()
-        made = plan_prepare(settings, api.hosts(), vms, locations, record, machines)
+        hosts = api.hosts()
+        made = plan_prepare(settings, hosts, vms, locations, record, machines)
         add_earlier(made, earlier(os.path.dirname(path)), vms, record, settings.accept)
-        add_storage(made, params, vms, record, settings.accept)
+        add_storage(made, params, hosts.hosts.values(), vms, record, settings.accept)
         check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
@@ -115,9 +116,11 @@ def add_earlier(plan: Plan, left: Earlier, vms: VmList, record: RecordFacts | No
             plan.refuse(f"{text}.", accept, f"vm:{uuid}")
 
 
-def add_storage(plan: Plan, params: dict[str, t.Any], vms: VmList, record: RecordFacts | None, accept: list[str]) -> None:
+def add_storage(
+    plan: Plan, params: dict[str, t.Any], hosts: t.Iterable[Host], vms: VmList, record: RecordFacts | None, accept: list[str]
+) -> None:
     """What Ceph says against a prepare, before any host is closed."""
-    storage = _storage.read(params["ceph_host"], params["ceph"])
+    storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), lambda: hosts)
     if storage is None:
         plan.warnings.append(_storage.NOT_ASKED)
         return

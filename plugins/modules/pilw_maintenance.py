@@ -274,7 +274,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     standing = {item: text for item, text in standing_against(params, record, starts).items() if item[3:] not in named}
     verdict.also = {item: text for item, text in standing.items() if item not in accepted}
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
-    storage = _storage.read(params["ceph_host"], params["ceph"])
+    storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), api.known_hosts)
     told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
     verdict.also.update(told.against)
     verdict.excepted.update(told.excepted)

@@ -247,7 +247,7 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
 
 
 def to_start(
-    params: dict[str, t.Any], record: Record, recorded: list[RecordedVm], running: t.Collection[str]
+    params: dict[str, t.Any], api: Api, record: Record, recorded: list[RecordedVm], running: t.Collection[str]
 ) -> tuple[list[RecordedVm], list[Change]]:
     """VMs to start, and what to write down of the others: those that run, and those that must not be started."""
     accepted = record.accepted()
@@ -260,7 +260,7 @@ def to_start(
         fell = record.named_in(params["run"], FELL)
         targets = [vm for vm in targets if vm.uuid in fell]
     nothing_yet = all(vm.columns["start_sent_at"] is None for vm in recorded)
-    storage = _storage.read(params["ceph_host"], params["ceph"])
+    storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), api.known_hosts)
     known = {*(vm.uuid for vm in recorded), *running, *record.seen()}
     wanted = [vm.uuid for vm in targets]
     held = _storage.held_back(storage, accepted, wanted, known, running, nothing_yet, params["which"] == "pending") if targets else {}
@@ -275,7 +275,7 @@ def waves_of(
     recorded, running, accepted = record.vms(), api.running_vms().vms, record.accepted()
     groups = _argspec.groups(params["groups"])
     if orders.start:
-        targets, changes = to_start(params, record, recorded, running)
+        targets, changes = to_start(params, api, record, recorded, running)
         return _targets.start_waves(targets, groups, params["canary"]), changes
     maintenance = record.maintenance
     recorded = _targets.within(recorded, maintenance["query"], maintenance["exclude"])
