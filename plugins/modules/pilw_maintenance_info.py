@@ -286,7 +286,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _machine, _module, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _machine, _module, _progress, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
@@ -303,18 +303,13 @@ def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
     record.check_run(params["run"])
     holder = Lock(folder).holder()
     busy = holder is not None and holder.get("run") == params["run"]
-    vms = record.vms()
     starting = record.phase == STARTING
-    done = sum(1 for vm in vms if (vm.columns["start_outcome"] if starting else vm.columns["stop_outcome"]))
-    text = f"{done} of {len(vms)} VMs {'started' if starting else 'stopped'} or settled"
-    # While hosts are closed or opened nothing happens to VMs yet.
-    return {
-        "changed": False,
-        "busy": busy,
-        "done": done,
-        "total": len(vms),
-        "text": text if starting or record.phase == STOPPING else "",
-    }
+    if not starting and record.phase != STOPPING:  # while hosts are closed or opened nothing happens to VMs yet
+        return {"changed": False, "busy": busy, "done": 0, "total": record.count_vms(), "text": ""}
+    accepted = set(record.accepted())
+    left_alone = "lost" if starting else "vm"
+    found = _progress.progress([vm for vm in record.vms() if f"{left_alone}:{vm.uuid}" not in accepted], starting)
+    return {"changed": False, "busy": busy, "done": found.done, "total": found.total, "text": found.line()}
 
 
 def main() -> None:

@@ -167,6 +167,10 @@ further_calls:
   description: In how many further calls they can be tried.
   returned: with record
   type: int
+line:
+  description: What came of it, in one line. The action plugin shows it.
+  returned: with record
+  type: str
 calls:
   description: How many power calls were sent, or would be in check mode.
   returned: always
@@ -178,7 +182,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _storage, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _pace, _progress, _storage, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
@@ -297,12 +301,15 @@ def run_recorded(
     record.set_phase(params["run"], STARTING if orders.start else STOPPING)
     record.write(params["run"], changes)
     lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
+    began = _pace.monotonic()
     result = Engine(api, orders, RecordJournal(record, params["run"], lease.check)).run(waves, left > 0)
     told = {**told_of(result, orders.start), "left": left, "further_calls": -(-left // (params["at_most"] or 1))}
     for change in changes:
         word = next((value for name, value in change.columns.items() if name.endswith("_outcome")), None)
         if word:
             told["counts"][word] = told["counts"].get(word, 0) + 1
+    seconds = _pace.monotonic() - began
+    told["line"] = _progress.totals(orders.start, told["counts"], told["unsettled"], result.calls, seconds)
     return told
 
 

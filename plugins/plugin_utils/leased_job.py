@@ -23,11 +23,16 @@ INFO = "pilw.maintenance.pilw_maintenance_info"
 JOB_SECONDS = 7 * 24 * 3600
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 3.0
-# Seconds between two lines of progress.
-SHOW_EVERY = 15.0
+# Seconds between two lines of progress: few at first, then a share of the time that has passed, so that long work has few lines too.
+SHOWN_FIRST, SHOWN_SHARE, SHOWN_LAST = 5.0, 1 / 20, 60.0
 _DEAD = "What it did is recorded. Run the same command again: it goes on."
 # Of the job itself; of no use to who asked for the work.
 _JOB_KEYS = frozenset(("ansible_job_id", "started", "finished", "results_file", "stdout", "stdout_lines", "stderr", "stderr_lines"))
+
+
+def between_lines(passed):
+    """Seconds between two lines of progress, so long after the work began."""
+    return min(max(passed * SHOWN_SHARE, SHOWN_FIRST), SHOWN_LAST)
 
 
 class LeasedJob(ActionBase):
@@ -78,7 +83,8 @@ class LeasedJob(ActionBase):
     def _follow(self, job, args, task_vars, playbook):
         """Poll until the job has ended, at least three times in a lease. A lost connection is tried again within it."""
         lease = float(args.get("lease") or 30)
-        pause, silent_since, shown_at = FIRST_PAUSE, None, time.monotonic()
+        pause, silent_since, began = FIRST_PAUSE, None, time.monotonic()
+        shown_at = began
         idle_since = None
         while True:
             time.sleep(pause)
@@ -97,6 +103,8 @@ class LeasedJob(ActionBase):
                         # The words of Ansible's wrapper for a job that left no result.
                         return {"failed": True, "msg": f"The work on the maintenance host was killed. {_DEAD}"}
                     if boolean(result.get("finished", False), strict=False) or result.get("failed"):
+                        if result.get("line"):
+                            self._display.display(f"  {result['line']}")
                         return {key: value for key, value in result.items() if key not in _JOB_KEYS}
                     idle_since = idle_since or time.monotonic()
                     if time.monotonic() - idle_since > max(15.0, lease):
@@ -113,7 +121,7 @@ class LeasedJob(ActionBase):
                     }
                 continue
             silent_since = None
-            if progress.get("text") and time.monotonic() - shown_at >= SHOW_EVERY:
+            if progress.get("text") and time.monotonic() - shown_at >= between_lines(shown_at - began):
                 shown_at = time.monotonic()
                 self._display.display(f"  {progress['text']}")
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from scenarios.desk import Operator, open_hosts
@@ -31,6 +32,11 @@ def test_a_thousand_vms(platform: Platform) -> None:
     assert asked == before
     assert forced < before
     assert f"power cut {len(forced)}" in run.text
+    pattern = r"^  Stopping: (\d+) of 900 VMs are down, (\d+) still run; asked \d+ .*; longest: \S+ \(.+\) for \d+ s"
+    told = re.findall(pattern, run.text, re.MULTILINE)
+    assert told and all(int(down) + int(up) == 900 for down, up in told), run.text
+    totals = rf"^  Stopping has ended after \d+ s, \d+ calls: stopped clean {900 - len(forced)}, would not stop {len(forced)}$"
+    assert re.search(totals, run.text, re.MULTILINE), run.text
     run = op.restore(**common)
     assert run.rc == 0, run.text
     assert op.cloud.in_state("running") == before

@@ -45,6 +45,7 @@ ALLOWED = {
     "_bounds": {"_api", "_batch", "_flags", "_model", "_select"},
     "_plan": {"_api", "_bounds", "_errors", "_machine", "_model", "_record", "_select"},
     "_report": {"_errors", "_model", "_record"},
+    "_progress": {"_bounds", "_record", "_report"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
     "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},

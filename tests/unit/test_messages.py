@@ -42,6 +42,8 @@ QUIET = {
     "_record.closing_host": "words of an event in the record",
     "_record.host_written": "words of an event in the record",
     "_record.forget_flags": "words of an event in the record",
+    "_progress.line": "how far the work is",
+    "_progress.totals": "how the work ended",
     "_report.restore_command": "a command",
     "_report.ways": "what comes next, at the end of a summary",
     "_survey.platform_line": "what a status shows",
@@ -84,7 +86,6 @@ NOT_ALONE = {
         "SAFE TO TAKE CEPH DOWN",
         "two whole lists of VMs ... s apart, and one of running VMs between them, show none that is not stopped or deleted"
         "..., except those accepted......",
-        "... of ... VMs ... or settled",
         "... VMs are on record in ..., and in running_vms.json beside it.",
         "...Ceph serves...Ceph still serves...",
         "......, except for what was accepted...........",
