@@ -36,11 +36,11 @@ ROUNDS = 3  # as the prepare role has them
 PLANNED = {
     "prepare": (
         "record_copy", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
-        "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "max_age",
+        "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age",
     ),
     "restore": (
         "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
-        "start_timeout", "canary", "max_fail_percentage", "lease",
+        "start_timeout", "canary", "max_fail_percentage", "lease", "window",
     ),
 }  # fmt: skip
 
@@ -154,6 +154,7 @@ class Crew:
         "api_wait": 1800.0,
         "lease": 30.0,
         "max_age": 24.0,
+        "window": 0.0,
         "validate_certs": True,
         "ca_path": None,
         "location": None,
@@ -296,7 +297,7 @@ class Crew:
             "record_dir": str(self.record_dir),
             "actor": self.actor,
             "accept": ",".join(accept),
-            **self._chosen("record_copy", "max_age", "lease"),
+            **self._chosen("record_copy", "max_age", "lease", "window"),
             **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
             **({"ceph_is_back": False, "ceph_host": "", **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
             **{"reason": "", **more},

@@ -12,6 +12,7 @@ nobody can know it.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
@@ -50,11 +51,34 @@ def restore_seconds(start: float, hold: float) -> float:
     return FLAG_SECONDS + 2 * start + hold + 4 * LIST_TIMEOUT
 
 
-def time_line(count: int, seconds: int, concurrency: int, worst: float, whole: float) -> str:
-    likely = math.ceil(count / concurrency) * seconds
+@dataclass(frozen=True)
+class CallTime:
+    """How long the platform takes for one VM. C(measured): in the last maintenance, no guess."""
+
+    seconds: float
+    measured: bool = False
+
+    def likely(self, count: int, concurrency: int) -> float:
+        """Seconds for C(count) VMs if all goes well."""
+        return math.ceil(count / concurrency) * self.seconds
+
+
+def time_line(count: int, each: CallTime, concurrency: int, worst: float, whole: float) -> str:
+    measured = " as measured in the last maintenance" if each.measured else ""
     return (
-        f"about {minutes(likely)} if all goes well ({seconds} s each, {concurrency} at once), at most {minutes(worst)}; "
-        f"whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most {minutes(whole)}"
+        f"about {minutes(each.likely(count, concurrency))} if all goes well ({each.seconds:.0f} s each{measured}, {concurrency} at once), "
+        f"at most {minutes(worst)}; whatever is not settled then is named. The whole run, with all else and while the API gives its lists: "
+        f"at most {minutes(whole)}"
+    )
+
+
+def window_note(window: float, likely: float) -> str:
+    """What is wrong with a window of so many seconds, empty when nothing is."""
+    if not window or likely <= window:
+        return ""
+    return (
+        f"The window of {minutes(window)} will not be met: about {minutes(likely)} are needed if all goes well. Give it more time, or raise "
+        "ceph_maint_concurrency if the platform bears it."
     )
 
 

@@ -24,7 +24,8 @@ CREATE TABLE maintenance (
     phase TEXT NOT NULL, opened_at TEXT NOT NULL, safe_at TEXT, done_at TEXT, headline TEXT NOT NULL DEFAULT '',
     adopted_from TEXT, query TEXT NOT NULL DEFAULT '', exclude TEXT NOT NULL DEFAULT '', ceph_fsid TEXT NOT NULL DEFAULT '');
 CREATE TABLE runs (
-    token TEXT PRIMARY KEY, actor TEXT NOT NULL, purpose TEXT NOT NULL, since TEXT NOT NULL, ended TEXT);
+    token TEXT PRIMARY KEY, actor TEXT NOT NULL, purpose TEXT NOT NULL, since TEXT NOT NULL, ended TEXT,
+    window REAL NOT NULL DEFAULT 0);
 CREATE TABLE accepted (item TEXT PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL);
 CREATE TABLE hosts (
     uuid TEXT PRIMARY KEY, name TEXT NOT NULL, before INTEGER, now INTEGER, keep_closed INTEGER NOT NULL,

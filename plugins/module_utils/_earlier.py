@@ -3,20 +3,24 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""What maintenances that have ended leave behind for the next one: starts that nobody has seen end."""
+"""What maintenances that have ended tell the next one: starts that nobody has seen end, and how long a stop and a start took."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import RECORD_NAME
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import CLEAN, STARTED
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 
 # No platform is thought to be at work on one start for longer. In seconds.
 AT_WORK = 24 * 3600.0
+# Fewer VMs than this tell nothing of the next maintenance.
+ENOUGH = 5
 
 
 @dataclass
@@ -38,12 +42,12 @@ def kept_records(folder: str) -> list[str]:
 
 
 def earlier(folder: str) -> Earlier:
-    """Read all kept records. A later one that saw a VM down or up again settles what an earlier one left open."""
+    """Read the records that ended lately. A later one that saw a VM down or up again settles what an earlier one left open."""
     found = Earlier()
     for name in kept_records(folder):
         try:
             with contextlib.closing(Record(os.path.join(folder, name))) as record:
-                if record.phase == DONE:
+                if record.phase == DONE and age_seconds(record.maintenance["done_at"]) <= AT_WORK:
                     _read(record, found)
         except RecordError as exc:
             why = exc.why if isinstance(exc, DamagedRecord) else str(exc)
@@ -62,3 +66,22 @@ def _read(record: Record, found: Earlier) -> None:
             )
         elif vm.stop_done or vm.start_done:
             found.starts.pop(vm.uuid, None)
+
+
+def measured(folder: str) -> tuple[float | None, float | None]:
+    """Seconds that a stop and a start took in the median, in the last maintenance that stopped enough VMs to tell."""
+    for name in reversed(kept_records(folder)):
+        with contextlib.suppress(RecordError):  # the other function tells of it
+            with contextlib.closing(Record(os.path.join(folder, name))) as record:
+                vms = record.vms() if record.phase == DONE else []
+            stops = _median([(vm.columns["stop_sent_at"], vm.columns["stopped_at"]) for vm in vms if vm.columns["stop_outcome"] == CLEAN])
+            if stops:
+                columns = [vm.columns for vm in vms if vm.columns["start_outcome"] == STARTED]
+                return stops, _median([(one["start_sent_at"], one["started_at"]) for one in columns])
+    return None, None
+
+
+def _median(spans: list[tuple[str | None, str | None]]) -> float | None:
+    """Of the seconds between two times of the record, where there are enough of them."""
+    seconds = [age_seconds(begin) - age_seconds(end) for begin, end in spans if begin and end]
+    return max(1.0, float(round(statistics.median(seconds), 1))) if len(seconds) >= ENOUGH else None

@@ -104,6 +104,7 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
             notes = _ready_for_copy(params, folder, copy_dir, needed=False)
         record.check_run(token)
         record.accept(token, accept)
+        record.set_window(token, params["window"] * 60)
         remove_leftovers(folder, tmpdir)
         if params["purpose"] == "prepare":
             record.set_scope(token, params["query"] or "", params["exclude"] or "")

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
+    CallTime,
     prepare_seconds,
     restore_seconds,
     settled_seconds,
     time_line,
     trial_seconds,
+    window_note,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._machine import matches
@@ -35,9 +37,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm, to_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching
 
-# Measured on one deployment; only used to estimate.
-STOP_SECONDS = 22
-START_SECONDS = 4
+# Measured on one deployment; only used to estimate, until a maintenance has measured its own.
+STOP_TIME = CallTime(22.0)
+START_TIME = CallTime(4.0)
 CEPH_NOT_BACK = (
     "Ceph was to be taken down, and nothing here can tell whether it serves again, or went down at all. A VM started before it "
     "serves hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
@@ -71,6 +73,9 @@ class Settings:
     canary: int = 0
     force: bool = False
     record_copy: str = ""
+    window: float = 0.0  # seconds that the run may take; 0: nobody has said
+    stop_time: CallTime = STOP_TIME
+    start_time: CallTime = START_TIME
 
     @property
     def place(self) -> str:
@@ -319,7 +324,9 @@ def _describe_prepare(
     force = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.force_timeout) if settings.force else 0.0
     plan.worst_seconds = stop + force
     plan.whole_seconds = prepare_seconds(stop, force, settings.settle_timeout, settings.proof_interval)
-    times = time_line(len(plan.stop), STOP_SECONDS, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
+    times = time_line(len(plan.stop), settings.stop_time, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
+    likely = settings.stop_time.likely(len(plan.stop), settings.concurrency) + 2 * settings.proof_interval
+    plan.warnings += filter(None, [window_note(settings.window, likely)])
     lines.append(f"Time to stop: {times}")
     lines.append(
         "VMs that do not stop in time: "
@@ -381,7 +388,9 @@ def plan_restore(
         plan.worst_seconds = settled_seconds(coming, settings.groups, settings.concurrency, settings.start_timeout)
         plan.worst_seconds += trial_seconds(min(settings.canary, len(plan.start)), settings.concurrency, settings.start_timeout)
         plan.whole_seconds = restore_seconds(plan.worst_seconds, max(settings.hold, settings.stop_timeout))
-        times = time_line(len(plan.start), START_SECONDS, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
+        times = time_line(len(plan.start), settings.start_time, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
+        likely = settings.start_time.likely(len(plan.start), settings.concurrency) + settings.hold
+        plan.warnings += filter(None, [window_note(settings.window, likely)])
         plan.lines = [
             f"Platform: {settings.place}",
             f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",

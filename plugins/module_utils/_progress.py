@@ -59,6 +59,14 @@ class Progress:
         return f"{'Starting' if self.starting else 'Stopping'}: " + "; ".join(words)
 
 
+    def late(self, since: str, window: float, age: t.Callable[[str], float] = age_seconds) -> str:
+        """What is said once a window of so many seconds, from the begin of the run on, will not be met; empty before."""
+        if not window or not self.left:
+            return ""
+        end = age(since) + (self.seconds_left or 0.0)
+        return f"TOO SLOW: the window of {minutes(window)} will be missed by about {minutes(math.ceil(end - window))}" if end > window else ""
+
+
 def progress(vms: list[RecordedVm], starting: bool, age: t.Callable[[str], float] = age_seconds) -> Progress:
     """C(age): how many seconds ago a time of the record was."""
     done = failed = unanswered = answered = recent = 0

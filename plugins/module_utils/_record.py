@@ -283,6 +283,11 @@ class Record:
             db.execute("UPDATE runs SET ended=? WHERE token=?", (now_text(), token))
             self._event(token, "run ended")
 
+    def set_window(self, token: str, seconds: float) -> None:
+        """How long the run may take, 0 when nobody has said."""
+        with self._transaction(token) as db:
+            db.execute("UPDATE runs SET window=? WHERE token=?", (seconds, token))
+
     def accept(self, token: str, items: t.Iterable[str]) -> None:
         """Remember what the operator accepted."""
         with self._transaction(token) as db:

@@ -23,7 +23,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _storage,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, kept_records
+from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import CallTime
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, kept_records, measured
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
     AuthError,
@@ -36,6 +37,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, VmList, count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
+    START_TIME,
+    STOP_TIME,
     LocationFacts,
     Plan,
     RecordFacts,
@@ -49,7 +52,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import f
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    settings, path = settings_of(params), record_path(params)
+    path = record_path(params)
+    settings = settings_of(params, *measured(os.path.dirname(path)))
     _storage.check_flags(_argspec.words(params["osd_flags"], "osd_flags") or [])
     head = Plan()
     check_folders(head, params, path, settings)
@@ -147,8 +151,8 @@ def say_storage(plan: Plan, host: str | None, flags: list[str]) -> None:
         )
 
 
-def settings_of(params: dict[str, t.Any]) -> Settings:
-    """The operator's wishes, out of options that may be plain strings."""
+def settings_of(params: dict[str, t.Any], stop_seconds: float | None, start_seconds: float | None) -> Settings:
+    """The operator's wishes, out of options that may be plain strings, and what one VM took in the last maintenance."""
     return Settings(
         api_host=params["api_host"],
         location=params["location"] or "",
@@ -168,6 +172,9 @@ def settings_of(params: dict[str, t.Any]) -> Settings:
         canary=params["canary"],
         force=params["force"],
         record_copy=params["record_copy"] or "",
+        window=params["window"] * 60,
+        stop_time=CallTime(stop_seconds, measured=True) if stop_seconds else STOP_TIME,
+        start_time=CallTime(start_seconds, measured=True) if start_seconds else START_TIME,
     )
 
 

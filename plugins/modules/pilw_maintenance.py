@@ -71,6 +71,11 @@ options:
       - Seconds after which the work of a run that nobody asks for any more ends by itself.
     type: float
     default: 30.0
+  window:
+    description:
+      - With O(state=opened), minutes that this run may take. Its progress says when it will take longer. V(0) is no limit.
+    type: float
+    default: 0.0
   ceph_is_back:
     description:
       - With O(purpose=restore), the operator's word that Ceph serves again. Needed once safe was reached.
@@ -417,6 +422,7 @@ def main() -> None:
             "exclude": {"type": "str"},
             "max_age": {"type": "float", "default": 24.0},
             "lease": {"type": "float", "default": 30.0},
+            "window": {"type": "float", "default": 0.0},
             "ceph_is_back": {"type": "bool", "default": False},
             **_argspec.look_options(),
             "osd_flags": {"type": "raw"},

@@ -81,6 +81,11 @@ options:
       - Seconds that each VM has to start.
     type: float
     default: 900.0
+  window:
+    description:
+      - Minutes that the run may take. The plan says when it will take longer. V(0) is no limit.
+    type: float
+    default: 0.0
   proof_interval:
     description:
       - Seconds between the lists of the proof.
@@ -309,7 +314,9 @@ def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
     accepted = set(record.accepted())
     left_alone = "lost" if starting else "vm"
     found = _progress.progress([vm for vm in record.vms() if f"{left_alone}:{vm.uuid}" not in accepted], starting)
-    return {"changed": False, "busy": busy, "done": found.done, "total": found.total, "text": found.line()}
+    run = record.run() or {}
+    text = "; ".join(filter(None, [found.line(), found.late(run["since"], run["window"])]))
+    return {"changed": False, "busy": busy, "done": found.done, "total": found.total, "text": text}
 
 
 def main() -> None:
@@ -335,6 +342,7 @@ def main() -> None:
             "stop_timeout": {"type": "float", "default": 600.0},
             "force_timeout": {"type": "float", "default": 300.0},
             "start_timeout": {"type": "float", "default": 900.0},
+            "window": {"type": "float", "default": 0.0},
             "proof_interval": {"type": "float", "default": 30.0},
             "settle_timeout": {"type": "float", "default": 300.0},
             "retries": {"type": "int", "default": 2},

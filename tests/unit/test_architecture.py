@@ -49,9 +49,9 @@ ALLOWED = {
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
     "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
-    "_earlier": {"_errors", "_folders", "_record"},
+    "_earlier": {"_errors", "_folders", "_model", "_record"},
     "_survey": {
-        *("_api", "_argspec", "_earlier", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report"),
+        *("_api", "_argspec", "_bounds", "_earlier", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report"),
         *("_salvage", "_storage"),
     },
     "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},

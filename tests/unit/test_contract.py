@@ -140,6 +140,7 @@ DEFAULTS = {
     "ceph_maint_max_fail_percentage": 20,
     "ceph_maint_max_age": 24,
     "ceph_maint_lease": 30,
+    "ceph_maint_window": 0,
     "ceph_maint_api_wait": 1800,
     "ceph_maint_verify_hold": 60,
     "ceph_maint_fail_on_unrecovered": True,

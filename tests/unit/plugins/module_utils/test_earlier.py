@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier, kept_records
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier, kept_records, measured
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 
@@ -85,3 +85,22 @@ def test_a_kept_record_that_cannot_be_read_hides_no_other(tmp_path):
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert kept_records(str(tmp_path / "none")) == []
+
+
+def took(stop, start=4, outcome="clean"):
+    begin = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    at = [(begin + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ") for seconds in (0, stop, 100, 100 + start)]
+    return {
+        "stop_outcome": outcome, "stop_sent_at": at[0], "stopped_at": at[1],
+        "start_outcome": "running", "start_sent_at": at[2], "started_at": at[3],
+    }  # fmt: skip
+
+
+def test_what_a_stop_and_a_start_took_is_measured_by_the_last_maintenance_that_can_tell(tmp_path):
+    assert measured(str(tmp_path)) == (None, None)
+    ended(tmp_path, "1", a=took(20), b=took(22), c=took(31, 7), d=took(90, 9), e=took(40, 8), f=took(1000, outcome="would_not_stop"))
+    assert measured(str(tmp_path)) == (31.0, 5.5)
+    ended(tmp_path, "2", a=took(1), b=took(1), c=took(1), d=took(1))  # a trial with four VMs
+    (tmp_path / "3.record.sqlite").write_bytes(b"no database at all")
+    ended(tmp_path, "4", done=False, **{uuid: took(5) for uuid in "abcdef"})
+    assert measured(str(tmp_path)) == (31.0, 5.5)

@@ -101,3 +101,21 @@ def test_what_was_done_long_ago_says_nothing_of_the_rate():
 )
 def test_the_last_line_has_the_totals(given, told):
     assert totals(*given) == told
+
+
+@pytest.mark.parametrize(
+    ("window", "told"),
+    [
+        (0.0, ""),
+        (460.0, ""),
+        (459.0, "TOO SLOW: the window of 8 min will be missed by about 1 s"),
+        (60.0, "TOO SLOW: the window of 60 s will be missed by about 7 min"),
+    ],
+)
+def test_a_window_that_will_be_missed_is_said_early(window, told):
+    found = progress([down("a", 60, 80), vm("b")], False, lambda text: NOW - float(text))  # one a minute, one left
+    assert found.late(f"{NOW - 400}", window, lambda text: NOW - float(text)) == told
+
+
+def test_what_is_done_is_not_late():
+    assert progress([down("a")], False, lambda text: NOW - float(text)).late("0", 1.0, lambda text: NOW - float(text)) == ""

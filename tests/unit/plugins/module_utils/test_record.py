@@ -288,6 +288,7 @@ WRITES = {
     "forget_flags": lambda record, token: record.forget_flags(token, ["noout"]),
     "remember_flags": lambda record, token: record.remember_flags(token, ["noout"]),
     "remember_cluster": lambda record, token: record.remember_cluster(token, "a-1"),
+    "set_window": lambda record, token: record.set_window(token, 60.0),
     "set_scope": lambda record, token: record.set_scope(token, "q", "e"),
     "set_phase": lambda record, token: record.set_phase(token, "stopping"),
     "back_to_stopping": lambda record, token: record.back_to_stopping(token),

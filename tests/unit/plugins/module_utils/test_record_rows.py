@@ -313,7 +313,7 @@ def test_a_write_leaves_just_this(made, name):
 def test_a_run_begins_with_who_and_what_for(made):
     record, _token = made
     second = record.begin_run("bob on box", "restore")
-    assert record.run() == {"token": second, "actor": "bob on box", "purpose": "restore", "since": "now", "ended": None}
+    assert record.run() == {"token": second, "actor": "bob on box", "purpose": "restore", "since": "now", "ended": None, "window": 0.0}
     last = record.events()[-1]
     assert (last["run"], last["what"], last["uuid"], last["detail"]) == (second, "run began: restore", None, "bob on box")
 
@@ -446,3 +446,11 @@ def test_events_are_asked_for_by_run_and_word(made):
     assert record.named_in(second, "start sent") == set(), "what another run did is not counted as tried"
     record.write(second, [Change("b", {}, "start sent")])
     assert (record.named_in(second, "start sent"), record.named_in(token, "start sent")) == ({"b"}, {"a"})
+
+
+def test_the_window_is_that_of_the_run_that_gave_it(made):
+    record, token = made
+    record.set_window(token, 5400.0)
+    assert record.run()["window"] == 5400.0
+    record.begin_run("bob on box", "restore")
+    assert record.run()["window"] == 0.0
