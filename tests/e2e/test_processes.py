@@ -18,7 +18,8 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from e2e.processes import Brood
 from pathlib import Path
-print(Brood().start(["sleep", "1000"], Path("/dev/null")).pid, flush=True)
+brood = Brood()  # without a name it would be gone at once, its thread with it, and with that its child
+print(brood.start(["sleep", "1000"], Path("/dev/null")).pid, flush=True)
 time.sleep(1000)
 """
 
@@ -44,8 +45,10 @@ def test_a_brood_is_ended_even_when_it_is_frozen(tmp_path: Path) -> None:
 def test_a_brood_ends_with_a_test_that_is_killed() -> None:
     command = [sys.executable, "-c", KILLED, TESTS]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as tests:
-        assert tests.stdout is not None
-        pid = int(tests.stdout.readline())
-        assert lives(pid)
-        tests.kill()
+        try:
+            assert tests.stdout is not None
+            pid = int(tests.stdout.readline())
+            assert lives(pid)
+        finally:
+            tests.kill()
     wait_for("the end of its child", lambda: lives(pid), LIMIT)
