@@ -275,7 +275,7 @@ class Crew:
 
     def status(self) -> Outcome:
         out = Outcome()
-        self._guarded(out, lambda: self._status(out))
+        self._guarded(out, lambda: self._status(out, file=None))
         return out
 
     # Their parts.
@@ -283,7 +283,7 @@ class Crew:
     def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
         settings = self._chosen(*PLANNED[purpose])
         settings.update({**NO_CEPH, "osd_flags": ["noout"]} if purpose == "prepare" else {"ceph_host": ""})
-        settings.update(ceph_timeout=30.0, ceph_wait=1800.0, ceph_wave=200, watchers_linger=35.0)
+        settings.update(file=None, ceph_timeout=30.0, ceph_wait=1800.0, ceph_wave=200, watchers_linger=35.0)
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         result = self._info(out, "plan", gather="plan", purpose=purpose, accept=",".join(accept), **settings, **more)
@@ -391,8 +391,8 @@ class Crew:
             raise Failed(result)
         return result
 
-    def _status(self, out: Outcome) -> dict[str, t.Any]:
-        return self._info(out, "status", gather="status", accept="", **self._chosen("record_copy"))
+    def _status(self, out: Outcome, **more: t.Any) -> dict[str, t.Any]:
+        return self._info(out, "status", gather="status", accept="", **self._chosen("record_copy"), **more)
 
     def _info(self, out: Outcome, name: str, **given: t.Any) -> dict[str, t.Any]:
         result = self._task(out, name, pilw_maintenance_info, record_dir=str(self.record_dir), **given)

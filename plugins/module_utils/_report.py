@@ -158,18 +158,26 @@ def by_owner(vms: list[RecordedVm], reason: t.Callable[[RecordedVm], str]) -> li
     return lines
 
 
+def disobeying(record: Record) -> list[RecordedVm]:
+    """Recorded VMs that were asked to stop in vain."""
+    return [vm for vm in record.vms() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
+
+
+def why_left(vm: RecordedVm, starting: bool) -> str:
+    """Why a VM does not run again, or does not stop."""
+    return why_down(vm) if starting else f"{_WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}"
+
+
 def stop_lines(record: Record) -> list[str]:
     """What became of the stop, with those that do not obey by owner."""
     vms = record.vms()
     counts = count_by(vm.columns["stop_outcome"] or "" for vm in vms)
-    left = [vm for vm in vms if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
     lines = [*origin_lines(record), f"VMs recorded {len(vms)}: {counts_text(counts)}"]
     up = [vm for vm in vms if vm.stop_done and vm.state == _model.RUNNING]
     if up:
         lines.append(f"Of these run now: {len(up)}")
         lines += by_owner(up, lambda vm: "came up again")
-    lines += by_owner(left, lambda vm: f"{_WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}")
-    return lines
+    return lines + by_owner(disobeying(record), lambda vm: why_left(vm, False))
 
 
 def origin_lines(record: Record) -> list[str]:

@@ -3,7 +3,7 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""Looking at the platform, the record and the disk for a plan or a status. Writes nothing."""
+"""Looking at the platform, the record and the disk for a plan. Writes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _machine,
     _model,
     _pace,
-    _report,
     _storage,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
@@ -34,8 +33,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     Refused,
     accept_argument,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, VmList, count_by
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     START_TIME,
     STOP_TIME,
@@ -46,7 +44,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     plan_prepare,
     plan_restore,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, SAFE, Record, age_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan_data import prepare_data, restore_data
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
 
 
@@ -70,6 +69,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
+        each = prepare_data(made, settings, hosts, vms)
     else:
         running, adopting = wait_for_api(params, api), params["running_vms"] or ""
         made = Plan()
@@ -88,6 +88,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         say_storage(made, params["ceph_host"], record.osd_flags if record else [])
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
+        each = restore_data(made, record)
     check_old(made, record, settings.accept, params["max_age"])
     items = head.items + made.items
     refusals = head.refusals + made.refusals
@@ -105,6 +106,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "osd_flags": record.osd_flags if record else [],
         "counts": counts,
         "vms": uuids,
+        "each": each,
         "worst_seconds": made.worst_seconds,
         "whole_seconds": made.whole_seconds,
     }
@@ -367,67 +369,3 @@ def wait_for_api(params: dict[str, t.Any], api: Api) -> VmList | None:
                 ) from exc
             else:
                 return None
-
-
-def status(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
-    """What the record says, and what the platform says now."""
-    path = record_path(params)
-    record = open_record(params)
-    if record is None:
-        text = f"No maintenance is open in {os.path.dirname(path)}."
-        return {"changed": False, "open": False, "lines": [text, *(f"  kept: {name}" for name in kept_records(os.path.dirname(path))[-5:])]}
-    maintenance, run, vms = record.maintenance, record.run() or {}, record.vms()
-    holder = Lock(os.path.dirname(path)).holder()
-    try:
-        now: VmList | ApiError = api.vms()
-    except ApiError as exc:
-        now = exc
-    left = [host for host in _report.hosts_left_closed(record) if host["ours"]]
-    lines = [
-        f"Record {maintenance['id']}: phase {maintenance['phase']}, opened {maintenance['opened_at']}"
-        + (f", reason: {_model.printable(maintenance['reason'], 200)}" if maintenance["reason"] else ""),
-        f"Last run: {run.get('actor')}, {run.get('purpose')}, since {run.get('since')}"
-        + (f", ended {run['ended']}" if run.get("ended") else ", not ended"),
-        f"At work now: {describe(holder) if holder else 'nobody'}",
-        f"Hosts recorded {len(record.hosts())}, closed by us and not open again {len(left)}",
-        f"VMs recorded {len(vms)}. Stop: {_report.counts_text(count_by(vm.columns['stop_outcome'] or '' for vm in vms))}. "
-        f"Start: {_report.counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}",
-        platform_line(now, [vm.uuid for vm in vms]),
-        *([safe_line(record, now)] if maintenance["phase"] == SAFE else []),
-        f"Next: {_report.NEXT_STEP[maintenance['phase']]}",
-    ]
-    return {
-        "changed": False,
-        "open": True,
-        "phase": maintenance["phase"],
-        "id": maintenance["id"],
-        "outlived": sum(1 for vm in vms if vm.outlived),
-        "left": len(_report.unrecovered(record)),
-        "left_lines": _report.start_lines(record),
-        "lines": lines,
-    }
-
-
-def safe_line(record: Record, now: VmList | ApiError) -> str:
-    """What was proved, and whether anything is known against it since. No list of now is a proof."""
-    maintenance, accepted = record.maintenance, record.accepted()
-    proved = f"proved at {maintenance['safe_at']}"
-    verify = "Prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify"
-    if isinstance(now, ApiError):
-        return f"Safe was {proved}, and whether it still holds cannot be told now. {verify}"
-    up = [vm for vm in now.holding if f"vm:{vm.uuid}" not in accepted]
-    if up:
-        named = ", ".join(vm.label() for vm in up[:3]) + (", ..." if len(up) > 3 else "")
-        return (
-            f"NOT SAFE ANY MORE: safe was {proved}, and {len(up)} VMs are not stopped now: {named}. To stop them: "
-            "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
-        )
-    return f"{maintenance['headline']}, {proved}. {verify}"
-
-
-def platform_line(now: VmList | ApiError, recorded: list[str]) -> str:
-    if isinstance(now, ApiError):
-        return f"Platform now: it does not tell: {now}"
-    states = count_by(now.vms[uuid].state if uuid in now.vms else "not listed" for uuid in recorded)
-    shown = ", ".join(f"{state} {count}" for state, count in states.items()) or "none recorded"
-    return f"Platform now: of the recorded VMs: {shown}; running in all {len(now.running)}"

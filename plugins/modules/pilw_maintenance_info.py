@@ -37,6 +37,11 @@ options:
     description:
       - Folder for a second copy of everything.
     type: path
+  file:
+    description:
+      - A file on the host of the module that gets all of it as JSON, every host and VM too. In a folder that is there. Mode 0600.
+      - With O(gather=plan) and O(gather=status). Not written in check mode.
+    type: path
   accept:
     description:
       - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
@@ -255,6 +260,10 @@ osd_flags:
   returned: with gather=plan and purpose=restore
   type: list
   elements: str
+status:
+  description: All that RV(lines) tell, for programs.
+  returned: with gather=status
+  type: dict
 open:
   description: Whether there is an open record.
   returned: with gather=status
@@ -291,12 +300,27 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _machine, _module, _progress, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _module, _progress, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path, status
+from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, status
+from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
+
+
+# What of a plan goes into its file, beside every host and VM.
+IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "worst_seconds", "whole_seconds", "lines")
+
+
+def write_file(path: str, data: dict[str, t.Any]) -> None:
+    """All of it as JSON, for programs."""
+    if not os.path.isabs(path):
+        raise InputError(f"file: {path} is not an absolute path, so where it lies is not certain. Nothing was changed. Give the whole path.")
+    try:
+        _files.write_json(path, data)
+    except OSError as exc:
+        raise InputError(f"file: {path} cannot be written: {exc}. Nothing was changed. Choose a file in a folder that is there.") from exc
 
 
 def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -332,6 +356,7 @@ def main() -> None:
             "purpose": {"type": "str", "choices": ["prepare", "restore"], "default": "prepare"},
             "record_dir": {"type": "path"},
             "record_copy": {"type": "path"},
+            "file": {"type": "path"},
             "accept": {"type": "raw"},
             "query": {"type": "str"},
             "exclude": {"type": "str"},
@@ -383,13 +408,21 @@ def main() -> None:
             return {"changed": False, "report": _report.report_data(record)}
         api = _module.api_for(params)
         if params["gather"] == "status":
-            return status(params, api)
+            record = open_record(params)
+            told = status(record, api) if record else no_maintenance(record_path(params))
+            if params["file"] and not module.check_mode:
+                write_file(params["file"], told["status"])
+            return told
         try:
-            return plan(params, api)
+            found = plan(params, api)
         except ApiError as exc:
             raise PilwError(
                 f"The platform cannot be read: {exc}. Nothing was changed. Once it answers, run the same command again."
             ) from exc
+        each = found.pop("each")
+        if params["file"] and not module.check_mode:
+            write_file(params["file"], {"purpose": params["purpose"], **{name: found[name] for name in IN_FILE}, **each})
+        return found
 
     _module.finish(module, work)
 

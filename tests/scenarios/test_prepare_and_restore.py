@@ -189,16 +189,25 @@ def test_hosts_in_maintenance_get_no_write(quick: Platform) -> None:
 def test_every_playbook_can_be_run_again(platform: Platform) -> None:
     op = platform(vms=6, running=4)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
-    assert_safe(op.prepare())
+    plan, status = op.folder / "plan.json", op.folder / "status.json"
+    assert_safe(op.prepare(ceph_maint_plan_file=str(plan)))
+    planned = json.loads(plan.read_text(encoding="utf-8"))
+    assert {vm["uuid"] for vm in planned["vms"] if vm["what"] == "stop"} == before and len(planned["vms"]) == 6
+    assert {host["uuid"] for host in planned["hosts"] if host["what"] == "close"} == hosts
+    assert (planned["purpose"], planned["counts"], planned["refusals"]) == ("prepare", {"hosts": len(hosts), "vms": 4}, [])
     sent = len(op.cloud.journal.writes())
     assert_safe(op.prepare())
     assert len(op.cloud.journal.writes()) == sent, "a second prepare finds nothing to do"
     assert_safe(op.play("ceph_maint_verify"))
     assert_safe(op.play("ceph_maint_verify"))
     for _again in range(2):
-        run = op.play("ceph_maint_status")
+        run = op.play("ceph_maint_status", ceph_maint_status_file=str(status))
         assert run.rc == 0, run.text
-        assert "phase safe" in run.text
+        assert "phase safe since 2" in run.text
+        told = json.loads(status.read_text(encoding="utf-8"))
+        assert (told["phase"], told["vms"]["stop"], told["left"], told["at_work"]) == ("safe", {"clean": 4}, [], None)
+        assert told["last_run"]["purpose"] == "verify" and told["platform"]["recorded"] == {"stopped": 4}
+        assert status.stat().st_mode & 0o777 == 0o600
     assert len(op.cloud.journal.writes()) == sent, "verify and status send no write"
     assert_restored(op, op.restore(), before, hosts)
     run = op.restore()

@@ -44,6 +44,7 @@ ALLOWED = {
     "_proof": {"_api", "_errors", "_model", "_pace", "_select"},
     "_bounds": {"_api", "_batch", "_flags", "_model", "_select"},
     "_plan": {"_api", "_bounds", "_errors", "_machine", "_model", "_record", "_select"},
+    "_plan_data": {"_api", "_model", "_plan", "_select"},
     "_report": {"_errors", "_model", "_record"},
     "_progress": {"_bounds", "_record", "_report"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
@@ -51,9 +52,10 @@ ALLOWED = {
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
     "_earlier": {"_errors", "_folders", "_model", "_record"},
     "_survey": {
-        *("_api", "_argspec", "_bounds", "_earlier", "_errors", "_files", "_folders", "_lock", "_machine", "_model", "_pace", "_plan", "_record", "_report"),
-        *("_salvage", "_storage"),
+        *("_api", "_argspec", "_bounds", "_earlier", "_errors", "_files", "_folders", "_machine", "_model", "_pace", "_plan", "_record"),
+        *("_plan_data", "_salvage", "_storage"),
     },
+    "_status": {"_api", "_earlier", "_errors", "_lock", "_model", "_record", "_report"},
     "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
 }
 DOORS = {

@@ -141,6 +141,8 @@ DEFAULTS = {
     "ceph_maint_max_age": 24,
     "ceph_maint_lease": 30,
     "ceph_maint_window": 0,
+    "ceph_maint_plan_file": "",
+    "ceph_maint_status_file": "",
     "ceph_maint_api_wait": 1800,
     "ceph_maint_verify_hold": 60,
     "ceph_maint_fail_on_unrecovered": True,

@@ -46,7 +46,7 @@ QUIET = {
     "_progress.totals": "how the work ended",
     "_report.restore_command": "a command",
     "_report.ways": "what comes next, at the end of a summary",
-    "_survey.platform_line": "what a status shows",
+    "_status.platform": "what a status shows",
     "_serving.read_state": "what the plan shows",
     "_storage.plan_lines": "what the plan shows",
     "_summary.covered": "what a proof covers, at the end of a summary",
@@ -74,7 +74,7 @@ NOT_ALONE = {
         "...starting VMs......cutting power...stopping VMs......",
     ],
     "words of an event in the record": ["flag of Ceph is being set", "still at work", "seen running after all", "did not stay up", "start held back"],
-    "words of an outcome in a summary": ["would not stop", "did not start"],
+    "words of an outcome in a summary": ["would not stop", "did not start", "no answer kept"],
     "what comes next, at the end of a status": [
         "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
         "pilw.maintenance.ceph_maint_verify just before Ceph goes down; pilw.maintenance.ceph_maint_restore when it is back",

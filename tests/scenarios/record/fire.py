@@ -53,6 +53,7 @@ def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
         "exclude": "",
         "max_age": 24.0,
         "lease": 5.0,
+        "window": 0.0,
         "ceph_is_back": True,
         "ceph_host": "",
         **HAND,

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Where a maintenance stands: what its record says and what the platform shows now, for programs and on one screen. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import kept_records
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, SAFE, STARTING, Record
+
+# So many of what is left are named: one screen.
+NAMED = 10
+
+
+def no_maintenance(path: str) -> dict[str, t.Any]:
+    """Nothing is open."""
+    folder = os.path.dirname(path)
+    kept = kept_records(folder)
+    lines = [f"No maintenance is open in {folder}.", *(f"  kept: {name}" for name in kept[-5:])]
+    return {"changed": False, "open": False, "lines": lines, "status": {"open": False, "folder": folder, "kept": kept}}
+
+
+def status(record: Record, api: Api) -> dict[str, t.Any]:
+    """C(status) holds all that C(lines) tell."""
+    try:
+        now: VmList | ApiError = api.vms()
+    except ApiError as exc:
+        now = exc
+    holder = Lock(os.path.dirname(record.path)).holder()
+    maintenance, vms = record.maintenance, record.vms()
+    starting = maintenance["phase"] in (OPENING, STARTING)
+    left = _report.unrecovered(record) if starting else _report.disobeying(record)
+    data: dict[str, t.Any] = {
+        "open": True,
+        "id": maintenance["id"],
+        "phase": maintenance["phase"],
+        "phase_since": phase_since(record),
+        "opened_at": maintenance["opened_at"],
+        "reason": _model.printable(maintenance["reason"], 200),
+        "last_run": {name: value for name, value in (record.run() or {}).items() if name != "token"},
+        "at_work": {name: value for name, value in holder.items() if name != "run"} if holder else None,
+        "hosts": {
+            "recorded": len(record.hosts()),
+            "left_closed": [host for host in _report.hosts_left_closed(record) if host["ours"]],
+        },
+        "vms": {
+            "recorded": len(vms),
+            "stop": count_by(vm.columns["stop_outcome"] or "" for vm in vms),
+            "start": count_by(vm.columns["start_outcome"] or "" for vm in vms),
+            "outlived": sum(1 for vm in vms if vm.outlived),
+        },
+        "platform": platform(now, [vm.uuid for vm in vms]),
+        "left": [{"uuid": vm.uuid, "user_id": vm.owner, "name": vm.name, "why": _report.why_left(vm, starting)} for vm in left],
+        "safe": safe_line(record, now) if maintenance["phase"] == SAFE else "",
+        "accepted": record.accepted(),
+        "next": _report.NEXT_STEP[maintenance["phase"]],
+    }
+    return {
+        "changed": False,
+        "open": True,
+        "phase": maintenance["phase"],
+        "id": maintenance["id"],
+        "outlived": data["vms"]["outlived"],
+        "left": len(_report.unrecovered(record)),
+        "left_lines": _report.start_lines(record),
+        "lines": lines_of(data, describe(holder) if holder else "nobody"),
+        "status": data,
+    }
+
+
+def phase_since(record: Record) -> str:
+    """When the phase was entered."""
+    wanted = f"phase {record.phase}"
+    times = [event["at"] for event in record.events() if event["what"] == wanted]
+    return times[-1] if times else record.maintenance["opened_at"]
+
+
+def lines_of(data: dict[str, t.Any], at_work: str) -> list[str]:
+    """One screen of it."""
+    run, hosts, vms, left = data["last_run"], data["hosts"], data["vms"], data["left"]
+    lines = [
+        f"Record {data['id']}: phase {data['phase']} since {data['phase_since']}, opened {data['opened_at']}"
+        + (f", reason: {data['reason']}" if data["reason"] else ""),
+        f"Last run: {run.get('actor')}, {run.get('purpose')}, since {run.get('since')}"
+        + (f", ended {run['ended']}" if run.get("ended") else ", not ended"),
+        f"At work now: {at_work}",
+        f"Hosts recorded {hosts['recorded']}, closed by us and not open again {len(hosts['left_closed'])}",
+        f"VMs recorded {vms['recorded']}. Stop: {_report.counts_text(vms['stop'])}. Start: {_report.counts_text(vms['start'])}",
+        data["platform"]["line"],
+    ]
+    if left:
+        lines.append(f"Left: {len(left)}")
+        lines += [f"  owner {vm['user_id']}: {vm['uuid']} {vm['name']}".rstrip() + f": {vm['why']}" for vm in left[:NAMED]]
+        if len(left) > NAMED:
+            lines.append(f"  and {len(left) - NAMED} more")
+    return [*lines, *filter(None, [data["safe"]]), f"Next: {data['next']}"]
+
+
+def platform(now: VmList | ApiError, recorded: list[str]) -> dict[str, t.Any]:
+    """What the platform shows of the recorded VMs."""
+    if isinstance(now, ApiError):
+        return {"line": f"Platform now: it does not tell: {now}"}
+    states = count_by(now.vms[uuid].state if uuid in now.vms else "not listed" for uuid in recorded)
+    shown = ", ".join(f"{state} {count}" for state, count in states.items()) or "none recorded"
+    running = len(now.running)
+    return {
+        "recorded": states,
+        "running": running,
+        "line": f"Platform now: of the recorded VMs: {shown}; running in all {running}",
+    }
+
+
+def safe_line(record: Record, now: VmList | ApiError) -> str:
+    """What was proved, and whether anything is known against it since. No list of now is a proof."""
+    maintenance, accepted = record.maintenance, record.accepted()
+    proved = f"proved at {maintenance['safe_at']}"
+    verify = "Prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify"
+    if isinstance(now, ApiError):
+        return f"Safe was {proved}, and whether it still holds cannot be told now. {verify}"
+    up = [vm for vm in now.holding if f"vm:{vm.uuid}" not in accepted]
+    if up:
+        named = ", ".join(vm.label() for vm in up[:3]) + (", ..." if len(up) > 3 else "")
+        return (
+            f"NOT SAFE ANY MORE: safe was {proved}, and {len(up)} VMs are not stopped now: {named}. To stop them: "
+            "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
+        )
+    return f"{maintenance['headline']}, {proved}. {verify}"
