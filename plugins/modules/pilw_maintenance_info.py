@@ -308,7 +308,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import ST
 from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, status
 from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
 
-
 # What of a plan goes into its file, beside every host and VM.
 IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "worst_seconds", "whole_seconds", "lines")
 
