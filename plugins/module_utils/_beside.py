@@ -18,6 +18,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _database,
 RUNNING_VMS = "running_vms.json"
 HOSTS_TO_OPEN = "hosts_to_open.json"
 REPORT = "report.json"
+VMS = "vms.csv"
+SUMMARY = "summary.md"
 # Says where the second copy goes.
 COPY_NOTE = "copy_dir"
 # Says of which maintenance the files of a folder are.
@@ -56,7 +58,7 @@ class Beside:
     @property
     def _names(self) -> tuple[str, ...]:
         """The record last: lists without a record mean that it was lost."""
-        return (RUNNING_VMS, HOSTS_TO_OPEN, REPORT, IDENTITY, os.path.basename(self._path))
+        return (RUNNING_VMS, HOSTS_TO_OPEN, REPORT, VMS, SUMMARY, IDENTITY, os.path.basename(self._path))
 
     @property
     def _folders(self) -> list[str]:
@@ -70,7 +72,7 @@ class Beside:
             with self._told(folder):
                 self._claim(folder, identity)
                 for name, data in files.items():
-                    _files.write_json(os.path.join(folder, name), data)
+                    (_files.write_text if isinstance(data, str) else _files.write_json)(os.path.join(folder, name), data)
 
     def archive(self, identity: str) -> None:
         """Put everything away under an id."""

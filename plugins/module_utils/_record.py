@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _database, _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, REPORT, RUNNING_VMS, Beside
+from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, REPORT, RUNNING_VMS, SUMMARY, VMS, Beside
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     FAILED,
@@ -507,9 +507,9 @@ class Record:
                 "Make room or mend the disk, then run the same command again: it goes on."
             ) from exc
 
-    def write_report(self, data: dict[str, t.Any]) -> None:
-        """report.json beside the record, and beside its copy."""
-        self._write_beside({REPORT: data})
+    def write_report(self, data: dict[str, t.Any], vms: str, summary: str) -> None:
+        """report.json, vms.csv and summary.md beside the record, and beside its copy."""
+        self._write_beside({REPORT: data, VMS: vms, SUMMARY: summary})
 
     def archive(self) -> None:
         """Put a done record, and what lies beside it, away under its own id. Nothing more is copied."""

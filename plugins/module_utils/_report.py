@@ -129,7 +129,9 @@ def report_data(record: Record) -> dict[str, t.Any]:
         for vm in record.vms()
     ]
     return {
+        "headline": headline(record),
         "maintenance": maintenance,
+        "attention": attention(record),
         "accepted": sorted(accepted),
         "counts": {
             "vms": len(vms),
@@ -143,6 +145,49 @@ def report_data(record: Record) -> dict[str, t.Any]:
         "vms": vms,
         "events": record.events(),
     }
+
+
+def headline(record: Record) -> str:
+    """What happened, in a few words."""
+    maintenance, recorded = record.maintenance, record.count_vms()
+    phase, left = maintenance["phase"], unrecovered(record)
+    closed = [host for host in hosts_left_closed(record) if host["ours"]]
+    if phase == SAFE:
+        return maintenance["headline"]
+    if phase in (OPENING, STARTING, DONE):
+        without = len(left) + len(given_up(record))
+        text = f"{recorded - without} of {recorded} VMs run again or are gone"
+        return f"{text}; hosts still closed: {len(closed)}" if closed else text
+    return "NOT SAFE TO TAKE CEPH DOWN"
+
+
+def attention(record: Record) -> dict[str, list[dict[str, str]]]:
+    """What somebody must look at, the worst first: title, and each VM, host or item with why. Empty titles are left out."""
+    vms, accepted = record.vms(), set(record.accepted())
+    closed, lost = hosts_left_closed(record), unrecovered(record)
+    starting = record.phase in (OPENING, STARTING, DONE)
+
+    def told(some: t.Iterable[RecordedVm], why: t.Callable[[RecordedVm], str]) -> list[dict[str, str]]:
+        return [{"id": vm.uuid, "name": vm.name, "owner": vm.owner, "why": why(vm)} for vm in sorted(some, key=lambda vm: (vm.owner, vm.uuid))]
+
+    found = {
+        "Ran through the outage": told(
+            (vm for vm in vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done),
+            lambda vm: "look at its file system",
+        ),
+        "Hosts still closed": [
+            {"id": host["uuid"], "name": host["name"], "owner": "", "why": host["why"]} for host in closed if host["ours"] and starting
+        ],
+        "Did not come back": told((vm for vm in lost if vm.columns["start_outcome"]), why_down),
+        "Not tried yet": told((vm for vm in lost if not vm.columns["start_outcome"] and starting), lambda vm: "down"),
+        "Would not stop": told(disobeying(record) if not starting else [], lambda vm: why_left(vm, False)),
+        "Ended without": told(given_up(record), why_down),
+        "Power was cut": told(
+            (vm for vm in vms if vm.columns["stop_outcome"] == _model.FORCED), lambda vm: "its file system wants a check"
+        ),
+        "Accepted": [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(accepted)],
+    }
+    return {title: entries for title, entries in found.items() if entries}
 
 
 def counts_text(counts: dict[str, int]) -> str:

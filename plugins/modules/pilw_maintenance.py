@@ -20,7 +20,7 @@ options:
       - V(opened) opens the record for a new run, or makes one, and returns its path and the token of the run. Every later
         call carries both. An older run is refused from then on.
       - V(proven) makes the proof that every VM is down, and only if it holds writes the phase C(safe).
-      - V(ended) says that the run is over and writes C(report.json) beside the record.
+      - V(ended) says that the run is over and writes C(report.json), C(vms.csv) and C(summary.md) beside the record.
       - V(closed) ends the maintenance. Refused while a recorded VM does not run again, unless it is accepted or O(give_up)
         is true. The record is kept under its id.
     type: str
@@ -245,6 +245,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Re
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import summary_md, vms_csv
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
 
 
@@ -357,6 +358,12 @@ def standing_against(params: dict[str, t.Any], record: Record, starts: dict[str,
     return found
 
 
+def write_report(record: Record) -> None:
+    """All that came of it so far, in three forms."""
+    data = _report.report_data(record)
+    record.write_report(data, vms_csv(data), summary_md(data))
+
+
 def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     """The run is over, well or not: write the report and say what is left and what comes next."""
     left = _report.unrecovered(record)
@@ -365,7 +372,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     record.disown_flags(params["run"], _argspec.words(params["osd_flags_found"], "osd_flags_found") or [])
     record.end_run(params["run"])
     record.export()
-    record.write_report(_report.report_data(record))
+    write_report(record)
     purpose = (record.run() or {}).get("purpose")
     lines = [*_report.start_lines(record), *_report.flag_lines(record)] if purpose == "restore" else _report.stop_lines(record)
     return {
@@ -396,7 +403,7 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     if params["give_up"]:
         lines += _report.flag_lines(record)
     record.write_done(params["run"])
-    record.write_report(_report.report_data(record))
+    write_report(record)
     record.export()
     record.archive()
     return {"changed": True, "phase": DONE, "left": len(left), "hosts_left": len(hosts), "lines": lines}

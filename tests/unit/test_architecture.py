@@ -47,6 +47,7 @@ ALLOWED = {
     "_plan_data": {"_api", "_model", "_plan", "_select"},
     "_report": {"_errors", "_model", "_record"},
     "_progress": {"_bounds", "_record", "_report"},
+    "_report_files": {"_model", "_report"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
     "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},

@@ -64,7 +64,7 @@ def held(records: Path) -> tuple[Path, dict[str, t.Any]]:
     record.write(run, [Change("a", {"stop_outcome": "clean"}), Change("b", {"outlived_at": "t", "stop_outcome": "would_not_stop"})])
     record.write_safe(run, "SAFE", [])
     record.end_run(run)
-    record.write_report({})
+    record.write_report({}, "", "")
     record.copy()
     record.close()
     (records / PLACE / "lease").write_text("x")

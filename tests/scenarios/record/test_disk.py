@@ -86,7 +86,7 @@ def test_a_list_for_which_there_is_no_room_leaves_the_former_one(small_disk) -> 
     with pytest.raises(RecordError, match=r"The list beside the record cannot be written: .*is whole\. Make room"):
         record.export()
     with pytest.raises(RecordError, match="Make room"):
-        record.write_report({"x": "y" * 9000})
+        record.write_report({"x": "y" * 9000}, "", "")
     assert path.read_bytes() == before
     assert not list((disk / "r" / PLACE).glob("*.new"))
     record.close()
@@ -245,7 +245,7 @@ def test_a_planted_file_is_not_followed(held, records, tmp_path, name, kind) -> 
             Record(str(path))
 
 
-COPIED = ("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "maintenance_id")
+COPIED = ("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "vms.csv", "summary.md", "maintenance_id")
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
@@ -275,7 +275,7 @@ def test_a_file_planted_where_the_copies_lie_is_not_followed(held, records, tmp_
     else:
         record = Record(found["record"], str(copies / PLACE))
         record.add_running(found["run"], [vm("c")], late=True)
-        record.write_report({"x": 1})
+        record.write_report({"x": 1}, "", "")
         told += [*found["notes"], *record.warnings]
         assert {one.uuid for one in record.vms()} == {"a", "b", "c"}
         record.close()

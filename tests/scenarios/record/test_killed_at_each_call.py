@@ -102,7 +102,7 @@ def end(folder: Path) -> None:
         record.write(run, [Change(uuid, {"start_outcome": "running"}) for uuid in VMS])
         record.host_written(run, "h1", True)
         record.write_done(run)
-        record.write_report({"what": "came of it"})
+        record.write_report({"what": "came of it"}, "", "")
         record.export()
         record.archive()
 

@@ -417,7 +417,7 @@ def test_a_copy_under_another_name_is_a_record_too(made, tmp_path):
 
 def test_the_report_lies_beside_the_record(made, tmp_path):
     record, _token = made
-    record.write_report({"a": 1})
+    record.write_report({"a": 1}, "uuid\r\n", "# it\n")
     assert (tmp_path / "report.json").read_text().split() == '{ "a": 1 }'.split()
     record.close()
 

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""The report in two other forms, from its data: a table of VMs and a short text for a ticket. Pure. What tenants wrote stays text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, printable
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import SHOWN, counts_text
+
+# The shell runbook's three columns first.
+COLUMNS = ("uuid", "owner", "status", "name", "stop", "stop_error", "stopped_at", "start", "start_error", "started_at", "late", "accepted")
+
+
+def vms_csv(data: dict[str, t.Any]) -> str:
+    """One line a VM, with a head line. Lines end as RFC 4180 wants it."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for vm in data["vms"]:
+        table.writerow([_cell({**vm, "owner": vm["user_id"]}[name]) for name in COLUMNS])
+    return text.getvalue()
+
+
+def _cell(value: t.Any) -> str:
+    """No spreadsheet takes it for a formula."""
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def summary_md(data: dict[str, t.Any]) -> str:
+    """What a ticket needs: what happened, what needs attention, and the counts."""
+    maintenance, counts = data["maintenance"], data["counts"]
+    where = maintenance["api_host"] + (f", location {maintenance['location']}" if maintenance["location"] else "")
+    times = {"opened": maintenance["opened_at"], "safe": maintenance["safe_at"], "ended": maintenance["done_at"]}
+    lines = [
+        f"# Ceph maintenance {maintenance['id']}: {_plain(data['headline'])}",
+        "",
+        f"- Platform: {_plain(where)}",
+        *([f"- Reason: {_plain(printable(maintenance['reason'], 200))}"] if maintenance["reason"] else []),
+        "- Times (UTC): " + ", ".join(f"{what} {at}" for what, at in times.items() if at),
+        f"- VMs recorded: {counts['vms']}, of {len({vm['user_id'] for vm in data['vms']})} owners",
+        f"- Stop: {counts_text(counts['stop'])}",
+        f"- Start: {counts_text(counts['start'])}",
+        f"- Hosts recorded: {len(data['hosts'])}",
+    ]
+    for title, entries in data["attention"].items():
+        lines += ["", f"## {title}: {len(entries)}", ""]
+        owners = count_by(entry["owner"] for entry in entries if entry["owner"])
+        if len(entries) > SHOWN:
+            lines.append("By owner: " + ", ".join(f"{_plain(owner)}: {count}" for owner, count in list(owners.items())[:SHOWN]))
+            lines.append("")
+        lines += [f"- {_entry(entry)}" for entry in entries[:SHOWN]]
+        if len(entries) > SHOWN:
+            lines.append(f"- and {len(entries) - SHOWN} more; all of them are in report.json")
+    return "\n".join(lines) + "\n"
+
+
+def _entry(entry: dict[str, str]) -> str:
+    owner = f"owner {entry['owner']}: " if entry["owner"] else ""
+    return _plain(f"{owner}{entry['id']} {entry['name']}".rstrip() + (f": {entry['why']}" if entry["why"] else ""))
+
+
+def _plain(text: str) -> str:
+    """Nothing in it is Markdown or HTML."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@])", r"\\\1", text)
