@@ -53,14 +53,15 @@ def restore_seconds(start: float, hold: float) -> float:
 
 @dataclass(frozen=True)
 class CallTime:
-    """How long the platform takes for one VM. C(measured): in the last maintenance, no guess."""
+    """How long the platform takes for one VM: until it answers, and from then until a list shows it. C(measured): no guess."""
 
     seconds: float
+    settle: float = 0.0
     measured: bool = False
 
     def likely(self, count: int, concurrency: int) -> float:
         """Seconds for C(count) VMs if all goes well."""
-        return math.ceil(count / concurrency) * self.seconds
+        return math.ceil(count / concurrency) * self.seconds + self.settle if count else 0.0
 
 
 def time_line(count: int, each: CallTime, concurrency: int, worst: float, whole: float) -> str:

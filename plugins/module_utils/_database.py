@@ -43,6 +43,10 @@ CREATE TABLE events (
 """
 
 
+# Columns that the first files do not have.
+_LATER = (("maintenance", "ceph_fsid", "TEXT NOT NULL DEFAULT ''"), ("runs", "window", "REAL NOT NULL DEFAULT 0"))
+
+
 def make(path: str, first: dict[str, t.Any]) -> None:
     """A new file with C(first) as its one maintenance. It appears whole or not at all."""
     with _appearing(path) as unfinished, contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
@@ -51,6 +55,13 @@ def make(path: str, first: dict[str, t.Any]) -> None:
         db.execute(
             f"INSERT INTO maintenance ({', '.join(first)}) VALUES ({', '.join('?' * len(first))})", tuple(first.values())
         )
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Give a file that an earlier version has made the columns that came later."""
+    for table, column, declared in _LATER:
+        if column not in [row[1] for row in db.execute(f"PRAGMA table_info({table})")]:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declared}")
 
 
 def copy(db: sqlite3.Connection, path: str, target: str) -> None:

@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
+import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import CallTime
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import RECORD_NAME
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import CLEAN, STARTED
@@ -19,16 +22,38 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import DO
 
 # No platform is thought to be at work on one start for longer. In seconds.
 AT_WORK = 24 * 3600.0
+# Of many VMs, so many are named.
+SHOWN = 20
+# What a file that is no record any more can do to its reader.
+_UNREADABLE = (RecordError, TypeError, ValueError, KeyError)
 # Fewer VMs than this tell nothing of the next maintenance.
 ENOUGH = 5
 
 
 @dataclass
 class Earlier:
-    """C(starts): by uuid, in words, of the VMs that may still come up. C(unread): kept records that cannot tell."""
+    """By accept item, in words: C(starts) of VMs that may still come up, and C(unread) records that cannot tell."""
 
     starts: dict[str, str] = field(default_factory=dict)
-    unread: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uuids(self) -> list[str]:
+        return [item.partition(":")[2] for item in self.starts]
+
+
+def start_item(uuid: str) -> str:
+    """Accepts that a start of this VM is left, and nothing else: should the VM come up, it is stopped all the same."""
+    return f"start-left:{uuid}"
+
+
+def starts_text(texts: list[str]) -> str:
+    """What a reader must know of starts that are left."""
+    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return (
+        f"{len(texts)} VMs may still come up, as nobody has seen the end of a start: {'; '.join(texts[:SHOWN])}{more}. See on the platform "
+        "that nothing is at work on them"
+    )
 
 
 def kept_records(folder: str) -> list[str]:
@@ -45,43 +70,59 @@ def earlier(folder: str) -> Earlier:
     """Read the records that ended lately. A later one that saw a VM down or up again settles what an earlier one left open."""
     found = Earlier()
     for name in kept_records(folder):
+        path = os.path.join(folder, name)
         try:
-            with contextlib.closing(Record(os.path.join(folder, name))) as record:
+            with contextlib.closing(Record(path)) as record:
                 if record.phase == DONE and age_seconds(record.maintenance["done_at"]) <= AT_WORK:
                     _read(record, found)
-        except RecordError as exc:
+        except _UNREADABLE as exc:
             why = exc.why if isinstance(exc, DamagedRecord) else str(exc)
-            found.unread.append(f"The kept record {name} cannot be read, so starts that it may have left at work are not known: {why}")
+            if _lately(path):
+                found.unread[f"kept:{name}"] = (
+                    f"The kept record {name} cannot be read, so starts that it may have left at work are not known: {why}"
+                )
     return found
+
+
+def _lately(path: str) -> bool:
+    """Whether a file was written in the time in which a start may be at work; in doubt it was."""
+    try:
+        return _pace.wall() - os.lstat(path).st_mtime <= AT_WORK
+    except OSError:
+        return True
 
 
 def _read(record: Record, found: Earlier) -> None:
     identity = record.maintenance["id"]
     for vm in record.vms():
-        sent_at = vm.columns["start_sent_at"]
-        if vm.may_come_up and age_seconds(sent_at) <= AT_WORK:
-            found.starts[vm.uuid] = (
-                f"VM {vm.label()} may still come up: the ended maintenance {identity} sent it a start at {sent_at}, and nobody has "
-                "seen that end. See on the platform that nothing is at work on it"
-            )
-        elif vm.stop_done or vm.start_done:
-            found.starts.pop(vm.uuid, None)
+        sent_at, started_at = vm.columns["start_sent_at"], vm.columns["started_at"]
+        seen_up = started_at and sent_at and started_at >= sent_at
+        if vm.may_come_up and not seen_up and age_seconds(sent_at) <= AT_WORK:
+            found.starts[start_item(vm.uuid)] = f"VM {vm.label()}: the ended maintenance {identity} sent it a start at {sent_at}"
+        elif vm.stop_done or vm.start_done or seen_up:
+            found.starts.pop(start_item(vm.uuid), None)
 
 
-def measured(folder: str) -> tuple[float | None, float | None]:
-    """Seconds that a stop and a start took in the median, in the last maintenance that stopped enough VMs to tell."""
+def measured(folder: str) -> tuple[CallTime | None, CallTime | None]:
+    """What a stop and a start took in the median, in the last maintenance that stopped enough VMs to tell."""
     for name in reversed(kept_records(folder)):
-        with contextlib.suppress(RecordError):  # the other function tells of it
+        try:
             with contextlib.closing(Record(os.path.join(folder, name))) as record:
                 vms = record.vms() if record.phase == DONE else []
-            stops = _median([(vm.columns["stop_sent_at"], vm.columns["stopped_at"]) for vm in vms if vm.columns["stop_outcome"] == CLEAN])
-            if stops:
-                columns = [vm.columns for vm in vms if vm.columns["start_outcome"] == STARTED]
-                return stops, _median([(one["start_sent_at"], one["started_at"]) for one in columns])
+            stop = _call_time(vm.columns for vm in vms if vm.columns["stop_outcome"] == CLEAN)
+            if stop:
+                return stop, _call_time((vm.columns for vm in vms if vm.columns["start_outcome"] == STARTED), "start", "started_at")
+        except _UNREADABLE:
+            continue  # told by the other function; nothing depends on an estimate
     return None, None
 
 
-def _median(spans: list[tuple[str | None, str | None]]) -> float | None:
-    """Of the seconds between two times of the record, where there are enough of them."""
-    seconds = [age_seconds(begin) - age_seconds(end) for begin, end in spans if begin and end]
-    return max(1.0, float(round(statistics.median(seconds), 1))) if len(seconds) >= ENOUGH else None
+def _call_time(rows: t.Iterable[dict[str, t.Any]], verb: str = "stop", done_at: str = "stopped_at") -> CallTime | None:
+    """Of VMs whose call was answered and that a list has shown after it, where there are enough of them."""
+    times = [(row[f"{verb}_sent_at"], row[f"{verb}_answered_at"], row[done_at]) for row in rows]
+    times = [(sent, answered, done) for sent, answered, done in times if sent and answered and done and sent <= answered <= done]
+    if len(times) < ENOUGH:
+        return None
+    call = statistics.median(age_seconds(sent) - age_seconds(answered) for sent, answered, _done in times)
+    settle = statistics.median(age_seconds(answered) - age_seconds(done) for _sent, answered, done in times)
+    return CallTime(max(1.0, round(call)), float(round(settle)), measured=True)

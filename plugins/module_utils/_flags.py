@@ -107,7 +107,8 @@ class Flags:
             raise
         except ApiError as exc:
             if self.accepting:
-                self._take_the_answers()  # hosts that stay closed are no reason to leave VMs down
+                for uuid in sorted(self.unseen):  # named, and looked at by the next run; no reason to leave VMs down
+                    self._settle(uuid, None, exc)
                 return
             raise PilwError(
                 f"The host flags were sent and cannot be read back: {exc}. What was sent is recorded. Run the same command again: "
@@ -128,7 +129,7 @@ class Flags:
         self._take_the_answers()
 
     def _take_the_answers(self) -> None:
-        """Where nothing shows the flag, they must do."""
+        """Where a good list does not show the flag, they must do."""
         for uuid in sorted(self.unseen):
             self._settle(uuid, True, None)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import CREATING, DELETED, STOPPED, Host, Vm, VmList
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import CREATING, DELETED, STOPPED, VANISHED, Host, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import Plan, RecordFacts, Settings, choose_hosts
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
 
-def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList) -> dict[str, t.Any]:
-    """C(what) is one of: close, closed_already, left_alone, left_out; and of VMs: stop, down_already, left_out, waited_for, accepted, in_the_way."""
+def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList, may_come_up: t.Container[str] = ()) -> dict[str, t.Any]:
+    """C(what) is one of: close, closed_already, left_alone, left_out; and of VMs: stop, may_come_up, down_already, left_out, waited_for, accepted, in_the_way."""
     chosen = {host.uuid for host in choose_hosts(hosts, settings.hosts_query)}
     close = {host.uuid for host in plan.close_hosts}
     scope, stop = in_scope(vms.vms.values(), settings.query, settings.exclude), {vm.uuid for vm in plan.stop}
@@ -31,6 +32,8 @@ def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList) -
     def of_vm(vm: Vm) -> str:
         if vm.uuid in stop:
             return "stop"
+        if vm.uuid in may_come_up:
+            return "may_come_up"
         if vm.state in (STOPPED, DELETED):
             return "down_already"
         if vm.uuid not in scope:
@@ -48,16 +51,24 @@ def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList) -
     }
 
 
-def restore_data(plan: Plan, record: RecordFacts | None) -> dict[str, t.Any]:
-    """C(what) is one of: open, left_as_it_is; and of VMs: start, runs_already."""
+def restore_data(plan: Plan, record: RecordFacts | None, accepted: t.Container[str] = ()) -> dict[str, t.Any]:
+    """C(what) is one of: open, left_as_it_is; and of VMs: start, runs_already, gone, given_up. Nothing of a hand-made list."""
     opened, start = {host["uuid"] for host in plan.open_hosts}, {vm.uuid for vm in plan.start}
+
+    def of_vm(vm: RecordedVm) -> str:
+        if vm.uuid not in start:
+            return "runs_already"
+        if vm.columns["start_outcome"] == VANISHED:
+            return "gone"
+        return "given_up" if f"lost:{vm.uuid}" in accepted else "start"
+
     return {
         "hosts": [
             {"uuid": host["uuid"], "name": host["name"], "what": "open" if host["uuid"] in opened else "left_as_it_is"}
             for host in (record.hosts if record else [])
         ],
         "vms": [
-            {"uuid": vm.uuid, "user_id": vm.owner, "name": vm.name, "what": "start" if vm.uuid in start else "runs_already"}
+            {"uuid": vm.uuid, "user_id": vm.owner, "name": vm.name, "what": of_vm(vm)}
             for vm in (record.vms if record else [])
         ],
     }

@@ -58,7 +58,6 @@ class Progress:
             words.append("longest: " + ", ".join(f"{label} for {minutes(seconds)}" for label, seconds in shown))
         return f"{'Starting' if self.starting else 'Stopping'}: " + "; ".join(words)
 
-
     def late(self, since: str, window: float, age: t.Callable[[str], float] = age_seconds) -> str:
         """What is said once a window of so many seconds, from the begin of the run on, will not be met; empty before."""
         if not window or not self.left:

@@ -183,7 +183,7 @@ class Record:
         rows = self._all("SELECT * FROM maintenance")
         if len(rows) != 1:
             raise DamagedRecord(self.path, "it does not hold exactly one maintenance")
-        return dict(rows[0])
+        return {"ceph_fsid": "", **dict(rows[0])}  # which the first records do not have
 
     @property
     def phase(self) -> str:
@@ -192,7 +192,7 @@ class Record:
     def run(self) -> dict[str, t.Any] | None:
         """The run that holds the record now."""
         rows = self._all("SELECT * FROM runs ORDER BY rowid DESC LIMIT 1")
-        return dict(rows[0]) if rows else None
+        return {"window": 0.0, **dict(rows[0])} if rows else None  # likewise
 
     def last_event_at(self) -> str:
         rows = self._all("SELECT at FROM events ORDER BY number DESC LIMIT 1")
@@ -272,6 +272,7 @@ class Record:
         """Take the record over for a new run; calls that carry an older token are refused from now on."""
         token = secrets.token_hex(6)
         with self._transaction(None) as db:
+            _database.upgrade(db)
             db.execute(
                 "INSERT INTO runs (token, actor, purpose, since) VALUES (?,?,?,?)", (token, actor, purpose, now_text())
             )

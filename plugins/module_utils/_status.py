@@ -78,6 +78,12 @@ def status(record: Record, api: Api) -> dict[str, t.Any]:
     }
 
 
+def shortened(told: dict[str, t.Any]) -> dict[str, t.Any]:
+    """As a task's result: what is left may be thousands of tenants' VMs."""
+    left = told["status"].get("left", [])
+    return {**told, "status": {**told["status"], **({"left": left[:NAMED], "left_count": len(left)} if told["open"] else {})}}
+
+
 def phase_since(record: Record) -> str:
     """When the phase was entered."""
     wanted = f"phase {record.phase}"

@@ -96,7 +96,7 @@ def with_hosts(storage: Storage | None, hosts: t.Callable[[], t.Iterable[Host]])
     """
     if storage is None or not storage.opens:
         return storage
-    names = {value: host.name or host.uuid for host in hosts() for value in host.row.values() if isinstance(value, str)}
+    names = {value: host.name or host.uuid for host in hosts() for value in host.row.values() if isinstance(value, str) and value}
     opens = [replace(one, host=names.get(_ip(one.address), "")) for one in storage.opens]
     return replace(storage, opens=opens)
 

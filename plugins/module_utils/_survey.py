@@ -23,7 +23,14 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import CallTime
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, kept_records, measured
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import (
+    Earlier,
+    earlier,
+    kept_records,
+    measured,
+    start_item,
+    starts_text,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
     AuthError,
@@ -47,6 +54,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_data import prepare_data, restore_data
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
@@ -64,12 +72,12 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         vms = api.vms()
         hosts = api.hosts()
         made = plan_prepare(settings, hosts, vms, locations, record, machines)
-        add_earlier(made, earlier(os.path.dirname(path)), vms, record, settings.accept)
+        left = plan_earlier(made, earlier(os.path.dirname(path)), settings, vms, record)
         add_storage(made, params, hosts.hosts.values(), vms, record, settings.accept)
         check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
-        each = prepare_data(made, settings, hosts, vms)
+        each = prepare_data(made, settings, hosts, vms, left)
     else:
         running, adopting = wait_for_api(params, api), params["running_vms"] or ""
         made = Plan()
@@ -88,7 +96,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         say_storage(made, params["ceph_host"], record.osd_flags if record else [])
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
-        each = restore_data(made, record)
+        each = restore_data(made, record, settings.accept)
     check_old(made, record, settings.accept, params["max_age"])
     items = head.items + made.items
     refusals = head.refusals + made.refusals
@@ -112,14 +120,24 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     }
 
 
-def add_earlier(plan: Plan, left: Earlier, vms: VmList, record: RecordFacts | None, accept: list[str]) -> None:
-    """Starts of ended maintenances that may still bring a VM up. One that runs is stopped, and then nothing is at work on it."""
+def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, record: RecordFacts | None) -> set[str]:
+    """Refuse starts of ended maintenances that may still bring a VM up. Returns the uuids of these VMs.
+
+    One that runs is stopped like any other, and then nothing is at work on it; one that the scope leaves out is told of only.
+    """
+    scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
     stopped = {vm.uuid for vm in record.vms if vm.stop_done} if record else set()
-    plan.warnings += left.unread
-    for uuid, text in left.starts.items():
-        vm = vms.vms.get(uuid)
-        if vm and vm.state not in (_model.RUNNING, _model.DELETED) and uuid not in stopped:
-            plan.refuse(f"{text}.", accept, f"vm:{uuid}")
+    waiting = [vm.uuid for vm in vms.vms.values() if vm.state not in (_model.RUNNING, _model.DELETED) and vm.uuid not in stopped]
+    left = {uuid: before.starts[start_item(uuid)] for uuid in waiting if start_item(uuid) in before.starts}
+    inside = {uuid: text for uuid, text in left.items() if uuid in scope and start_item(uuid) not in settings.accept}
+    told = [text for uuid, text in left.items() if uuid not in inside]
+    if inside:
+        plan.refuse(f"{starts_text(list(inside.values()))}.", settings.accept, *map(start_item, inside))
+    if told:
+        plan.warnings.append(f"Accepted, or left out by the scope: {len(told)} starts that nobody has seen end. {starts_text(told)}.")
+    for item, text in before.unread.items():
+        plan.refuse(f"{text}. Mend it, or see for yourself that no start is left at work.", settings.accept, item)
+    return set(left)
 
 
 def add_storage(
@@ -153,7 +171,7 @@ def say_storage(plan: Plan, host: str | None, flags: list[str]) -> None:
         )
 
 
-def settings_of(params: dict[str, t.Any], stop_seconds: float | None, start_seconds: float | None) -> Settings:
+def settings_of(params: dict[str, t.Any], stop_time: CallTime | None, start_time: CallTime | None) -> Settings:
     """The operator's wishes, out of options that may be plain strings, and what one VM took in the last maintenance."""
     return Settings(
         api_host=params["api_host"],
@@ -175,8 +193,8 @@ def settings_of(params: dict[str, t.Any], stop_seconds: float | None, start_seco
         force=params["force"],
         record_copy=params["record_copy"] or "",
         window=params["window"] * 60,
-        stop_time=CallTime(stop_seconds, measured=True) if stop_seconds else STOP_TIME,
-        start_time=CallTime(start_seconds, measured=True) if start_seconds else START_TIME,
+        stop_time=stop_time or STOP_TIME,
+        start_time=start_time or START_TIME,
     )
 
 

@@ -201,8 +201,8 @@ osd_flags:
   type: list
   elements: str
 ceph_fsid:
-  description: The Ceph cluster of which safe was proved; empty when none was asked.
-  returned: with state=opened
+  description: The Ceph cluster of which safe was proved; empty when none was asked. With O(state=proven) the one that was asked now.
+  returned: with state=opened and proven
   type: str
 to_stop:
   description: How many running VMs stand against safe and have not been asked to stop since they came up.
@@ -240,7 +240,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _storage, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, start_item, starts_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
@@ -257,10 +257,10 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
             "Nothing is recorded yet, so nothing can be proved. Go on with: "
             "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
         )
-    starts = earlier(os.path.dirname(record.path)).starts
+    before = earlier(os.path.dirname(record.path))
     verdict = prove(
         api,
-        known=lambda: known_vms(record, starts),
+        known=lambda: known_vms(record, before),
         note=lambda found: record.note_states(run, found),
         accepted=accepted,
         query=maintenance["query"],
@@ -277,7 +277,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     # VMs that obeyed after their time, or were seen down by nobody yet.
     record.write(run, [_targets.down(vm) for vm in recorded.values() if vm.state in _model.RELEASED and not vm.stop_done])
     named = {*verdict.gone, *verdict.holding}
-    standing = {item: text for item, text in standing_against(params, record, starts).items() if item[3:] not in named}
+    standing = standing_against(params, record, before, bool(verdict.outside))
+    standing = {item: text for item, text in standing.items() if item.partition(":")[2] not in named}
     verdict.also = {item: text for item, text in standing.items() if item not in accepted}
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
     storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), api.known_hosts)
@@ -296,12 +297,20 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         if verdict.safe and storage and flags:
             verdict.notes.append(f"Ceph was not asked, so its flags are not set: {', '.join(flags)}.")
         flags = []
-    if storage and not storage.problem and maintenance["ceph_fsid"] in ("", storage.fsid):
+    known = maintenance["ceph_fsid"]
+    other = storage is not None and bool(known) and storage.fsid not in ("", known)
+    if storage and not storage.problem and not other:
         # One of ours that is not set is nobody's: who sets it from now on does it for himself.
         record.forget_flags(run, [flag for flag in record.osd_flags() if flag not in storage.flags])
     if verdict.safe:
+        if storage and other and record.osd_flags():
+            verdict.notes.append(
+                f"Flags that this maintenance set on the Ceph cluster {known} are not unset on {storage.fsid}. Unset them there by hand: "
+                f"{', '.join(record.osd_flags())}."
+            )
+            record.forget_flags(run, record.osd_flags())
         record.remember_flags(run, [flag for flag in flags if storage and flag not in storage.flags])
-        if storage and not storage.problem:
+        if storage and not storage.problem and storage.fsid:
             record.remember_cluster(run, storage.fsid)
         record.write_safe(run, headline, verdict.proofs)
     else:
@@ -313,6 +322,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         "safe": verdict.safe,
         "headline": headline,
         "osd_flags": flags,
+        "ceph_fsid": storage.fsid if storage else "",
         "to_stop": len(again),
         "phase": record.phase,
         "lines": safe_lines(verdict, api, record) if verdict.clean else not_safe_lines(verdict, record),
@@ -329,17 +339,20 @@ def note_open_hosts(api: Api, record: Record, run: str) -> None:
             record.host_seen(run, host["uuid"], True)
 
 
-def known_vms(record: Record, starts: t.Iterable[str] = ()) -> list[str]:
-    """Every VM that a list must show, or whose own detail must say that it is gone. C(starts): see C(standing_against)."""
+def known_vms(record: Record, before: Earlier) -> list[str]:
+    """Every VM that a list must show, or whose own detail must say that it is gone. C(before): see C(standing_against)."""
     states = record.seen()
     seen = [uuid for uuid, state in states.items() if state != _model.DELETED]
     recorded = [vm.uuid for vm in record.vms() if vm.columns["stop_outcome"] != _model.VANISHED]
-    started = [uuid for uuid in starts if states.get(uuid) != _model.DELETED]
+    started = [uuid for uuid in before.uuids if states.get(uuid) != _model.DELETED]
     return list(dict.fromkeys([*seen, *recorded, *started]))
 
 
-def standing_against(params: dict[str, t.Any], record: Record, starts: dict[str, str]) -> dict[str, str]:
-    """What is known against safe, beside the lists: accept item and text. C(starts): what ended maintenances left at work."""
+def standing_against(params: dict[str, t.Any], record: Record, before: Earlier, scoped: bool) -> dict[str, str]:
+    """What is known against safe, beside the lists: accept item and text.
+
+    C(before): what ended maintenances left at work. C(scoped): VMs outside of the scope hold Ceph open, so that safe is not said anyway.
+    """
     found = {}
     place = f"{params['api_host']}@{params['location']}" if params["location"] else params["api_host"]
     if not record.seen():
@@ -351,11 +364,13 @@ def standing_against(params: dict[str, t.Any], record: Record, starts: dict[str,
     for vm in record.vms():
         if vm.may_come_up:
             found[f"vm:{vm.uuid}"] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"
+    if scoped:
+        return found
     states, stopped = record.seen(), {vm.uuid for vm in record.vms() if vm.stop_done}
-    for uuid, text in starts.items():
+    for uuid in before.uuids:
         if uuid not in stopped and states.get(uuid) != _model.DELETED:
-            found.setdefault(f"vm:{uuid}", text)
-    return found
+            found[start_item(uuid)] = starts_text([before.starts[start_item(uuid)]])
+    return {**found, **before.unread}
 
 
 def write_report(record: Record) -> None:

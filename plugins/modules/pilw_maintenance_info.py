@@ -40,7 +40,7 @@ options:
   file:
     description:
       - A file on the host of the module that gets all of it as JSON, every host and VM too. In a folder that is there. Mode 0600.
-      - With O(gather=plan) and O(gather=status). Not written in check mode.
+      - With O(gather=plan) and O(gather=status). Not written in check mode, nor in the folder of the record.
     type: path
   accept:
     description:
@@ -261,7 +261,7 @@ osd_flags:
   type: list
   elements: str
 status:
-  description: All that RV(lines) tell, for programs.
+  description: All that RV(lines) tell, for programs. Of what is left, those that the lines name; O(file) has all.
   returned: with gather=status
   type: dict
 open:
@@ -296,30 +296,39 @@ machine:
 """
 
 import os
+import stat
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _module, _progress, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, status
+from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
 from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
 
 # What of a plan goes into its file, beside every host and VM.
 IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "worst_seconds", "whole_seconds", "lines")
 
 
-def write_file(path: str, data: dict[str, t.Any]) -> None:
-    """All of it as JSON, for programs."""
-    if not os.path.isabs(path):
-        raise InputError(f"file: {path} is not an absolute path, so where it lies is not certain. Nothing was changed. Give the whole path.")
+def write_file(params: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
+    """All of it as JSON, for programs. Returns what is to be said of it: what people read is worth more, so no failure."""
+    path, records = params["file"] or "", os.path.dirname(record_path(params))
+    if not path:
+        return []
     try:
+        if not os.path.isabs(path):
+            raise OSError("it is no absolute path")
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError("what lies there is no plain file")
+        if os.path.realpath(os.path.dirname(path)) == os.path.realpath(records):
+            raise OSError("the folder of the record is for its own files")
         _files.write_json(path, data)
     except OSError as exc:
-        raise InputError(f"file: {path} cannot be written: {exc}. Nothing was changed. Choose a file in a folder that is there.") from exc
+        return [f"Note: {path} was not written: {exc}. Choose a file in a folder that is there, on the maintenance host."]
+    return []
 
 
 def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -409,9 +418,9 @@ def main() -> None:
         if params["gather"] == "status":
             record = open_record(params)
             told = status(record, api) if record else no_maintenance(record_path(params))
-            if params["file"] and not module.check_mode:
-                write_file(params["file"], told["status"])
-            return told
+            if not module.check_mode:
+                told["lines"] += write_file(params, told["status"])
+            return shortened(told)
         try:
             found = plan(params, api)
         except ApiError as exc:
@@ -419,8 +428,8 @@ def main() -> None:
                 f"The platform cannot be read: {exc}. Nothing was changed. Once it answers, run the same command again."
             ) from exc
         each = found.pop("each")
-        if params["file"] and not module.check_mode:
-            write_file(params["file"], {"purpose": params["purpose"], **{name: found[name] for name in IN_FILE}, **each})
+        if not module.check_mode:
+            found["lines"] += write_file(params, {"purpose": params["purpose"], **{name: found[name] for name in IN_FILE}, **each})
         return found
 
     _module.finish(module, work)

@@ -226,7 +226,8 @@ class Watcher:
             self.check_down(one, accepted, headline)
         ours = [call for call in self.world.calls if call.action in POWER]
         assert all(call.ended is not None and call.ended <= last[0].began for call in ours), "a call was settled after the proof began"
-        there = [vm for vm in self.world.vms.values() if vm.state != "deleted" and f"vm:{vm.uuid}" not in accepted]
+        taken = {uuid for uuid in self.world.vms if {f"vm:{uuid}", f"start-left:{uuid}"} & accepted}
+        there = [vm for vm in self.world.vms.values() if vm.state != "deleted" and vm.uuid not in taken]
         starting = [vm.uuid for vm in there if vm.starting]
         assert not starting, f"a start of ours is still at work: {starting}"
         # One that the platform has in MAINTENANCE gets no write, whatever its flag is; the plan names it.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 
 import pytest
@@ -42,20 +43,51 @@ def test_a_start_still_at_work_is_not_forgotten_when_its_maintenance_is_given_up
         state.restore(kill=None, acts=[], go_on=False)  # its starts outlive their time
         state.close(sure=True, kill=None, mended=True)
         out = state._play(state.crew.prepare)  # the starts are still at work
-        assert out and out.items == ["vm:vm-0", "vm:vm-1"], out
+        assert out and out.items == ["start-left:vm-0", "start-left:vm-1"], out
         assert "may still come up" in " ".join(out.lines)
         safe_said = state.watcher.safe_said
         assert "SAFE EXCEPT 2 ACCEPTED: vm-0, vm-1" in state._play(lambda: state.crew.prepare(accept=out.accept_argument())).text
         assert state.watcher.safe_said == safe_said + 1
 
 
-def test_a_start_of_an_ended_maintenance_that_came_up_meanwhile_is_stopped_like_any_vm() -> None:
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_start_of_an_ended_maintenance_that_came_up_meanwhile_is_stopped_like_any_vm(accepted: bool) -> None:
+    """Also where its refusal was accepted just before: that it may come up was accepted, not that it runs."""
     with platform(Vm("", "7", "running"), start_seconds=5000.0) as state:
         state.prepare(force=False, acts=[])
         state.restore(kill=None, acts=[], go_on=False)
         state.close(sure=True, kill=None, mended=True)
+        out = state._play(state.crew.prepare)
+        assert out and out.items == ["start-left:vm-0"]
         state.time.pass_time(5000.0)
-        assert state._play(state.crew.prepare).headline == "SAFE TO TAKE CEPH DOWN"
+        again = state._play(lambda: state.crew.prepare(accept=out.accept_argument() if accepted else ()))
+        assert again and again.headline == "SAFE TO TAKE CEPH DOWN" and state.world.vms["vm-0"].state == "stopped"
+
+
+def test_a_kept_record_that_nobody_can_read_stands_against_safe_as_long_as_it_may_matter() -> None:
+    with platform(Vm("", "7", "running"), start_seconds=5000.0) as state:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=False)
+        state.close(sure=True, kill=None, mended=True)
+        (kept,) = state._archived()
+        kept.chmod(0o644)
+        os.utime(kept, (state.time.wall(), state.time.wall()))
+        out = state._play(state.crew.prepare)
+        assert out and out.items == [f"kept:{kept.name}"]
+        kept.chmod(0o600)  # as it says
+        assert state._play(state.crew.prepare).items == ["start-left:vm-0"]
+
+
+@pytest.mark.parametrize(("owner", "left"), [("7", "vm-0"), ("8", "vm-1")])
+def test_a_start_that_the_scope_leaves_out_is_told_of_only(owner: str, left: str) -> None:
+    with platform(Vm("", "7", "running"), Vm("", "8", "running"), start_seconds=5000.0) as state:
+        state.prepare(force=False, acts=[])
+        state.restore(kill=None, acts=[], go_on=False)
+        state.close(sure=True, kill=None, mended=True)
+        state.crew.settings["query"] = f"[?user_id=='{owner}']"
+        out = state._play(state.crew.plan)
+        assert out and out.items == [f"start-left:{left}"]
+        assert any("left out by the scope: 1 starts" in line for line in out.lines), out.lines
 
 
 def test_a_start_of_an_ended_maintenance_is_not_held_against_a_later_one_for_ever() -> None:

@@ -178,6 +178,9 @@ def test_a_ceph_that_hangs_is_given_up_and_never_passed_over(storage: Storage) -
     assert run.accept_argument() == f"ceph_maint_accept=ceph:{HOST}"
     run = op.play("ceph_maint_plan", ceph_maint_ceph_timeout=CALL_SHORT)
     assert f"ceph_maint_accept=ceph:{HOST}" in run.text
+    # Where the connection itself gives no sign, Ansible's limit ends it, and that is no proof either.
+    run = op.play("ceph_maint_plan", ceph_maint_ceph_timeout="300", __ceph_maint_look_patience="4")
+    assert run.rc != 0 and f"ceph_maint_accept=ceph:{HOST}" in run.text and "Refused. The reasons" in run.text, run.text
 
 
 def test_an_ill_cluster_is_refused_before_any_host_is_closed(storage: Storage) -> None:

@@ -69,6 +69,17 @@ def test_another_cluster_than_the_one_of_the_proof_is_refused_untouched(storage:
     assert run.rc == 0 and op.cloud.in_state("running") == before and op.flags() == set(), run.text
 
 
+def test_where_another_cluster_is_accepted_its_own_flags_stay(storage: Storage) -> None:
+    op = storage(vms=2, hosts=1)
+    assert op.prepare().rc == 0 and op.flags() == {"noout"}
+    op.ceph.set(fsid="bbbb-2")  # there its own people have set it
+    run = op.prepare(ceph_maint_accept="cluster:bbbb-2")
+    assert run.rc == 0 and "SAFE EXCEPT 1 ACCEPTED: cluster:bbbb-2" in run.text, run.text
+    assert "Flags that this maintenance set on the Ceph cluster aaaa-1 are not unset on bbbb-2. Unset them there by hand: noout." in run.text
+    run = op.restore()
+    assert run.rc == 0 and op.flags() == {"noout"}, run.text
+
+
 def test_a_vm_whose_disk_is_in_use_is_held_back_until_it_is_not(storage: Storage) -> None:
     """A hypervisor that was frozen writes on. The platform does not show that guest."""
     op = storage(vms=4, hosts=1)

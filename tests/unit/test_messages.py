@@ -25,7 +25,7 @@ TASKS = sorted([*(ROOT / "roles").rglob("*.yml"), *(ROOT / "playbooks").rglob("*
 
 # Stands in a template for what varies.
 HOLE = "\0"
-SQL = re.compile(r"\s*(BEGIN|CREATE|DELETE|INSERT|ON CONFLICT|PRAGMA|SELECT|UPDATE)\b")
+SQL = re.compile(r"\s*(ALTER|BEGIN|CREATE|DELETE|INSERT|ON CONFLICT|PRAGMA|SELECT|UPDATE)\b")
 DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 # Beside everything that is raised: calls whose texts an operator reads.
 SINKS = {"refuse", "warn", "fail_json", "warnings.append", "notes.append"}
@@ -37,6 +37,8 @@ QUIET = {
     "_plan._owner_lines": "what the plan shows",
     "_bounds.time_line": "what the plan shows",
     "_opening.put_away": "what somebody does, as others are told",
+    "_report.headline": "what a report begins with",
+    "_report.attention": "what a report says of a VM",
     "_power._send": "words of an event in the record",
     "_record.add_running": "words of an event in the record",
     "_record.closing_host": "words of an event in the record",
@@ -60,6 +62,8 @@ NOT_ALONE = {
         "decode to UTF-8",
     ],
     "names of columns or file systems": [
+        "TEXT NOT NULL DEFAULT ''",
+        "REAL NOT NULL DEFAULT 0",
         "nfs nfs4 cifs smb smb3 smbfs 9p afs lustre glusterfs beegfs gpfs ocfs2 gfs2 virtiofs davfs fuse.sshfs fuse.glusterfs "
         "fuse.davfs2 fuse.s3fs fuse.rclone fuse.smbnetfs fuse.curlftpfs fuse.juicefs",
         "state state_at stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at "
@@ -110,6 +114,11 @@ NOT_ALONE = {
         "... Correct ceph_maint_rbd_pools or ceph_maint_ceph_command.",
         "SMBIOS UUID (only root can read it)",
         "No flag was changed.",
+        ".... Mend it, or see for yourself that no start is left at work.",
+        "it is no absolute path",
+        "what lies there is no plain file",
+        "the folder of the record is for its own files",
+        "VM ...: the ended maintenance ... sent it a start at ...",
         "Nothing more was started.",
         "Give the name that the certificate is for as api_host, or have the certificate renewed",
         "Give your own CA with ca_path",

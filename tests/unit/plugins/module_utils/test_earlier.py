@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sqlite3
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier, kept_records, measured
+from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import CallTime
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier, kept_records, measured, starts_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 
@@ -43,6 +46,8 @@ UNCLEAR = {"stop_outcome": "clean", "start_sent_at": ago(1)}
         ({**UNCLEAR, "start_sent_at": ago(24.1)}, False),
         ({**UNCLEAR, "start_outcome": "running"}, False),
         ({**UNCLEAR, "start_outcome": "refused"}, False),
+        ({**UNCLEAR, "start_outcome": "failed", "started_at": ago(0.5)}, False),  # seen running, then down again
+        ({**UNCLEAR, "start_outcome": "failed", "started_at": ago(2)}, True),  # of an earlier start
         ({"stop_outcome": "clean"}, False),
     ],
 )
@@ -50,21 +55,18 @@ def test_only_a_start_that_nobody_saw_end_is_left(tmp_path, columns, left):
     ended(tmp_path, "1", a=columns)
     found = earlier(str(tmp_path))
     assert bool(found.starts) is left
-    assert found.unread == []
+    assert found.unread == {} and found.uuids == (["a"] if left else [])
     if left:
-        assert re.fullmatch(
-            r"VM a \(n, owner 7\) may still come up: the ended maintenance \S+ sent it a start at \S+, and nobody has seen that end\. .+",
-            found.starts["a"],
-        )
+        assert re.fullmatch(r"VM a \(n, owner 7\): the ended maintenance \S+ sent it a start at \S+", found.starts["start-left:a"])
 
 
 @pytest.mark.parametrize("columns", [{"stop_outcome": "clean"}, {"stop_outcome": "would_not_stop", "start_outcome": "already_running"}])
 def test_a_later_maintenance_that_saw_it_down_or_up_settles_it(tmp_path, columns):
     ended(tmp_path, "1", a=UNCLEAR, b=UNCLEAR)
     ended(tmp_path, "2", a=columns, b={})
-    assert list(earlier(str(tmp_path)).starts) == ["b"]
+    assert earlier(str(tmp_path)).uuids == ["b"]
     ended(tmp_path, "3", a=UNCLEAR)
-    assert list(earlier(str(tmp_path)).starts) == ["b", "a"]
+    assert earlier(str(tmp_path)).uuids == ["b", "a"]
 
 
 def test_an_open_record_is_no_earlier_one(tmp_path):
@@ -72,35 +74,72 @@ def test_an_open_record_is_no_earlier_one(tmp_path):
     assert earlier(str(tmp_path)).starts == {}
 
 
-def test_a_kept_record_that_cannot_be_read_hides_no_other(tmp_path):
-    (tmp_path / "1.record.sqlite").write_bytes(b"no database at all")
-    (tmp_path / "1.record.sqlite").chmod(0o600)
-    ended(tmp_path, "2", a=UNCLEAR)
+def spoiled(path, how):
+    """A kept record that cannot be read any more, in one of several ways."""
+    path.chmod(0o600)
+    if how == "bytes":
+        path.write_bytes(b"no database at all")
+    elif how == "mode":
+        path.chmod(0o644)
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute(how)
+            db.commit()
+
+
+@pytest.mark.parametrize(
+    "how", ["bytes", "mode", "UPDATE maintenance SET done_at=NULL", "UPDATE vms SET start_sent_at='yesterday'", "PRAGMA user_version=99"]
+)
+def test_a_kept_record_that_cannot_be_read_hides_no_other_and_is_told_for_as_long_as_it_matters(tmp_path, how):
+    ended(tmp_path, "1", a=UNCLEAR)
+    ended(tmp_path, "2", b=UNCLEAR)
+    path = tmp_path / "1.record.sqlite"
+    spoiled(path, how)
     found = earlier(str(tmp_path))
-    assert list(found.starts) == ["a"]
-    assert found.unread == [
-        "The kept record 1.record.sqlite cannot be read, so starts that it may have left at work are not known: file is not a database"
-    ]
+    assert found.uuids == ["b"]
+    ((item, text),) = found.unread.items()
+    assert item == "kept:1.record.sqlite"
+    assert text.startswith("The kept record 1.record.sqlite cannot be read, so starts that it may have left at work are not known: ")
+    assert measured(str(tmp_path)) == (None, None)
+    day = path.stat().st_mtime - 24.1 * 3600
+    os.utime(path, (day, day))
+    assert earlier(str(tmp_path)).unread == {}
+
+
+def test_many_starts_are_one_line():
+    text = starts_text([f"VM {number}" for number in range(3000)])
+    assert text.startswith("3000 VMs may still come up, as nobody has seen the end of a start: VM 0; VM 1; ") and "; and 2980 more. See" in text
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert kept_records(str(tmp_path / "none")) == []
 
 
-def took(stop, start=4, outcome="clean"):
+def took(stop, seen, start=4, outcome="clean"):
     begin = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    at = [(begin + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ") for seconds in (0, stop, 100, 100 + start)]
+    times = (0, stop, stop + seen, 1000, 1000 + start, 1000 + start + seen)
+    at = [(begin + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ") for seconds in times]
     return {
-        "stop_outcome": outcome, "stop_sent_at": at[0], "stopped_at": at[1],
-        "start_outcome": "running", "start_sent_at": at[2], "started_at": at[3],
+        "stop_outcome": outcome, "stop_sent_at": at[0], "stop_answered_at": at[1], "stopped_at": at[2],
+        "start_outcome": "running", "start_sent_at": at[3], "start_answered_at": at[4], "started_at": at[5],
     }  # fmt: skip
 
 
 def test_what_a_stop_and_a_start_took_is_measured_by_the_last_maintenance_that_can_tell(tmp_path):
+    """The call and the wait for a list each for itself: a place is free for the next VM once the platform has answered."""
     assert measured(str(tmp_path)) == (None, None)
-    ended(tmp_path, "1", a=took(20), b=took(22), c=took(31, 7), d=took(90, 9), e=took(40, 8), f=took(1000, outcome="would_not_stop"))
-    assert measured(str(tmp_path)) == (31.0, 5.5)
-    ended(tmp_path, "2", a=took(1), b=took(1), c=took(1), d=took(1))  # a trial with four VMs
+    vms = {"a": took(20, 3), "b": took(22, 3), "c": took(31, 3, 7), "d": took(90, 3, 9), "e": took(40, 8, 8)}
+    ended(tmp_path, "1", f=took(900, 3, 7, outcome="would_not_stop"), **vms)
+    known = (CallTime(31.0, 3.0, measured=True), CallTime(7.0, 3.0, measured=True))
+    assert measured(str(tmp_path)) == known
+    ended(tmp_path, "2", a=took(1, 1), b=took(1, 1), c=took(1, 1), d=took(1, 1))  # a trial with four VMs
     (tmp_path / "3.record.sqlite").write_bytes(b"no database at all")
-    ended(tmp_path, "4", done=False, **{uuid: took(5) for uuid in "abcdef"})
-    assert measured(str(tmp_path)) == (31.0, 5.5)
+    ended(tmp_path, "4", done=False, **{uuid: took(5, 1) for uuid in "abcdef"})
+    assert measured(str(tmp_path)) == known
+
+
+def test_calls_that_were_not_answered_or_answered_before_they_were_sent_measure_nothing(tmp_path):
+    odd = {**took(20, 3), "stop_answered_at": None}
+    back = {**took(20, 3), "stop_answered_at": "2025-01-01T00:00:00Z"}
+    ended(tmp_path, "1", **{uuid: odd for uuid in "abcde"}, **{uuid: back for uuid in "fghij"})
+    assert measured(str(tmp_path)) == (None, None)

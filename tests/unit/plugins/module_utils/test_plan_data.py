@@ -23,7 +23,7 @@ VMS = [
     {"uuid": uuid, "status": status, "user_id": owner, "name": uuid}
     for uuid, status, owner in [
         ("runs", "running", 8), ("taken", "running", 8), ("other", "running", 9), ("down", "stopped", 9), ("gone", "deleted", 8),
-        ("made", "creating", 8), ("odd", "paused", 8), ("odd-taken", "paused", 8),
+        ("left", "stopped", 8), ("made", "creating", 8), ("odd", "paused", 8), ("odd-taken", "paused", 8),
     ]
 ]  # fmt: skip
 
@@ -38,11 +38,11 @@ def test_of_a_prepare_every_host_and_vm_has_its_lot():
     )
     hosts = HostList({row["uuid"]: parse_host(row) for row in HOSTS}, ())
     vms = parse_vm_list(VMS)
-    data = prepare_data(_plan.plan_prepare(settings, hosts, vms, [], None, []), settings, hosts, vms)
+    data = prepare_data(_plan.plan_prepare(settings, hosts, vms, [], None, []), settings, hosts, vms, {"left"})
     assert what(data["hosts"]) == {"open": "close", "shut": "closed_already", "away": "left_alone", "other": "left_out"}
     assert what(data["vms"]) == {
         "runs": "stop", "taken": "accepted", "other": "left_out", "down": "down_already", "gone": "down_already",
-        "made": "waited_for", "odd": "in_the_way", "odd-taken": "accepted",
+        "left": "may_come_up", "made": "waited_for", "odd": "in_the_way", "odd-taken": "accepted",
     }  # fmt: skip
     assert data["vms"][0] == {"uuid": "runs", "user_id": "8", "name": "runs", "status": "running", "what": "stop"}
     assert data["hosts"][0] == {"uuid": "open", "name": "rack1", "status": "", "accepting": True, "what": "close"}
@@ -50,10 +50,11 @@ def test_of_a_prepare_every_host_and_vm_has_its_lot():
 
 @pytest.mark.parametrize("known", [True, False])
 def test_of_a_restore_too(known):
-    host, vm = {"uuid": "h", "name": "rack1"}, types.SimpleNamespace(uuid="a", owner="8", name="n")
-    other = types.SimpleNamespace(uuid="b", owner="8", name="n")
-    plan = _plan.Plan(open_hosts=[host], start=[vm])
-    record = types.SimpleNamespace(hosts=[host, {"uuid": "i", "name": ""}], vms=[vm, other])
-    data = restore_data(plan, record if known else None)
+    host = {"uuid": "h", "name": "rack1"}
+    outcomes = {"a": None, "b": "running", "c": "vanished", "d": "failed"}
+    vms = [types.SimpleNamespace(uuid=uuid, owner="8", name="n", columns={"start_outcome": one}) for uuid, one in outcomes.items()]
+    plan = _plan.Plan(open_hosts=[host], start=[vm for vm in vms if vm.uuid != "b"])
+    record = types.SimpleNamespace(hosts=[host, {"uuid": "i", "name": ""}], vms=vms)
+    data = restore_data(plan, record if known else None, ["lost:d"])
     assert what(data["hosts"]) == ({"h": "open", "i": "left_as_it_is"} if known else {})
-    assert what(data["vms"]) == ({"a": "start", "b": "runs_already"} if known else {})
+    assert what(data["vms"]) == ({"a": "start", "b": "runs_already", "c": "gone", "d": "given_up"} if known else {})

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -262,6 +263,25 @@ def test_lists_are_put_away_before_their_record(made, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "rename", lambda one, two: order.append(os.path.basename(one)) or real(one, two))
     record.archive()
     assert order == ["running_vms.json", "hosts_to_open.json", "report.json", "vms.csv", "summary.md", "maintenance_id", "record.sqlite"]
+
+
+def test_a_record_that_an_earlier_version_made_can_be_gone_on_with(made):
+    """The collection may be renewed between a prepare and its restore."""
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    record.close()
+    with contextlib.closing(sqlite3.connect(record.path)) as db:
+        db.execute("ALTER TABLE maintenance DROP COLUMN ceph_fsid")
+        db.execute("ALTER TABLE runs DROP COLUMN window")
+        db.commit()
+    old = Record(record.path)
+    old.check()
+    assert (old.maintenance["ceph_fsid"], old.run()["window"]) == ("", 0.0), "read as it is"
+    token = old.begin_run("ann on box", "restore")
+    old.set_window(token, 60.0)
+    old.remember_cluster(token, "a-1")
+    assert (old.maintenance["ceph_fsid"], old.run()["window"], old.count_vms()) == ("a-1", 60.0, 1)
+    old.close()
 
 
 def test_a_rebuilt_record_takes_nothing_for_true_that_may_be_past(made):

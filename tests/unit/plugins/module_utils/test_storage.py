@@ -61,6 +61,11 @@ def test_the_hypervisor_is_named_where_the_platform_tells_its_address(address):
     assert storage.opens[2].label() == "image vms/c is open at client.4 (10.0.0.6:0/1)"
 
 
+def test_what_has_no_address_has_no_hypervisor():
+    hosts = [parse_host({"uuid": "h-1", "name": "hv-1", "ip": ""})]
+    assert [one.host for one in _storage.with_hosts(read(row(), count=3), lambda: hosts).opens] == ["", ""]
+
+
 def test_hosts_are_asked_for_only_where_something_is_open():
     assert _storage.with_hosts(None, None) is None
     assert _storage.with_hosts(read(), None).opens == []

@@ -268,6 +268,24 @@ def test_a_host_that_was_closed_by_a_write_without_an_answer_is_opened(made):
     assert flags(cloud, made, restored=True)["changed_hosts"] == ["a"]
 
 
+def test_a_host_that_is_answered_as_opened_and_cannot_be_read_back_is_named_and_looked_at_again(made, quick):
+    """The VMs are started all the same."""
+    cloud = Cloud(a=True)
+    close(cloud, made)
+    cloud.idle.add("a")  # says that all is well and does nothing
+
+    def away(_uuid):
+        cloud.list_error = ApiError("GET", "/hosts", status=503)
+
+    cloud.on_call = away
+    result = flags(cloud, made, restored=True)
+    assert [host["uuid"] for host in result["failed_hosts"]] == ["a"] and not result.get("failed")
+    assert made[0].hosts()[0]["now"] is None
+    cloud.on_call = cloud.list_error = None
+    cloud.idle.clear()
+    assert flags(cloud, made, restored=True)["changed_hosts"] == ["a"] and cloud.shown == {"a": True}
+
+
 def test_hosts_to_keep_closed_are_remembered_at_the_restore_too(made):
     cloud = Cloud(a=True, b=True)
     close(cloud, made)
