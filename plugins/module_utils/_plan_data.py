@@ -17,7 +17,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._select import in
 
 
 def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList, may_come_up: t.Container[str] = ()) -> dict[str, t.Any]:
-    """C(what) is one of: close, closed_already, left_alone, left_out; and of VMs: stop, may_come_up, down_already, left_out, waited_for, accepted, in_the_way."""
+    """C(what) is one of: close, closed_already, left_alone, left_out.
+
+    Of VMs: stop, may_come_up, down_already, left_out, waited_for, accepted, in_the_way.
+    """
     chosen = {host.uuid for host in choose_hosts(hosts, settings.hosts_query)}
     close = {host.uuid for host in plan.close_hosts}
     scope, stop = in_scope(vms.vms.values(), settings.query, settings.exclude), {vm.uuid for vm in plan.stop}
