@@ -98,7 +98,8 @@ def test_a_kept_record_that_cannot_be_read_hides_no_other_and_is_told_for_as_lon
     found = earlier(str(tmp_path))
     assert found.uuids == ["b"]
     assert list(found.unread) == ["kept:1.record.sqlite"]
-    assert found.unread["kept:1.record.sqlite"].startswith("The kept record 1.record.sqlite cannot be read, so starts that it may have left at work are not known: ")
+    told = "The kept record 1.record.sqlite cannot be read, so starts that it may have left at work are not known: "
+    assert found.unread["kept:1.record.sqlite"].startswith(told)
     assert measured(str(tmp_path)) == (None, None)
     day = path.stat().st_mtime - 24.1 * 3600
     os.utime(path, (day, day))
