@@ -76,8 +76,8 @@ def earlier(folder: str) -> Earlier:
                 if record.phase == DONE and age_seconds(record.maintenance["done_at"]) <= AT_WORK:
                     _read(record, found)
         except _UNREADABLE as exc:
-            why = exc.why if isinstance(exc, DamagedRecord) else str(exc)
-            if _lately(path):
+            why = exc.why if isinstance(exc, DamagedRecord) else str(exc).rstrip(".")
+            if name != RECORD_NAME and _lately(path):  # of that one whoever opens it tells
                 found.unread[f"kept:{name}"] = (
                     f"The kept record {name} cannot be read, so starts that it may have left at work are not known: {why}"
                 )

@@ -237,8 +237,13 @@ def plan_lines(storage: Storage) -> list[str]:
     return lines
 
 
-def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm], known: str = "") -> list[tuple[str, list[str]]]:
-    """What would stand in the way of safe after every running VM has stopped: text and accept items. C(known): see C(proof)."""
+def plan_reasons(
+    storage: Storage, vms: t.Mapping[str, Vm], known: str = "", recorded: t.Container[str] = ()
+) -> list[tuple[str, list[str]]]:
+    """What would stand in the way of safe after every running VM has stopped: text and accept items. C(known): see C(proof).
+
+    C(recorded): VMs of the open record, which may have gone down between this look and the list of VMs. The proof looks at them again.
+    """
     found: list[tuple[str, list[str]]] = []
     if storage.problem:
         return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [storage.item])]
@@ -258,7 +263,7 @@ def plan_reasons(storage: Storage, vms: t.Mapping[str, Vm], known: str = "") -> 
     if up and not any(one.vm in vms for one in storage.opens):
         text = f"ceph_maint_rbd_image_regex finds the VM of none of the {len(storage.opens)} open images, such as {storage.opens[0].image}."
         return [*found, (f"{text} Correct it, or leave it empty.", [])]
-    odd = [one for one in storage.opens if one.vm not in up]
+    odd = [one for one in storage.opens if one.vm not in up and one.vm not in recorded]
     if odd:
         found.append((f"No running VM of the platform explains that {_named(odd)}.", list(_by(odd, lambda one: one.item))))
     return found

@@ -149,7 +149,8 @@ def add_storage(
         plan.warnings.append(_storage.NOT_ASKED)
         return
     plan.lines += _storage.plan_lines(storage)
-    for text, items in _storage.plan_reasons(storage, vms.vms, record.ceph_fsid if record else ""):
+    recorded = {vm.uuid for vm in record.vms} if record else set()
+    for text, items in _storage.plan_reasons(storage, vms.vms, record.ceph_fsid if record else "", recorded):
         plan.refuse(text, accept, *items)
     note = _storage.plan_note(storage)
     if note:

@@ -147,6 +147,7 @@ def test_ceph_is_gone_before_prepare(ceph: Cluster, storage: Storage) -> None:
     # What was asked of a guest that hangs is done when it can be.
     ceph.start()
     wait_for("the guests to obey", lambda: " ".join(cloud.running_guests()), 120, 1)
+    ceph.wait_healthy()
     assert_safe(op.prepare())
     assert_back(op, op.restore(), before)
 

@@ -276,7 +276,7 @@ def test_a_vm_that_is_given_up_by_name_lets_the_restore_end(quick: Platform) -> 
     again = op.prepare()
     assert again.rc != 0 and f"VM {lost}" in again.text and "may still come up" in again.text, again.text
     name, value = again.accept_argument().split("=")
-    assert value == f"vm:{lost}"
+    assert value == f"start-left:{lost}"
     again = op.prepare(**{name: value})
     assert again.rc == 0 and f"SAFE EXCEPT 1 ACCEPTED: {lost}" in again.text, again.text
     assert lost not in op.recorded(), "the next maintenance is a new one"

@@ -106,6 +106,11 @@ def test_a_kept_record_that_cannot_be_read_hides_no_other_and_is_told_for_as_lon
     assert earlier(str(tmp_path)).unread == {}
 
 
+def test_the_open_record_is_told_of_by_whoever_opens_it(tmp_path):
+    (tmp_path / "record.sqlite").write_bytes(b"no database at all")
+    assert earlier(str(tmp_path)).unread == {}
+
+
 def test_many_starts_are_one_line():
     text = starts_text([f"VM {number}" for number in range(3000)])
     assert text.startswith("3000 VMs may still come up, as nobody has seen the end of a start: VM 0; VM 1; ") and "; and 2980 more. See" in text

@@ -241,6 +241,8 @@ def test_open_images_are_those_of_running_vms():
     vms = {"a": vm("a", "running"), "s": vm("s", "stopped")}
     storage = read(row(), row("vms/volume-s", "s"), row("vms/volume-x", "x"), row("vms/iso", ""))
     assert reasons(storage, vms) == ["watcher:vms/volume-s", "watcher:vms/volume-x", "watcher:vms/iso"]
+    asked = [items for _text, items in _storage.plan_reasons(storage, vms, recorded={"s"})]
+    assert asked == [["watcher:vms/volume-x", "watcher:vms/iso"]], "it has just been stopped, perhaps between the two looks"
     assert _storage.plan_note(storage) == ""
 
 
