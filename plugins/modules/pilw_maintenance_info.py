@@ -40,7 +40,7 @@ options:
   file:
     description:
       - A file on the host of the module that gets all of it as JSON, every host and VM too. In a folder that is there. Mode 0600.
-      - With O(gather=plan) and O(gather=status). Not written in check mode, nor in the folder of the record.
+      - With O(gather=plan) and O(gather=status). Not written in check mode, nor in the folders of the records and their copies.
     type: path
   accept:
     description:
@@ -315,16 +315,17 @@ IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "wors
 
 def write_file(params: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
     """All of it as JSON, for programs. Returns what is to be said of it: what people read is worth more, so no failure."""
-    path, records = params["file"] or "", os.path.dirname(record_path(params))
+    path = params["file"] or ""
     if not path:
         return []
+    kept = [params["record_dir"], params["record_copy"], os.path.dirname(record_path(params))]
     try:
         if not os.path.isabs(path):
             raise OSError("it is no absolute path")
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError("what lies there is no plain file")
-        if os.path.realpath(os.path.dirname(path)) == os.path.realpath(records):
-            raise OSError("the folder of the record is for its own files")
+        if any(os.path.commonpath([os.path.realpath(one), os.path.realpath(path)]) == os.path.realpath(one) for one in kept if one):
+            raise OSError("the folders of the records and their copies are for their own files")
         _files.write_json(path, data)
     except OSError as exc:
         return [f"Note: {path} was not written: {exc}. Choose a file in a folder that is there, on the maintenance host."]

@@ -117,7 +117,7 @@ NOT_ALONE = {
         ".... Mend it, or see for yourself that no start is left at work.",
         "it is no absolute path",
         "what lies there is no plain file",
-        "the folder of the record is for its own files",
+        "the folders of the records and their copies are for their own files",
         "VM ...: the ended maintenance ... sent it a start at ...",
         "Nothing more was started.",
         "Give the name that the certificate is for as api_host, or have the certificate renewed",

@@ -14,7 +14,8 @@ from ansible_collections.pilw.maintenance.plugins.modules.pilw_maintenance_info 
 
 def given(tmp_path, path):
     (tmp_path / "records" / "h").mkdir(parents=True, exist_ok=True)
-    return {"file": path and str(path), "record": str(tmp_path / "records" / "h" / "record.sqlite"), "record_dir": None}
+    record, copies = tmp_path / "records" / "h" / "record.sqlite", tmp_path / "copies"
+    return {"file": path and str(path), "record": str(record), "record_dir": None, "record_copy": str(copies)}
 
 
 @pytest.mark.parametrize("path", [None, ""])
@@ -30,7 +31,7 @@ def test_it_is_private_and_replaces_what_was_there(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("kind", ["relative", "link", "pipe", "folder", "no folder", "record", "file as folder"])
+@pytest.mark.parametrize("kind", ["relative", "link", "pipe", "folder", "no folder", "record", "copy", "file as folder"])
 def test_what_is_no_place_for_it_is_left_alone_and_told(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     path, target = tmp_path / "plan.json", tmp_path / "target"
@@ -48,6 +49,9 @@ def test_what_is_no_place_for_it_is_left_alone_and_told(tmp_path, monkeypatch, k
         params["file"] = str(tmp_path / "none" / "plan.json")
     elif kind == "record":
         params["file"] = str(tmp_path / "records" / "h" / "report.json")
+    elif kind == "copy":
+        (tmp_path / "copies" / "h").mkdir(parents=True)
+        params["file"] = str(tmp_path / "copies" / "h" / "record.sqlite")
     else:
         params["file"] = str(target / "plan.json")
     before = sorted(tmp_path.rglob("*"))
