@@ -18,6 +18,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _database,
 RUNNING_VMS = "running_vms.json"
 HOSTS_TO_OPEN = "hosts_to_open.json"
 REPORT = "report.json"
+PAGE = "report.html"
 VMS = "vms.csv"
 SUMMARY = "summary.md"
 # Says where the second copy goes.
@@ -58,7 +59,7 @@ class Beside:
     @property
     def _names(self) -> tuple[str, ...]:
         """The record last: lists without a record mean that it was lost."""
-        return (RUNNING_VMS, HOSTS_TO_OPEN, REPORT, VMS, SUMMARY, IDENTITY, os.path.basename(self._path))
+        return (RUNNING_VMS, HOSTS_TO_OPEN, REPORT, PAGE, VMS, SUMMARY, IDENTITY, os.path.basename(self._path))
 
     @property
     def _folders(self) -> list[str]:

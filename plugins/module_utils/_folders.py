@@ -25,7 +25,7 @@ _NETWORK_FILESYSTEMS = frozenset(
 # What a run writes beside the record, and the unfinished forms of it.
 _OURS = (
     *(RECORD_NAME, f"{RECORD_NAME}-journal"),
-    *("running_vms.json", "hosts_to_open.json", "report.json", "vms.csv", "summary.md", "maintenance_id", "copy_dir", "lock", "lease"),
+    *("running_vms.json", "hosts_to_open.json", "report.json", "report.html", "vms.csv", "summary.md", "maintenance_id", "copy_dir", "lock", "lease"),
 )
 # Bytes of disk for each VM, all files and their unfinished forms together, and for what does not grow. Measured, and doubled.
 _ROOM_A_VM = 16 * 1024

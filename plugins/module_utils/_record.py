@@ -194,6 +194,10 @@ class Record:
         rows = self._all("SELECT * FROM runs ORDER BY rowid DESC LIMIT 1")
         return {"window": 0.0, **dict(rows[0])} if rows else None  # likewise
 
+    def runs(self) -> list[dict[str, t.Any]]:
+        """Every run, without its token."""
+        return [dict(row) for row in self._all("SELECT actor, purpose, since, ended FROM runs ORDER BY rowid")]
+
     def last_event_at(self) -> str:
         rows = self._all("SELECT at FROM events ORDER BY number DESC LIMIT 1")
         return rows[0]["at"] if rows else self.maintenance["opened_at"]

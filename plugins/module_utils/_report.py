@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._course import phases, running_over_time
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
@@ -23,13 +24,19 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     STOPPING,
     Record,
     RecordedVm,
+    now_text,
     to_open,
 )
+
+# Titles of what needs attention.
+RAN_THROUGH, STILL_CLOSED, LOST = "Ran through the outage", "Hosts still closed", "Did not come back"
+UNTRIED, DISOBEYED, WITHOUT = "Not tried yet", "Would not stop", "Ended without"
+CUT, ACCEPTED = "Power was cut", "Accepted"
 
 # Longer lists are cut in the text, never in the data.
 SHOWN = 40
 
-_WORDS = {
+WORDS = {
     _model.CLEAN: "stopped clean",
     _model.FORCED: "power cut",
     _model.ALREADY_STOPPED: "already stopped",
@@ -87,7 +94,7 @@ def unrecovered(record: Record) -> list[RecordedVm]:
 
 
 def why_down(vm: RecordedVm) -> str:
-    return vm.columns["start_error"] or _WORDS[vm.columns["start_outcome"] or ""]
+    return vm.columns["start_error"] or WORDS[vm.columns["start_outcome"] or ""]
 
 
 def given_up(record: Record) -> list[RecordedVm]:
@@ -109,7 +116,7 @@ def left_items(record: Record, untried: bool = False) -> list[str]:
 
 def report_data(record: Record) -> dict[str, t.Any]:
     """The whole maintenance, as report.json holds it."""
-    maintenance = record.maintenance
+    maintenance, events = record.maintenance, record.events()
     accepted = set(record.accepted())
     vms = [
         {
@@ -130,7 +137,11 @@ def report_data(record: Record) -> dict[str, t.Any]:
     ]
     return {
         "headline": headline(record),
+        "written_at": now_text(),
         "maintenance": maintenance,
+        "runs": record.runs(),
+        "phases": phases(events, maintenance["opened_at"]),
+        "running": running_over_time(events, maintenance["opened_at"], not maintenance["adopted_from"]),
         "attention": attention(record),
         "accepted": sorted(accepted),
         "counts": {
@@ -143,8 +154,14 @@ def report_data(record: Record) -> dict[str, t.Any]:
         "hosts": record.hosts(),
         "hosts_left_closed": hosts_left_closed(record),
         "vms": vms,
-        "events": record.events(),
+        "events": events,
     }
+
+
+def without_vm_events(data: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A report with the events of the maintenance and of its hosts alone: those of each VM are most of it."""
+    hosts = {host["uuid"] for host in data["hosts"]}
+    return {**data, "events": [event for event in data["events"] if not event["uuid"] or event["uuid"] in hosts]}
 
 
 def headline(record: Record) -> str:
@@ -171,27 +188,29 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
         return [{"id": vm.uuid, "name": vm.name, "owner": vm.owner, "why": why(vm)} for vm in sorted(some, key=lambda vm: (vm.owner, vm.uuid))]
 
     found = {
-        "Ran through the outage": told(
+        RAN_THROUGH: told(
             (vm for vm in vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done),
             lambda vm: "look at its file system",
         ),
-        "Hosts still closed": [
-            {"id": host["uuid"], "name": host["name"], "owner": "", "why": host["why"]} for host in closed if host["ours"] and starting
+        STILL_CLOSED: [
+            {"id": host["uuid"], "name": host["name"], "owner": "", "why": host["why"]}
+            for host in sorted(closed, key=lambda host: not host["ours"])
+            if starting
         ],
-        "Did not come back": told((vm for vm in lost if vm.columns["start_outcome"]), why_down),
-        "Not tried yet": told((vm for vm in lost if not vm.columns["start_outcome"] and starting), lambda vm: "down"),
-        "Would not stop": told(disobeying(record) if not starting else [], lambda vm: why_left(vm, False)),
-        "Ended without": told(given_up(record), why_down),
-        "Power was cut": told(
+        ACCEPTED: [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(accepted)],
+        LOST: told((vm for vm in lost if vm.columns["start_outcome"]), why_down),
+        UNTRIED: told((vm for vm in lost if not vm.columns["start_outcome"] and starting), lambda vm: "down"),
+        DISOBEYED: told(disobeying(record) if not starting else [], lambda vm: why_left(vm, False)),
+        WITHOUT: told(given_up(record), why_down),
+        CUT: told(
             (vm for vm in vms if vm.columns["stop_outcome"] == _model.FORCED), lambda vm: "its file system wants a check"
         ),
-        "Accepted": [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(accepted)],
     }
     return {title: entries for title, entries in found.items() if entries}
 
 
 def counts_text(counts: dict[str, int]) -> str:
-    return ", ".join(f"{_WORDS.get(word, word)} {count}" for word, count in counts.items()) or "none"
+    return ", ".join(f"{WORDS.get(word, word)} {count}" for word, count in counts.items()) or "none"
 
 
 def by_owner(vms: list[RecordedVm], reason: t.Callable[[RecordedVm], str]) -> list[str]:
@@ -210,7 +229,7 @@ def disobeying(record: Record) -> list[RecordedVm]:
 
 def why_left(vm: RecordedVm, starting: bool) -> str:
     """Why a VM does not run again, or does not stop."""
-    return why_down(vm) if starting else f"{_WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}"
+    return why_down(vm) if starting else f"{WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}"
 
 
 def stop_lines(record: Record) -> list[str]:

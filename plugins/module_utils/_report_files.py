@@ -3,12 +3,16 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""The report in two other forms, from its data: a table of VMs and a short text for a ticket. Pure. What tenants wrote stays text."""
+"""The report in its other forms, from its data: a table of VMs, a short text for a ticket, and how its files are called. Pure.
+
+What tenants wrote stays text.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import typing as t
 
@@ -71,3 +75,15 @@ def _entry(entry: dict[str, str]) -> str:
 def _plain(text: str) -> str:
     """Nothing in it is Markdown or HTML."""
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@])", r"\\\1", text)
+
+
+def page_name(report: str) -> str:
+    """How the page of a report is called, that lies beside it."""
+    return re.sub(r"\.json$", "", report) + ".html"
+
+
+def named_files(data: dict[str, t.Any], page: str) -> dict[str, str]:
+    """All forms of a report under the id of its maintenance, for a folder that holds those of many."""
+    report = json.dumps(data, indent=1, ensure_ascii=True) + "\n"
+    files = {"report.html": page, "report.json": report, "vms.csv": vms_csv(data), "summary.md": summary_md(data)}
+    return {f"{data['maintenance']['id']}.{name}": text for name, text in files.items()}

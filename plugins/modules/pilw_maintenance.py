@@ -231,6 +231,10 @@ hosts_left:
   description: How many hosts that this maintenance closed are not open again.
   returned: with state=ended and closed
   type: int
+report:
+  description: Path of the report.
+  returned: with state=ended and closed
+  type: str
 """
 
 import os
@@ -240,6 +244,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _storage, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._beside import REPORT
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, start_item, starts_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
@@ -398,6 +403,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         "hosts_left": len(hosts),
         "lines": lines + _report.ways(record, str(purpose)),
         "refused_items": _report.left_items(record) if purpose == "restore" else [],
+        "report": os.path.join(os.path.dirname(record.path), REPORT),
         "notes": record.warnings,
     }
 
@@ -414,14 +420,15 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
             f"name: {accept_argument(record.accepted(), items)}",
             items,
         )
-    lines = _report.start_lines(record)
+    lines, identity = _report.start_lines(record), record.maintenance["id"]
     if params["give_up"]:
         lines += _report.flag_lines(record)
     record.write_done(params["run"])
     write_report(record)
     record.export()
     record.archive()
-    return {"changed": True, "phase": DONE, "left": len(left), "hosts_left": len(hosts), "lines": lines}
+    report = os.path.join(os.path.dirname(record.path), f"{identity}.{REPORT}")
+    return {"changed": True, "phase": DONE, "left": len(left), "hosts_left": len(hosts), "lines": lines, "report": report}
 
 
 def main() -> None:
@@ -472,7 +479,7 @@ def main() -> None:
         if params["state"] == "opened":
             return opened(params, module.check_mode, module.tmpdir)
         if module.check_mode:
-            return {"changed": False, "phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0}
+            return {"changed": False, "phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "report": ""}
         with _module.working_on(params, f"state {params['state']}") as record:
             if params["state"] == "proven":
                 return proven(params, _module.api_for(params), record)

@@ -17,6 +17,8 @@ COLLECTION = "ansible_collections.pilw.maintenance"
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 # Those that ask Ceph, and not the platform.
 CEPH_MODULES = [module for module in MODULES if module.startswith("pilw_ceph_")]
+# Those that ask the platform: they share the connection. Of the others one just makes a page of a file.
+API_MODULES = [module for module in MODULES if module not in (*CEPH_MODULES, "pilw_report")]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 COMPARED = ("type", "elements", "choices", "default", "required")
@@ -79,7 +81,7 @@ def compared(option):
 
 def test_the_action_group_holds_every_module():
     assert load("meta/runtime.yml")["action_groups"] == {
-        "pilw": [module for module in MODULES if module not in CEPH_MODULES],
+        "pilw": API_MODULES,
         "pilw_ceph": CEPH_MODULES,
     }
 
@@ -94,10 +96,10 @@ def test_what_is_documented_is_what_is_taken(module, monkeypatch):
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_says_how_it_behaves(module, monkeypatch):
     attributes = with_fragments(module, "attributes")
-    assert {"check_mode", "diff_mode", "idempotent", "action_group"} <= set(attributes)
+    assert {"check_mode", "diff_mode", "idempotent"} <= set(attributes)
     assert all(attribute.get("support") and attribute.get("description") for attribute in attributes.values())
-    group = "pilw_ceph" if module in CEPH_MODULES else "pilw"
-    assert attributes["action_group"]["membership"] == [f"pilw.maintenance.{group}"]
+    groups = [f"pilw.maintenance.{name}" for name, members in (("pilw", API_MODULES), ("pilw_ceph", CEPH_MODULES)) if module in members]
+    assert attributes.get("action_group", {}).get("membership", []) == groups
     assert attributes["check_mode"]["support"] == "full"
     assert specification(module, monkeypatch)["supports_check_mode"] is True
 
@@ -115,7 +117,7 @@ def test_a_module_is_documented(module):
     assert yaml.safe_load(constant(f"plugins/modules/{module}.py", "RETURN"))
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in CEPH_MODULES])
+@pytest.mark.parametrize("module", API_MODULES)
 def test_the_key_is_no_logged_and_the_run_token_is_shown(module, monkeypatch):
     spec = specification(module, monkeypatch)["argument_spec"]
     assert spec["api_key"]["no_log"] is True
@@ -141,6 +143,9 @@ DEFAULTS = {
     "ceph_maint_max_age": 24,
     "ceph_maint_lease": 30,
     "ceph_maint_window": 0,
+    "ceph_maint_report_dir": "",
+    "ceph_maint_report_fetch": False,
+    "ceph_maint_report_fetch_dir": "~/pilw-maintenance-reports",
     "ceph_maint_plan_file": "",
     "ceph_maint_status_file": "",
     "ceph_maint_api_wait": 1800,

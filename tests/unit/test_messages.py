@@ -39,6 +39,11 @@ QUIET = {
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
     "_report.attention": "what a report says of a VM",
+    "report_page.tiles": "what a report shows",
+    "report_page.flag": "what a report shows",
+    "report_page.note": "what a report shows",
+    "report_page.duration": "what a report shows",
+    "report_chart._times": "what a report shows",
     "_power._send": "words of an event in the record",
     "_record.add_running": "words of an event in the record",
     "_record.closing_host": "words of an event in the record",
@@ -77,7 +82,22 @@ NOT_ALONE = {
         "looking at the VMs",
         "...starting VMs......cutting power...stopping VMs......",
     ],
-    "words of an event in the record": ["flag of Ceph is being set", "still at work", "seen running after all", "did not stay up", "start held back"],
+    "words of an event in the record": [
+        "flag of Ceph is being set",
+        "still at work",
+        "seen running after all",
+        "did not stay up",
+        "start held back",
+        "power cut sent",
+    ],
+    "titles of a report": [
+        "Ran through the outage",
+        "Hosts still closed",
+        "Did not come back",
+        "Not tried yet",
+        "Would not stop",
+        "Power was cut",
+    ],
     "words of an outcome in a summary": ["would not stop", "did not start", "no answer kept"],
     "what comes next, at the end of a status": [
         "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
@@ -87,6 +107,7 @@ NOT_ALONE = {
         "Give each of these commands the same inventory and the same settings of platform, location, record and Ceph as this one.",
     ],
     "good news": [
+        "  The report for people: ...",
         "SAFE TO TAKE CEPH DOWN",
         "two whole lists of VMs ... s apart, and one of running VMs between them, show none that is not stopped or deleted"
         "..., except those accepted......",

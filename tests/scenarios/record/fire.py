@@ -20,7 +20,10 @@ from cloud.server import Cloud
 PLACE = "api.example.com"
 HAND = {"running_vms": "", "open_hosts": None}
 
-OURS = ("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "vms.csv", "summary.md", "maintenance_id", "lock", "lease", "copy_dir")
+OURS = (
+    *("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "report.html", "vms.csv", "summary.md"),
+    *("maintenance_id", "lock", "lease", "copy_dir"),
+)
 
 
 def fill(disk: Path) -> Path:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.pilw.maintenance.plugins.module_utils import _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import summary_md, vms_csv
+from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files, page_name, summary_md, vms_csv
 
 
 @pytest.fixture
@@ -75,14 +76,14 @@ def test_what_needs_attention_stands_in_its_order_with_owner_and_reason(made):
     data = _report.report_data(made[0])
     assert {title: [(one["id"], one["owner"], one["why"]) for one in entries] for title, entries in data["attention"].items()} == {
         "Ran through the outage": [("d", "8", "look at its file system")],
-        "Hosts still closed": [("h1", "", "PUT answered 500")],
+        "Hosts still closed": [("h1", "", "PUT answered 500"), ("h2", "", "was closed before")],
         "Did not come back": [("a", "9", "answered 500")],
         "Not tried yet": [("e", "9", "down")],
         "Ended without": [("f", "9", "refused")],
         "Power was cut": [("c", "8", "its file system wants a check")],
         "Accepted": [("lost:f", "", "")],
     }
-    assert list(data["attention"])[:3] == ["Ran through the outage", "Hosts still closed", "Did not come back"]
+    assert list(data["attention"])[:3] == ["Ran through the outage", "Hosts still closed", "Accepted"]
     assert data["headline"] == "3 of 6 VMs run again or are gone; hosts still closed: 1"
 
 
@@ -103,7 +104,7 @@ def test_the_text_for_a_ticket(made):
     made[0].set_phase(made[1], "starting")
     data = _report.report_data(made[0])
     data["maintenance"].update(id="20270115T080000Z-aaaaaa", opened_at="t0", safe_at="t1")
-    assert summary_md(data).splitlines()[:17] == [
+    assert summary_md(data).splitlines()[:18] == [
         "# Ceph maintenance 20270115T080000Z-aaaaaa: 3 of 6 VMs run again or are gone; hosts still closed: 1",
         "",
         "- Platform: api.example.com, location tll01",
@@ -118,9 +119,10 @@ def test_the_text_for_a_ticket(made):
         "",
         "- owner 8: d ran: look at its file system",
         "",
-        "## Hosts still closed: 1",
+        "## Hosts still closed: 2",
         "",
         "- h1 rack1: PUT answered 500",
+        "- h2 rack2: was closed before",
     ]
 
 
@@ -138,3 +140,17 @@ def test_what_a_tenant_wrote_is_no_markdown(made, name):
     shown = line.removeprefix("- owner 8: a ").removesuffix(": its file system wants a check")
     assert all(shown[place - 1] == "\\" for place, letter in enumerate(shown) if letter in "`*_[]()#|<>&@")
     assert shown.replace("\\", "") == name
+
+
+def test_in_a_folder_of_many_each_file_has_the_id_of_its_maintenance(made):
+    add(made, ("a", 8, "web", {}))
+    data = _report.report_data(made[0])
+    files, identity = named_files(data, "<p>"), made[0].maintenance["id"]
+    assert sorted(files) == [f"{identity}.{name}" for name in ("report.html", "report.json", "summary.md", "vms.csv")]
+    assert files[f"{identity}.report.html"] == "<p>" and json.loads(files[f"{identity}.report.json"]) == data
+
+
+def test_the_page_lies_beside_its_report():
+    assert page_name("/r/report.json") == "/r/report.html"
+    assert page_name("/r/2026.report.json") == "/r/2026.report.html"
+    assert page_name("/r.json/report") == "/r.json/report.html"
