@@ -9,7 +9,8 @@ set -eu
 folder=$1
 mode=${2:-install}
 programs="ceph-mon ceph-osd ceph-mgr ceph-common python3-rbd python3-rados
-    qemu-system-x86 qemu-block-extra busybox-static cpio e2fsprogs util-linux"
+    qemu-system-x86 qemu-block-extra busybox-static cpio e2fsprogs util-linux
+    chromium fonts-dejavu-core"
 
 skip() {
     echo "SKIPPED: end-to-end tests: $*"
