@@ -16,8 +16,9 @@ from scenarios.desk import ROOT
 
 PREFIX = "pilw.maintenance."
 CONNECTION = {"api_host", "api_key", "location", "validate_certs", "ca_path", "request_timeout"}
-# Only where ansible-playbook runs: which machine that is.
+# Only where ansible-playbook runs: which machine that is, and the page for people.
 NOT_HERE = {"machines"}
+PAGE = f"{PREFIX}pilw_report"
 
 
 def tasks_in(entries: t.Any) -> t.Iterator[dict[str, t.Any]]:
@@ -33,7 +34,7 @@ def given_by_roles() -> dict[str, set[frozenset[str]]]:
     for path in sorted((ROOT / "roles").glob("*/tasks/*.yml")):
         for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8"))):
             for key, options in task.items():
-                if key.startswith(PREFIX) and not key.startswith(f"{PREFIX}pilw_ceph_") and options != {"gather": "machine"}:
+                if key.startswith(PREFIX) and not key.startswith((f"{PREFIX}pilw_ceph_", PAGE)) and options != {"gather": "machine"}:
                     found.setdefault(key.removeprefix(PREFIX), set()).add(frozenset(options) - NOT_HERE)
     return found
 
