@@ -78,6 +78,17 @@ NOT_ALONE = {
         "...starting VMs......cutting power...stopping VMs......",
     ],
     "words of an event in the record": ["flag of Ceph is being set", "still at work", "seen running after all", "did not stay up", "start held back"],
+    "what work waits for, or how far it is, while it lasts": [
+        "... the hosts: ... of ... are ......",
+        "...; ... did not take it so far......",
+        "Proof begun anew for ... of at most ... s",
+        "...: VM ...... and ... more......",
+        "...; the next list in ... s",
+        "the former run is to end: ...",
+        "... gives no list of VMs: ...",
+        "VMs are looked at again when the hold time is over",
+        "... VMs may still obey a stop that was sent to them",
+    ],
     "words of an outcome in a summary": ["would not stop", "did not start", "no answer kept"],
     "what comes next, at the end of a status": [
         "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
