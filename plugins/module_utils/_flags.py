@@ -56,6 +56,7 @@ class Flags:
     def write(self, hosts: list[Host]) -> dict[str, str]:
         """Write, read back, and write again what was not taken. Returns what failed in the end, by uuid."""
         left, deadline = hosts, _pace.monotonic() + LIMIT
+        self._say(len(hosts))
         for attempt in range(1 + RETRIES):
             for first in range(0, len(left), POOL):
                 if _pace.monotonic() > deadline:
