@@ -47,7 +47,7 @@ class LeasedJob(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         playbook, args = playbook_pid(), self._task.args
-        if self._task.check_mode or not args.get("record") or not self.lasts(args):
+        if self._task.check_mode or self._task.async_val or not args.get("record") or not self.lasts(args):
             return self.run_plain(args, task_vars)
         # The job's result lies beside the record: a private folder, named without ~, which Ansible expands in two
         # different ways when HOME is not the home of the user database.

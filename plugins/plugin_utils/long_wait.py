@@ -37,10 +37,12 @@ def playbook_pid():
 
 def in_pieces(action, args, task_vars):
     """Call the module of an action again and again until its wait is over, and show its words between the calls."""
+    if action._task.async_val:  # nobody watches
+        return action._execute_module(module_args=args, task_vars=task_vars, wrap_async=True)
     playbook, began, waited, carried = playbook_pid(), time.monotonic(), 0.0, {}
     while True:
         given = {**args, **carried, "waited": waited, "patience": max(LINE, between_lines(waited))}
-        result = action._execute_module(module_args=given, task_vars=task_vars, wrap_async=action._task.async_val)
+        result = action._execute_module(module_args=given, task_vars=task_vars)
         if not result.get("waiting"):
             return result
         if os.getppid() != playbook:  # this process outlives a killed one

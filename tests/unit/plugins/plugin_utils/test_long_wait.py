@@ -31,11 +31,12 @@ class Task:
         self.action._execute_module = self.execute
         self.action._display = types.SimpleNamespace(display=self.shown.append)
 
-    def execute(self, module_args, task_vars, wrap_async):
+    def execute(self, module_args, task_vars, wrap_async=False):
         self.given.append(module_args)
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, Exception):
             raise result
+        self.in_background = wrap_async
         self.now += module_args["patience"] if "waiting" in result else 1.0
         return result
 
@@ -76,6 +77,13 @@ def test_it_ends_with_the_playbook(monkeypatch):
     monkeypatch.setattr(long_wait, "playbook_pid", lambda: -1)
     assert task.run() == {"failed": True, "msg": long_wait.GONE}
     assert not task.shown
+
+
+def test_in_the_background_it_waits_to_the_end(monkeypatch):
+    task = Task(monkeypatch, {"started": 1}, timeout="1800")
+    task.action._task.async_val = 60
+    assert task.run() == {"started": 1}
+    assert task.given == [{"timeout": "1800"}] and task.in_background
 
 
 def test_a_host_that_is_lost_ends_it(monkeypatch):
