@@ -127,6 +127,7 @@ UNREAD = "unreadable"  # missing from the list, and its own detail does not tell
 # After so many details that could not be read the others are not asked for: each try takes its time.
 MAX_UNREAD = 3
 MAX_OTHERS = 100
+HELD = "VMs are looked at again when the hold time is over"
 
 
 def look(api: Api, uuids: list[str]) -> tuple[list[dict[str, str]], VmList]:
@@ -150,7 +151,7 @@ def watch(
     params: dict[str, t.Any],
     api: Api,
     uuids: list[str],
-    held_for: str = "VMs are looked at again when the hold time is over",
+    held_for: str = HELD,
     clock: t.Callable[[], float] = _pace.monotonic,
     sleep: t.Callable[[float], None] = _pace.sleep,
 ) -> tuple[list[dict[str, str]], VmList]:
@@ -218,10 +219,10 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
     # Both are counted from where the first call began.
     pending = [params["waited"] + (params["stop_timeout"] or 0) - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
-    held_for = {"held_for": f"{len(pending)} VMs may still obey a stop that was sent to them"} if max(pending, default=0) > params["hold"] else {}
+    held_for = f"{len(pending)} VMs may still obey a stop that was sent to them" if max(pending, default=0) > params["hold"] else HELD
     params = {**params, "hold": max([params["hold"], *pending])}
     try:
-        rows, found = watch(params, api, [vm.uuid for vm in recorded], **held_for)
+        rows, found = watch(params, api, [vm.uuid for vm in recorded], held_for)
     except ApiError as exc:
         raise PilwError(
             f"The VMs could not be looked at: {exc}. What was done before is recorded. Once the API answers, run the same command "
