@@ -88,7 +88,7 @@ NOT_ALONE = {
         "... gives no list of VMs: ...",
         "VMs are looked at again when the hold time is over",
         "...... VMs are being created, the first is ......VMs start and stop, so that no two lists agree...",
-        "... VMs may still obey a stop that was sent to them",
+        "...... VMs may still obey a stop that was sent to them.........",
     ],
     "words of an outcome in a summary": ["would not stop", "did not start", "no answer kept"],
     "what comes next, at the end of a status": [
