@@ -351,7 +351,7 @@ class Crew:
         return {"keep_closed": self.settings["hosts_keep_closed"], **self._chosen("lease")}
 
     def _prove(self, out: Outcome, run: dict[str, t.Any]) -> dict[str, t.Any]:
-        wanted = self._chosen("proof_interval", "settle_timeout")
+        wanted = self._chosen("proof_interval", "settle_timeout", "lease")
         proof = self._task(out, "proof", pilw_maintenance, state="proven", osd_flags=["noout"], **wanted, **NO_CEPH, **run)
         out.headline = proof["headline"]
         return proof

@@ -43,6 +43,11 @@ def look_options() -> dict[str, t.Any]:
     return {"ceph_host": {"type": "str"}, "ceph": {"type": "dict"}}
 
 
+def wait_options() -> dict[str, t.Any]:
+    """Documented in doc_fragments/wait.py."""
+    return {"waited": {"type": "float", "default": 0.0}, "patience": {"type": "float", "default": 0.0}}
+
+
 NEEDS_RUN = {"record": ["run"], "run": ["record"]}
 # The most that any number may be. A socket and a sleep have an end to what they can wait, and nobody means to wait so long.
 MOST = 1000000

@@ -75,6 +75,17 @@ class Refused(PilwError):
         return {"refused_items": self.items}
 
 
+class StillWaiting(PilwError):
+    """A wait is not over, and whoever waits is told what for. C(carried): options for the call that goes on with it."""
+
+    def __init__(self, text: str, carried: dict[str, str]) -> None:
+        super().__init__(text)
+        self.carried = carried
+
+    def facts(self) -> dict:
+        return {"waiting": str(self), "carried": self.carried}
+
+
 class StaleRun(PilwError):
     """Another run has taken over the record; this one must send nothing more."""
 

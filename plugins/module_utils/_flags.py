@@ -30,6 +30,10 @@ def nobody_asks() -> None:
     """Without a record the work ends with its caller."""
 
 
+def nobody_hears(text: str) -> None:
+    """Nor is anybody told how far it is."""
+
+
 def moved_away(host: Host) -> str:
     """Why a host gets no write."""
     return f"the platform has it as {host.state}"
@@ -37,13 +41,14 @@ def moved_away(host: Host) -> str:
 
 @dataclass
 class Flags:
-    """Brings hosts to C(accepting). C(check_wanted) raises when nothing more is to be sent."""
+    """Brings hosts to C(accepting). C(check_wanted) raises when nothing more is to be sent. C(say) tells others how far it is."""
 
     api: Api
     accepting: bool
     record: Record | None = None
     run: str = ""
     check_wanted: Wanted = nobody_asks
+    say: t.Callable[[str], None] = nobody_hears
     errors: dict[str, ApiError | str] = field(default_factory=dict)  # by uuid, of the hosts that are not done
     tried: set[str] = field(default_factory=set)
     unseen: set[str] = field(default_factory=set)  # answered as opened, not read back yet and not recorded
@@ -51,11 +56,13 @@ class Flags:
     def write(self, hosts: list[Host]) -> dict[str, str]:
         """Write, read back, and write again what was not taken. Returns what failed in the end, by uuid."""
         left, deadline = hosts, _pace.monotonic() + LIMIT
+        self._say(len(hosts))
         for attempt in range(1 + RETRIES):
             for first in range(0, len(left), POOL):
                 if _pace.monotonic() > deadline:
                     break
                 self._write_some(left[first : first + POOL])
+                self._say(len(hosts))
             if left:
                 self._read_back()
             again = {uuid: error for uuid, error in self.errors.items() if isinstance(error, ApiError) and error.worth_repeating}
@@ -67,6 +74,11 @@ class Flags:
         untried = f"the platform was too slow: not tried within {LIMIT:g} s"
         told = {host.uuid: str(self.errors.get(host.uuid, "" if host.uuid in self.tried else untried)) for host in hosts}
         return {uuid: text for uuid, text in told.items() if text}
+
+    def _say(self, total: int) -> None:
+        begin, done = ("Opening", "open") if self.accepting else ("Closing", "closed")
+        again = f"; {len(self.errors)} did not take it so far" if self.errors else ""
+        self.say(f"{begin} the hosts: {len(self.tried) - len(self.errors)} of {total} are {done}{again}")
 
     def _write_some(self, hosts: list[Host]) -> None:
         self.check_wanted()

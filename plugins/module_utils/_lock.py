@@ -18,6 +18,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _p
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, RecordError, Refused, accept_argument
 
 _PAUSE = 0.2
+# Characters of what the holder says; all that it writes is read in one piece.
+MOST_SAID = 300
 
 
 class Lock:
@@ -25,6 +27,8 @@ class Lock:
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, "lock")
+        self._handle: int | None = None  # while it is held here
+        self._about: dict[str, t.Any] = {}
 
     def _open(self) -> int:
         try:
@@ -65,6 +69,7 @@ class Lock:
             try:
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, json.dumps(about).encode(), 0)
+                self._handle, self._about = handle, about
             except OSError as exc:
                 raise RecordError(
                     f"The lock {self._path} cannot be written: {exc}. Nothing more is sent. Make room or mend the disk, then run "
@@ -72,7 +77,17 @@ class Lock:
                 ) from exc
             yield
         finally:
+            self._handle = None
             os.close(handle)
+
+    def say(self, text: str) -> None:
+        """Let others see what the work that holds the lock waits for, or how far it is. Not worth a failure."""
+        if self._handle is None:
+            return
+        with contextlib.suppress(OSError):
+            # In one write, and never shorter than before: who reads meanwhile shall find it whole.
+            size = os.fstat(self._handle).st_size
+            os.pwrite(self._handle, json.dumps({**self._about, "says": text[:MOST_SAID]}).encode().ljust(size), 0)
 
 
 def _try_lock(handle: int, how: int = fcntl.LOCK_EX) -> bool:
@@ -151,6 +166,8 @@ def wait_for_former_run(
     accepted: list[str],
     wait: float,
     settle: float,
+    going_on: bool = False,
+    waiting: t.Callable[[str], None] = lambda text: None,
     sleep: t.Callable[[float], None] = _pace.sleep,
     clock: t.Callable[[], float] = _pace.monotonic,
 ) -> None:
@@ -158,13 +175,14 @@ def wait_for_former_run(
 
     C(former) is the run that held the record last. A work whose lease is being renewed lives: refused, unless
     its C(takeover:) item is in C(accepted). One whose lease is not renewed ends by itself: waited for, at most C(wait) seconds. A run that did
-    not say that it ended may be between two steps: the lock is watched for C(settle) seconds.
+    not say that it ended may be between two steps: the lock is watched for C(settle) seconds. C(waiting) is told what is waited for.
+    C(going_on): an earlier call has taken over already, and C(former) is that run.
     """
     if former is None or (former["ended"] and lock.holder() is None):
         return
     deadline, quiet_until = clock() + wait, clock() + settle
     item = f"takeover:{former['token']}"
-    takeover = item in accepted
+    takeover = going_on or item in accepted
     while True:
         holder = lock.holder()
         if holder is None:
@@ -183,4 +201,5 @@ def wait_for_former_run(
             )
         else:
             quiet_until = clock() + settle
+            waiting(f"the former run is to end: {describe(holder)}")
         sleep(_PAUSE)

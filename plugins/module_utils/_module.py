@@ -18,7 +18,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
 from ansible_collections.pilw.maintenance.plugins.module_utils._transport import REQUESTS_IMPORT_ERROR
@@ -50,9 +50,28 @@ def api_for(params: dict[str, t.Any], *, power: bool = False) -> Api:
     )
 
 
+def lock_of(params: dict[str, t.Any]) -> Lock:
+    """That of the record."""
+    return Lock(os.path.dirname(params["record"]))
+
+
+def under_lease(params: dict[str, t.Any], record: Record) -> t.Callable[[], None]:
+    """What is asked before each step: whether this run still holds the record, and somebody still wants the work."""
+    lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
+
+    def check() -> None:
+        record.check_run(params["run"])
+        lease.check()
+
+    return check
+
+
 @contextlib.contextmanager
-def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False) -> t.Iterator[Record]:
-    """The record of C(params), held by this process alone, for as long as this run is the one that holds it."""
+def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False, lock: Lock | None = None) -> t.Iterator[Record]:
+    """The record of C(params), held by this process alone, for as long as this run is the one that holds it.
+
+    C(lock): of the record's folder, for work that says through it how far it is.
+    """
     record = Record(params["record"], copy_of(params["record"]))
     try:
         record.check_run(params["run"])
@@ -67,7 +86,7 @@ def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False) ->
             "since": now_text(),
             "pid": os.getpid(),
         }
-        with Lock(os.path.dirname(params["record"])).held(about):
+        with (lock or lock_of(params)).held(about):
             record.check_run(params["run"])
             yield record
             record.copy()

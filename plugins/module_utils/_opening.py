@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _module, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _module, _pace, _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
@@ -41,6 +41,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import S
 BETWEEN_STEPS = 10.0
 # Seconds after which a file that a killed run left behind is read by nobody any more.
 LEFTOVER_AGE = 60.0
+ENDED_MEANWHILE = (
+    "The other run has ended this maintenance in the meantime; this one changed nothing. Run the same command again to see what is left."
+)
 # How the names of folders begin in which a record is made.
 UNFINISHED = "unfinished."
 
@@ -77,6 +80,8 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
     except DamagedRecord as damage:
         salvage = look(damage, copy_dir)
         salvage.check(params["purpose"], accept, bool(params["running_vms"]))
+    if params["waited"] and salvage is None and (record is None or record.phase == DONE):
+        raise Refused(ENDED_MEANWHILE)
     if record and record.phase == DONE:
         put_away(record, params, copy_dir)
         record = None
@@ -190,22 +195,23 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
     """Begin a run on an open record, once nobody else works on it."""
     check_age(record, params, accept)
     check_gate(record, params)  # before a living run is told to end
-    former = record.run()
-    wanted = former is not None and f"takeover:{former['token']}" in accept
-    token = record.begin_run(actor_of(params), params["purpose"]) if wanted else ""
+    former, token = record.run(), params["run"] or ""  # of a call that has taken over, and came back to say what it waits for
+    if not token and former is not None and f"takeover:{former['token']}" in accept:
+        token = record.begin_run(actor_of(params), params["purpose"])
+    patience, most = _patience.of(params), params["lease"] + POWER_TIMEOUT + 30
+    carried = {"record": record.path, "run": token} if token else {}
     wait_for_former_run(
         lock,
         Lease(os.path.dirname(record.path), former["token"] if former else "", params["lease"]),
         former,
         accepted=accept,
-        wait=params["lease"] + POWER_TIMEOUT + 30,
+        wait=most - patience.waited,
         settle=min(BETWEEN_STEPS, params["lease"] / 3),
+        going_on=bool(params["run"]),
+        waiting=lambda text: patience.check(most, text, **carried),
     )
     if not os.path.exists(record.path) or record.phase == DONE:
-        raise Refused(
-            "The other run has ended this maintenance in the meantime; this one changed nothing. Run the same command again to "
-            "see what is left."
-        )
+        raise Refused(ENDED_MEANWHILE)
     check_gate(record, params)
     with lock.held({"actor": actor_of(params), "what": "opening the record"}):
         now = record.run()

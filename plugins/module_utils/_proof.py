@@ -153,18 +153,22 @@ def prove(
     interval: float,
     settle: float,
     sleep: t.Callable[[float], None],
+    say: t.Callable[[str], None] = lambda text: None,
     clock: t.Callable[[], float] = _pace.monotonic,
 ) -> Verdict:
     """Make the proof: all VMs, the running ones, all VMs again, C(interval) seconds apart.
 
     C(known): uuids that earlier lists have shown. C(note) keeps each list. Ends at the first list that says no; where
-    only VMs in passing states speak against it, the proof is begun anew for at most C(settle) seconds.
+    only VMs in passing states speak against it, the proof is begun anew for at most C(settle) seconds. C(say) is told before
+    each pause what it is for.
     """
+    began = clock()
 
-    def lists() -> Verdict:
+    def lists(begin: str) -> Verdict:
         verdict = Verdict()
         for number, whole in enumerate((True, False, True)):
             if number:
+                say(f"{begin}: {number} of 3 lists")
                 sleep(interval)
             found = api.vms() if whole else api.running_vms()
             judge(verdict, found, query=query, exclude=exclude, accepted=accepted, whole=whole)
@@ -179,9 +183,13 @@ def prove(
         ]
         return verdict
 
-    deadline = clock() + settle
+    begin = "Proof"
     while True:
-        verdict = lists()
-        if not verdict.on_its_way or clock() >= deadline:
+        verdict = lists(begin)
+        passed = clock() - began
+        if not verdict.on_its_way or passed >= settle:
             return verdict
+        begin = f"Proof begun anew for {passed:.0f} of at most {settle:.0f} s"
+        first, more = next(iter(verdict.holding.values())), len(verdict.holding) - 1
+        say(f"{begin}: VM {first.label()}" + (f" and {more} more" if more else ""))
         sleep(max(interval, 0.2))

@@ -19,6 +19,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _machine,
     _model,
     _pace,
+    _patience,
     _storage,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
@@ -372,14 +373,15 @@ def check_old(plan: Plan, record: RecordFacts | None, accept: list[str], max_age
 
 def wait_for_api(params: dict[str, t.Any], api: Api) -> VmList | None:
     """The running VMs, as soon as the API answers; None when it does not and nobody waits."""
-    deadline = _pace.monotonic() + params["api_wait"]
+    patience = _patience.of(params)
     while True:
         try:
             return api.running_vms()
         except AuthError:
             raise
         except ApiError as exc:
-            if _pace.monotonic() < deadline:
+            if patience.passed < params["api_wait"]:
+                patience.check(params["api_wait"], f"{params['api_host']} gives no list of VMs: {exc}")
                 _pace.sleep(params["poll_interval"])
             elif params["api_wait"] > 0:
                 raise Refused(

@@ -64,11 +64,6 @@ options:
       - Seconds to wait with V(serving) and V(ramp). What is missing is shown every 15 seconds.
     type: float
     default: 1800.0
-  waited:
-    description:
-      - Seconds that were waited before, for the words of a failure. Set by the action plugin, which waits by several calls.
-    type: float
-    default: 0.0
   fsid:
     description:
       - The cluster that is meant. With V(serving) and V(ramp) another one is refused at once. Any when it is empty.
@@ -89,6 +84,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - pilw.maintenance.ceph
+  - pilw.maintenance.wait
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
 """
@@ -153,6 +149,14 @@ refused_items:
   returned: failure
   type: list
   elements: str
+waiting:
+  description: What the wait is for, and how long it has lasted.
+  returned: failure, when O(patience) has ended
+  type: str
+carried:
+  description: Options for the call that goes on with the wait.
+  returned: failure, when O(patience) has ended
+  type: dict
 """
 
 import time
@@ -161,7 +165,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _serving, _storage, _watchers
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _patience, _serving, _storage, _watchers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, accept_argument
 
@@ -213,11 +217,14 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
     pools = _argspec.words(params["pools"], "pools") or []
     gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted, pools, params["fsid"] or "")
     whole = "serving" in params["checks"]
-    lacks = gate.wait(params["timeout"], gate.whole if whole else gate.ramp)
+    patience = _patience.of(params)
+    lacks = gate.wait(min(params["timeout"] - patience.passed, patience.left), gate.whole if whole else gate.ramp)
+    if lacks and patience.passed < params["timeout"]:
+        patience.check(params["timeout"], _serving.told(lacks))
     if lacks:
         items = list(dict.fromkeys(lack.item for lack in lacks))
         raise _serving.NotServing(
-            f"Ceph does not serve as it should after {params['waited'] + params['timeout']:.0f} s: {_serving.told(lacks)}. Nothing more was "
+            f"Ceph does not serve as it should after {params['timeout']:.0f} s: {_serving.told(lacks)}. Nothing more was "
             f"started. Mend it and run the same command again, or accept each by name: {accept_argument(accepted, items)}",
             items,
             _serving.told(lacks),
@@ -244,6 +251,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_argspec.ceph_options(),
+            **_argspec.wait_options(),
             "checks": {
                 "type": "list",
                 "elements": "str",
@@ -257,7 +265,6 @@ def main() -> None:
             "probe_pool": {"type": "str"},
             "vms": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 1800.0},
-            "waited": {"type": "float", "default": 0.0},
             "fsid": {"type": "str"},
             "accept": {"type": "raw"},
         },

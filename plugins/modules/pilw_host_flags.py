@@ -106,7 +106,6 @@ skipped_hosts:
 """
 
 import dataclasses
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -114,8 +113,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, accept_argument
-from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
+from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks, nobody_hears
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named, none_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
@@ -173,17 +171,6 @@ def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], rec
     record.remember_hosts(params["run"], chosen, keep_closed(params, listed, record), ours=lost)
 
 
-def under_lease(params: dict[str, t.Any], record: Record) -> Wanted:
-    """What is asked before each write: whether this run still holds the record, and somebody still wants the work."""
-    lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
-
-    def check() -> None:
-        record.check_run(params["run"])
-        lease.check()
-
-    return check
-
-
 def unread(params: dict[str, t.Any], record: Record, why: str, check_mode: bool) -> dict[str, t.Any]:
     """No host list at a restore: hosts stay closed and are named, and the VMs are started all the same."""
     left = [host for host in record.hosts() if host["closed_by_us"] and to_open(host) and host["now"] is not True]
@@ -197,7 +184,12 @@ def unread(params: dict[str, t.Any], record: Record, why: str, check_mode: bool)
 
 
 def run(
-    params: dict[str, t.Any], api: Api, record: Record | None, check_mode: bool, check_wanted: Wanted = nobody_asks
+    params: dict[str, t.Any],
+    api: Api,
+    record: Record | None,
+    check_mode: bool,
+    check_wanted: Wanted = nobody_asks,
+    say: t.Callable[[str], None] = nobody_hears,
 ) -> dict[str, t.Any]:
     """Bring the chosen hosts to the wanted state and say what was done."""
     failed: list[dict] = []
@@ -225,7 +217,7 @@ def run(
                 record.host_written(params["run"], host.uuid, False, moved_away(host))
             elif host.accepting is accepting:
                 record.host_seen(params["run"], host.uuid, accepting)
-    flags = Flags(api, accepting, record, params["run"], check_wanted)
+    flags = Flags(api, accepting, record, params["run"], check_wanted, say)
     errors = {} if check_mode else flags.write(pending)
     failed += [told(host, errors[host.uuid]) for host in pending if host.uuid in errors]
     changed = [host for host in pending if host.uuid not in errors]
@@ -281,8 +273,9 @@ def main() -> None:
         api = _module.api_for(module.params)
         if not module.params["record"]:
             return run(module.params, api, None, module.check_mode)
-        with _module.working_on(module.params, "setting host flags", module.check_mode) as record:
-            return run(module.params, api, record, module.check_mode, under_lease(module.params, record))
+        lock = _module.lock_of(module.params)
+        with _module.working_on(module.params, "setting host flags", module.check_mode, lock) as record:
+            return run(module.params, api, record, module.check_mode, _module.under_lease(module.params, record), lock.say)
 
     _module.finish(module, work)
 

@@ -71,6 +71,12 @@ options:
       - Seconds after which the work of a run that nobody asks for any more ends by itself.
     type: float
     default: 30.0
+  leased:
+    description:
+      - With O(state=proven), whether the proof ends when its lease is not renewed. Set by the action plugin, which makes a long proof
+        as a job, renews its lease and shows how far it is.
+    type: bool
+    default: false
   window:
     description:
       - With O(state=opened), minutes that this run may take. Its progress says when it will take longer. V(0) is no limit.
@@ -147,6 +153,7 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
+  - pilw.maintenance.wait
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -235,6 +242,14 @@ report:
   description: Path of the report.
   returned: with state=ended and closed
   type: str
+waiting:
+  description: What the wait is for, and how long it has lasted.
+  returned: failure, when O(patience) has ended
+  type: str
+carried:
+  description: Options for the call that goes on with the wait.
+  returned: failure, when O(patience) has ended
+  type: dict
 """
 
 import os
@@ -254,7 +269,34 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._report_files imp
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
 
 
-def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.Any]:
+class Pause:
+    """Between two lists of a proof that is a job: says how long it lasts, and ends the proof when nobody wants it any more."""
+
+    def __init__(self, say: t.Callable[[str], None], check_wanted: t.Callable[[], None]) -> None:
+        self._say, self._text, self.check_wanted = say, "", check_wanted
+
+    def what_for(self, text: str) -> None:
+        self._text = text
+
+    def sleep(self, seconds: float) -> None:
+        until = _pace.monotonic() + seconds
+        while (left := until - _pace.monotonic()) > 0:
+            self.check_wanted()
+            self._say(f"{self._text}; the next list in {left:.0f} s")
+            _pace.sleep(min(left, 1.0))
+
+
+class PlainPause(Pause):
+    """Whoever made the proof waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda text: None, lambda: None)
+
+    def sleep(self, seconds: float) -> None:
+        _pace.sleep(seconds)
+
+
+def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> dict[str, t.Any]:
     """Make the proof; the only place that leads to phase safe."""
     maintenance, accepted, run = record.maintenance, record.accepted(), params["run"]
     if maintenance["phase"] == CLOSING:
@@ -272,7 +314,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
         exclude=maintenance["exclude"],
         interval=params["proof_interval"],
         settle=params["settle_timeout"],
-        sleep=_pace.sleep,
+        sleep=pause.sleep,
+        say=pause.what_for,
     )
     if verdict.clean:  # else it is not safe already, and a host list that fails must not keep that from being written down
         note_open_hosts(api, record, run)
@@ -307,6 +350,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.An
     if storage and not storage.problem and not other:
         # One of ours that is not set is nobody's: who sets it from now on does it for himself.
         record.forget_flags(run, [flag for flag in record.osd_flags() if flag not in storage.flags])
+    pause.check_wanted()  # of a proof that nobody waits for any more nothing is to come
     if verdict.safe:
         if storage and other and record.osd_flags():
             verdict.notes.append(
@@ -436,6 +480,7 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
+            **_argspec.wait_options(),
             "state": {"type": "str", "choices": ["opened", "proven", "ended", "closed"], "required": True},
             "record_dir": {"type": "path"},
             "record_copy": {"type": "path"},
@@ -451,6 +496,7 @@ def main() -> None:
             "exclude": {"type": "str"},
             "max_age": {"type": "float", "default": 24.0},
             "lease": {"type": "float", "default": 30.0},
+            "leased": {"type": "bool", "default": False},
             "window": {"type": "float", "default": 0.0},
             "ceph_is_back": {"type": "bool", "default": False},
             **_argspec.look_options(),
@@ -480,9 +526,11 @@ def main() -> None:
             return opened(params, module.check_mode, module.tmpdir)
         if module.check_mode:
             return {"changed": False, "phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "report": ""}
-        with _module.working_on(params, f"state {params['state']}") as record:
+        lock = _module.lock_of(params)
+        with _module.working_on(params, f"state {params['state']}", lock=lock) as record:
             if params["state"] == "proven":
-                return proven(params, _module.api_for(params), record)
+                pause = Pause(lock.say, _module.under_lease(params, record)) if params["leased"] else PlainPause()
+                return proven(params, _module.api_for(params), record, pause)
             return (ended if params["state"] == "ended" else closed)(params, record)
 
     _module.finish(module, work)

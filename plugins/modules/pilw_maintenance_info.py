@@ -206,6 +206,7 @@ options:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
+  - pilw.maintenance.wait
   - pilw.maintenance.attributes.reads
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -286,12 +287,20 @@ busy:
   returned: with gather=progress
   type: bool
 text:
-  description: One line of progress.
+  description: One line of progress, or what the work waits for.
   returned: with gather=progress
   type: str
 machine:
   description: Identity of this machine.
   returned: with gather=machine
+  type: dict
+waiting:
+  description: What the wait is for, and how long it has lasted.
+  returned: failure, when O(patience) has ended
+  type: str
+carried:
+  description: Options for the call that goes on with the wait.
+  returned: failure, when O(patience) has ended
   type: dict
 """
 
@@ -342,8 +351,9 @@ def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
     holder = Lock(folder).holder()
     busy = holder is not None and holder.get("run") == params["run"]
     starting = record.phase == STARTING
-    if not starting and record.phase != STOPPING:  # while hosts are closed or opened nothing happens to VMs yet
-        return {"changed": False, "busy": busy, "done": 0, "total": record.count_vms(), "text": ""}
+    says = holder.get("says", "") if holder and busy else ""
+    if says or (not starting and record.phase != STOPPING):  # while hosts are closed or opened nothing happens to VMs yet
+        return {"changed": False, "busy": busy, "done": 0, "total": record.count_vms(), "text": says}
     accepted = set(record.accepted())
     left_alone = "lost" if starting else "vm"
     found = _progress.progress([vm for vm in record.vms() if f"{left_alone}:{vm.uuid}" not in accepted], starting)
@@ -357,6 +367,7 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
+            **_argspec.wait_options(),
             "gather": {
                 "type": "str",
                 "choices": ["plan", "status", "report", "progress", "machine"],

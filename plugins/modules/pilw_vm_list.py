@@ -57,6 +57,7 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
+  - pilw.maintenance.wait
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -93,6 +94,14 @@ states:
   description: How many VMs of the whole platform are in each state.
   returned: always
   type: dict
+waiting:
+  description: What the wait is for, and how long it has lasted.
+  returned: failure, when O(patience) has ended
+  type: str
+carried:
+  description: Options for the call that goes on with the wait.
+  returned: failure, when O(patience) has ended
+  type: dict
 """
 
 import typing as t
@@ -110,6 +119,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     count_by,
     normal_state,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._patience import Patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
@@ -151,7 +161,9 @@ def take(
     """Add what runs to the record until nothing is being created and two lists agree."""
     accepted = record.accepted()
     known = {vm.uuid for vm in record.vms()}
-    deadline = clock() + params["settle_timeout"]
+    if params["waited"]:  # what earlier calls of the same wait have added is new all the same
+        known -= record.named_in(params["run"], "recorded") | record.named_in(params["run"], "recorded late")
+    patience = Patience(params["waited"], params["patience"], clock)
     former: set[str] | None = None
     while True:
         found = api.vms()
@@ -164,7 +176,7 @@ def take(
         uuids = {vm.uuid for vm in running}
         if not creating and former == uuids:
             break
-        if clock() > deadline:
+        if patience.passed > params["settle_timeout"]:
             if not creating:
                 break  # owners start and stop VMs all the time; those started later are caught before safe
             items = [f"vm:{vm.uuid}" for vm in creating]
@@ -174,6 +186,10 @@ def take(
                 f"{accept_argument(accepted, items)}",
                 items,
             )
+        patience.check(
+            params["settle_timeout"],
+            f"{len(creating)} VMs are being created, the first is {creating[0].label()}" if creating else "VMs start and stop, so that no two lists agree",
+        )
         former = uuids
         sleep(params["poll_interval"])
     now = {vm.uuid for vm in record.vms()}
@@ -196,6 +212,7 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
+            **_argspec.wait_options(),
             "status": {"type": "list", "elements": "str", "default": [RUNNING]},
             "query": {"type": "str"},
             "exclude": {"type": "str"},

@@ -62,6 +62,7 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
+  - pilw.maintenance.wait
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -100,6 +101,14 @@ counts:
   description: How many of the VMs are in each state.
   returned: always
   type: dict
+waiting:
+  description: What the wait is for, and how long it has lasted.
+  returned: failure, when O(patience) has ended
+  type: str
+carried:
+  description: Options for the call that goes on with the wait.
+  returned: failure, when O(patience) has ended
+  type: dict
 """
 
 import typing as t
@@ -110,6 +119,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._patience import Patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record, RecordedVm, now_text
 
 GONE = "gone"
@@ -117,6 +127,7 @@ UNREAD = "unreadable"  # missing from the list, and its own detail does not tell
 # After so many details that could not be read the others are not asked for: each try takes its time.
 MAX_UNREAD = 3
 MAX_OTHERS = 100
+HELD = "VMs are looked at again when the hold time is over"
 
 
 def look(api: Api, uuids: list[str]) -> tuple[list[dict[str, str]], VmList]:
@@ -140,19 +151,25 @@ def watch(
     params: dict[str, t.Any],
     api: Api,
     uuids: list[str],
+    held_for: str = HELD,
     clock: t.Callable[[], float] = _pace.monotonic,
     sleep: t.Callable[[float], None] = _pace.sleep,
 ) -> tuple[list[dict[str, str]], VmList]:
     """Look until all are in the wanted state, or the time is over."""
-    if params["hold"] > 0:
-        sleep(params["hold"])
-    deadline = clock() + params["wait"]
+    patience = Patience(params["waited"], params["patience"], clock)
+    left = params["hold"] - patience.passed
+    if left > 0:
+        sleep(min(left, patience.left))
+        if patience.passed < params["hold"]:
+            patience.check(params["hold"], held_for)
+    most = params["hold"] + params["wait"]
     while True:
         rows, found = look(api, uuids)
-        wanted = params["state"]
-        if not wanted or all(row["status"] == wanted for row in rows) or clock() >= deadline:
+        others = [row for row in rows if row["status"] != params["state"]] if params["state"] else []
+        if not others or patience.passed >= most:
             return rows, found
-        sleep(min(params["poll_interval"], max(0.1, deadline - clock())))
+        patience.check(most, f"{len(others)} of {len(rows)} VMs are not {params['state']}, the first is {others[0]['uuid']} ({others[0]['status']})")
+        sleep(min(params["poll_interval"], max(0.1, most - patience.passed)))
 
 
 def corrections(recorded: list[RecordedVm], states: dict[str, str]) -> list[Change]:
@@ -200,10 +217,12 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     """Of the running set."""
     recorded = record.vms()
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
-    pending = [(params["stop_timeout"] or 0) - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    # Both are counted from where the first call began.
+    pending = [params["waited"] + (params["stop_timeout"] or 0) - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    held_for = f"{len(pending)} VMs may still obey a stop that was sent to them" if max(pending, default=0) > params["hold"] else HELD
     params = {**params, "hold": max([params["hold"], *pending])}
     try:
-        rows, found = watch(params, api, [vm.uuid for vm in recorded])
+        rows, found = watch(params, api, [vm.uuid for vm in recorded], held_for)
     except ApiError as exc:
         raise PilwError(
             f"The VMs could not be looked at: {exc}. What was done before is recorded. Once the API answers, run the same command "
@@ -223,6 +242,7 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
+            **_argspec.wait_options(),
             "vms": {"type": "list", "elements": "str"},
             "state": {"type": "str", "choices": [_model.RUNNING, _model.STOPPED]},
             "wait": {"type": "float", "default": 0.0},

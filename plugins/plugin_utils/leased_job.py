@@ -10,7 +10,6 @@ For modules that send writes for a record: so they end by themselves when the an
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import time
 
@@ -18,37 +17,38 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import GONE, between_lines, playbook_pid
+
 INFO = "pilw.maintenance.pilw_maintenance_info"
 # The job's own bounds end it; Ansible's limit on it is only there because a job must have one.
 JOB_SECONDS = 7 * 24 * 3600
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 3.0
-# Seconds between two lines of progress: few at first, then a share of the time that has passed, so that long work has few lines too.
-SHOWN_FIRST, SHOWN_SHARE, SHOWN_LAST = 5.0, 1 / 20, 60.0
 _DEAD = "What it did is recorded. Run the same command again: it goes on."
 # Of the job itself; of no use to who asked for the work.
 _JOB_KEYS = frozenset(("ansible_job_id", "started", "finished", "results_file", "stdout", "stdout_lines", "stderr", "stderr_lines"))
-
-
-def between_lines(passed):
-    """Seconds between two lines of progress, so long after the work began."""
-    return min(max(passed * SHOWN_SHARE, SHOWN_FIRST), SHOWN_LAST)
 
 
 class LeasedJob(ActionBase):
     """Without a record, and in check mode, the module is run like any other."""
 
     MODULE = ""
+    LINE = 0.0  # at least so many seconds between two lines
     TRANSFERS_FILES = False
+
+    def lasts(self, args):
+        """Whether the work may last so long that it is worth a job."""
+        return True
+
+    def run_plain(self, args, task_vars):
+        return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        parent = multiprocessing.parent_process()
-        playbook = parent.pid if parent else os.getppid()
-        args = self._task.args
-        if self._task.check_mode or not args.get("record"):
-            return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+        playbook, args = playbook_pid(), self._task.args
+        if self._task.check_mode or self._task.async_val or not args.get("record") or not self.lasts(args):
+            return self.run_plain(args, task_vars)
         # The job's result lies beside the record: a private folder, named without ~, which Ansible expands in two
         # different ways when HOME is not the home of the user database.
         shell = self._connection._shell
@@ -91,7 +91,7 @@ class LeasedJob(ActionBase):
             if os.getppid() != playbook:
                 # This worker process outlives a killed ansible-playbook (in a session of its own from core 2.19 on).
                 # Nobody wants the work any more: let the lease run out.
-                return {"failed": True, "msg": f"The ansible-playbook that started this work is gone, so the work ends. {_DEAD}"}
+                return {"failed": True, "msg": GONE}
             pause = min(pause * 1.5, LONGEST_PAUSE, lease / 4)
             try:
                 progress = self._progress(args, task_vars, lease)
@@ -121,7 +121,7 @@ class LeasedJob(ActionBase):
                     }
                 continue
             silent_since = None
-            if progress.get("text") and time.monotonic() - shown_at >= between_lines(shown_at - began):
+            if progress.get("text") and time.monotonic() - shown_at >= max(between_lines(shown_at - began), self.LINE):
                 shown_at = time.monotonic()
                 self._display.display(f"  {progress['text']}")
 

@@ -21,6 +21,7 @@ ALLOWED = {
     "_errors": set(),
     "_pace": set(),
     "_model": set(),
+    "_patience": {"_errors", "_pace"},
     "_transport": set(),
     "_client": {"_errors", "_transport"},
     "_api": {"_client", "_errors", "_model"},
@@ -55,10 +56,11 @@ ALLOWED = {
     "_earlier": {"_bounds", "_errors", "_folders", "_model", "_pace", "_record"},
     "_survey": {
         *("_api", "_argspec", "_bounds", "_earlier", "_errors", "_files", "_folders", "_machine", "_model", "_pace", "_plan", "_record"),
-        *("_plan_data", "_salvage", "_select", "_storage"),
+        *("_patience", "_plan_data", "_salvage", "_select", "_storage"),
     },
     "_status": {"_api", "_earlier", "_errors", "_lock", "_model", "_record", "_report"},
-    "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace", "_plan", "_record", "_salvage"},
+    "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
+    | {"_patience", "_plan", "_record", "_salvage"},
 }
 DOORS = {
     "time": {"_pace"},

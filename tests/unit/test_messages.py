@@ -98,6 +98,18 @@ NOT_ALONE = {
         "Would not stop",
         "Power was cut",
     ],
+    "what work waits for, or how far it is, while it lasts": [
+        "... the hosts: ... of ... are ......",
+        "...; ... did not take it so far......",
+        "Proof begun anew for ... of at most ... s",
+        "...: VM ...... and ... more......",
+        "...; the next list in ... s",
+        "the former run is to end: ...",
+        "... gives no list of VMs: ...",
+        "VMs are looked at again when the hold time is over",
+        "...... VMs are being created, the first is ......VMs start and stop, so that no two lists agree...",
+        "...... VMs may still obey a stop that was sent to them.........",
+    ],
     "words of an outcome in a summary": ["would not stop", "did not start", "no answer kept"],
     "what comes next, at the end of a status": [
         "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",

@@ -208,3 +208,15 @@ def test_a_takeover_has_an_end_too(tmp_path):
     with pytest.raises(Refused, match=r"was told to stop and has not ended yet: ann on box.* Run the same command again"):
         wait(Held(ABOUT), tmp_path, time, LIVING, accepted=["takeover:t0k"])
     assert 100 < time.now < 101
+
+
+def test_the_holder_says_what_it_waits_for(tmp_path):
+    lock = Lock(str(tmp_path))
+    lock.say("nobody holds it")
+    assert lock.holder() is None
+    with lock.held(ABOUT):
+        for text in ("Proof: 1 of 3 lists; the next list in 30 s", "short", "\u00e4" * 1000):
+            lock.say(text)
+            assert Lock(str(tmp_path)).holder() == {**ABOUT, "says": text[:300]}
+    with lock.held(ABOUT):
+        assert lock.holder() == ABOUT, "that was another work"

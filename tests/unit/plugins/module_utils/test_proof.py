@@ -203,3 +203,30 @@ def test_a_vm_outside_the_scope_that_a_list_lost_is_not_to_be_stopped():
     verdict = prove(Cloud(rows(a="stopped"), details={"z": "running"}), known=["a", "z"], **SCOPE)
     assert verdict.to_stop == []
     assert not verdict.safe
+
+
+def test_before_each_pause_it_is_said_what_it_is_for():
+    now, said = [0.0], []
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    _proof.prove(
+        Cloud(rows(a="stopped", b="creating"), rows(a="stopped", b="creating"), rows(a="stopped", b="stopped")),
+        known=lambda: (),
+        note=lambda found: None,
+        accepted=(),
+        query="",
+        exclude="",
+        interval=20,
+        settle=300,
+        sleep=sleep,
+        say=said.append,
+        clock=lambda: now[0],
+    )
+    assert said == [
+        "Proof begun anew for 0 of at most 300 s: VM b (no name, owner 8, creating)",
+        "Proof begun anew for 20 of at most 300 s: VM b (no name, owner 8, creating)",
+        "Proof begun anew for 20 of at most 300 s: 1 of 3 lists",
+        "Proof begun anew for 20 of at most 300 s: 2 of 3 lists",
+    ]

@@ -360,3 +360,16 @@ def test_an_error_of_no_known_kind_loses_no_answer_of_the_others(made, raised):
     kept = {row["uuid"]: row for row in record.hosts()}
     assert (kept["b"]["now"], kept["c"]["now"]) == (0, 0)
     assert kept["a"]["before"] == 1 and kept["a"]["closed_by_us"], "nobody knows, so the restore opens it"
+
+
+def test_many_hosts_are_counted_while_they_are_closed(made, monkeypatch):
+    monkeypatch.setattr(_flags, "RETRIES", 0)
+    cloud, said = Cloud(**{f"h{number:02}": True for number in range(12)}), []
+    cloud.errors["h03"] = ApiError("PUT", "host_flags", status=500)
+    params = {"is_accepting_workloads": False, "restored": False, "hosts": None, "query": None, "keep_closed": None, "run": made[1]}
+    pilw_host_flags.run(params, cloud, made[0], False, say=said.append)
+    assert said == [
+        "Closing the hosts: 0 of 12 are closed",
+        "Closing the hosts: 7 of 12 are closed; 1 did not take it so far",
+        "Closing the hosts: 11 of 12 are closed; 1 did not take it so far",
+    ]

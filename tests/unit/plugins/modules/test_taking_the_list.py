@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, StillWaiting
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_list
@@ -39,7 +39,7 @@ def made(tmp_path):
 
 def take(made, cloud, **options):
     record, token = made
-    params = {"run": token, "query": "", "exclude": "", "settle_timeout": 60.0, "poll_interval": 5.0, **options}
+    params = {"run": token, "query": "", "exclude": "", "settle_timeout": 60.0, "poll_interval": 5.0, "waited": 0.0, "patience": 0.0, **options}
     return pilw_vm_list.take(params, cloud, record, cloud.clock, cloud.sleep)
 
 
@@ -108,3 +108,15 @@ def test_check_mode_tells_and_writes_nothing(made):
     params = {"run": token, "query": "", "exclude": ""}
     result = pilw_vm_list.predict(params, Cloud({"a": "running"}), record)
     assert (result["added"], result["changed"], uuids(made), record.seen()) == (1, True, [], {})
+
+
+def test_a_long_wait_is_told_of_and_gone_on_with(made):
+    """What the first call has added counts as added by the whole."""
+    cloud = Cloud({"a": "running", "b": "creating"})
+    with pytest.raises(StillWaiting, match=r"^After 15 of at most 60 s: 1 VMs are being created, the first is b \("):
+        take(made, cloud, patience=15.0)
+    assert uuids(made) == ["a"]
+    result = take(made, Cloud({"a": "running", "b": "running"}), patience=15.0, waited=16.0)
+    assert (result["added"], result["recorded"]) == (2, 2)
+    with pytest.raises(Refused, match="Still being created after 60 s"):
+        take(made, cloud, patience=15.0, waited=61.0)

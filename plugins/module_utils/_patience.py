@@ -1,0 +1,46 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""A long wait in pieces: a module cannot show anything while it works, so it comes back to say what it waits for."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import StillWaiting
+
+# Of seconds that were added up.
+_ROUNDING = 0.001
+
+
+class Patience:
+    """C(waited): seconds that earlier calls have waited. Each call waits for C(piece) seconds, or to the end when that is 0."""
+
+    def __init__(self, waited: float = 0.0, piece: float = 0.0, clock: t.Callable[[], float] = _pace.monotonic) -> None:
+        self.waited = waited
+        self._piece = piece
+        self._clock = clock
+        self._began = clock()
+
+    @property
+    def passed(self) -> float:
+        return self.waited + self._clock() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds that this call may still wait."""
+        return self._began + self._piece - self._clock() if self._piece else math.inf
+
+    def check(self, most: float, text: str, **carried: str) -> None:
+        """Raise StillWaiting when this call has waited for long enough. C(carried): options for the next one."""
+        if self.left < _ROUNDING:
+            raise StillWaiting(f"After {self.passed:.0f} of at most {most:.0f} s: {text}", carried)
+
+
+def of(params: dict[str, t.Any]) -> Patience:
+    """As the options have it."""
+    return Patience(params["waited"], params["patience"])

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Runs a module that may wait for long, and says meanwhile what it waits for.
+
+A module cannot show anything while it works. So it comes back after a while to say what it waits for, and is called again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import time
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+# Seconds before the first line of a wait, and at least between two: a short wait has none.
+LINE = 15.0
+# Of work that goes on: few seconds at first, then a share of the time that has passed, so that long work has few lines too.
+SHOWN_FIRST, SHOWN_SHARE, SHOWN_LAST = 5.0, 1 / 20, 60.0
+GONE = "The ansible-playbook that started this work is gone, so the work ends. What it did is recorded. Run the same command again: it goes on."
+
+
+def between_lines(passed):
+    """Seconds between two lines of progress, so long after the work began."""
+    return min(max(passed * SHOWN_SHARE, SHOWN_FIRST), SHOWN_LAST)
+
+
+def playbook_pid():
+    """The process of ansible-playbook that this worker process was made by."""
+    parent = multiprocessing.parent_process()
+    return parent.pid if parent else os.getppid()
+
+
+def in_pieces(action, args, task_vars):
+    """Call the module of an action again and again until its wait is over, and show its words between the calls."""
+    if action._task.async_val:  # nobody watches
+        return action._execute_module(module_args=args, task_vars=task_vars, wrap_async=True)
+    playbook, began, waited, carried = playbook_pid(), time.monotonic(), 0.0, {}
+    while True:
+        given = {**args, **carried, "waited": waited, "patience": max(LINE, between_lines(waited))}
+        result = action._execute_module(module_args=given, task_vars=task_vars)
+        if not result.get("waiting"):
+            return result
+        if os.getppid() != playbook:  # this process outlives a killed one
+            return {"failed": True, "msg": GONE}
+        action._display.display(f"  {result['waiting']}")
+        waited, carried = time.monotonic() - began, result.get("carried") or {}
+
+
+class LongWait(ActionBase):
+    TRANSFERS_FILES = False
+    _supports_async = True
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        return in_pieces(self, self._task.args, task_vars or {})
+
+    def cleanup(self, force=False):
+        # Of a host that is gone the words of run() are to be seen, not that its files could not be removed.
+        with contextlib.suppress(AnsibleConnectionFailure):
+            super().cleanup(force)
