@@ -12,7 +12,7 @@ MINUTES ?= 30
 SEEDS ?=
 RUN = $(PYTHON) -B tests/tools/run_steps.py --pytest-args='$(ARGS)'
 
-.PHONY: help demo test soak setup unit units scenarios e2e e2e-full integration sanity lint build clean
+.PHONY: help demo test soak setup unit units scenarios e2e e2e-full integration sanity lint site build clean
 
 help:
 	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
@@ -26,6 +26,7 @@ help:
 	@echo "make integration  integration targets by ansible-test, with each ansible-core"
 	@echo "make sanity       ansible-test sanity, with each ansible-core"
 	@echo "make lint         linters, types, documentation, changelog, licences"
+	@echo "make site         the documentation as a web site, in .build/site/html"
 	@echo "make build        build, install and import check of the collection file"
 	@echo "make setup        only the environments"
 	@echo "make clean        remove .build"
@@ -64,7 +65,10 @@ sanity:
 	@$(RUN) 'sanity-*'
 
 lint:
-	@$(RUN) ruff yamllint shellcheck 'ansible-lint*' docs changelog reuse mypy
+	@$(RUN) ruff yamllint shellcheck 'ansible-lint*' docs site changelog reuse mypy
+
+site:
+	@$(RUN) site
 
 build:
 	@$(RUN) build importer

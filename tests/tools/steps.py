@@ -82,6 +82,12 @@ def end_to_end(name: str, which: str, timeout: int) -> Step:
     return dataclasses.replace(step, after=("e2e-packages",))
 
 
+def documentation_site() -> list[Step]:
+    # The collection file holds the pages, and not what makes a site of them.
+    step = Step("site", ("python", "tests/tools/build_site.py", str(BUILD / "site")), must_say=r"^The site is in ")
+    return [step] if (ROOT / "docs" / "site").is_dir() else []
+
+
 def shell_scripts() -> list[str]:
     scripts = [".ci/run", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("*.sh")) if "output" not in path.parts)]
     return [script for script in scripts if (ROOT / script).is_file()]
@@ -129,6 +135,7 @@ def all_steps() -> list[Step]:
             default=False,
         ),
         static("docs", "antsibull-docs", "lint-collection-docs", "--plugin-docs", "."),
+        *documentation_site(),
         static("changelog", "antsibull-changelog", "lint"),
         static("reuse", "reuse", "lint", must_say=r"compliant"),
         static(
