@@ -20,6 +20,8 @@ HOSTS_TO_OPEN = "hosts_to_open.json"
 REPORT = "report.json"
 VMS = "vms.csv"
 SUMMARY = "summary.md"
+# A folder, of which there is no second copy.
+NOTICES = _folders.NOTICES
 # Says where the second copy goes.
 COPY_NOTE = "copy_dir"
 # Says of which maintenance the files of a folder are.
@@ -79,7 +81,7 @@ class Beside:
         for folder in self._folders:
             if folder == self._copy_dir and identity_in(folder) not in ("", identity):
                 continue  # another maintenance keeps its copy there now
-            for name in self._names:
+            for name in (NOTICES, *self._names):
                 with self._told(folder), contextlib.suppress(FileNotFoundError):
                     os.rename(os.path.join(folder, name), os.path.join(folder, f"{identity}.{name}"))
         self._copy_dir = None

@@ -46,6 +46,8 @@ ALLOWED = {
     "_plan": {"_api", "_bounds", "_errors", "_machine", "_model", "_record", "_select"},
     "_plan_data": {"_api", "_model", "_plan", "_record", "_select"},
     "_report": {"_errors", "_model", "_record"},
+    "_notices": {"_errors", "_model", "_record", "_report"},
+    "_telling": {"_beside", "_errors", "_files", "_notices", "_record", "_report"},
     "_progress": {"_bounds", "_record", "_report"},
     "_report_files": {"_model", "_report"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},

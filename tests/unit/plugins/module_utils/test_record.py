@@ -262,7 +262,7 @@ def test_lists_are_put_away_before_their_record(made, tmp_path, monkeypatch):
     order, real = [], os.rename
     monkeypatch.setattr(os, "rename", lambda one, two: order.append(os.path.basename(one)) or real(one, two))
     record.archive()
-    assert order == ["running_vms.json", "hosts_to_open.json", "report.json", "vms.csv", "summary.md", "maintenance_id", "record.sqlite"]
+    assert order == ["notices", "running_vms.json", "hosts_to_open.json", "report.json", "vms.csv", "summary.md", "maintenance_id", "record.sqlite"]
 
 
 def test_a_record_that_an_earlier_version_made_can_be_gone_on_with(made):
