@@ -81,7 +81,7 @@ def of_record(vms: list[RecordedVm], accepted: t.Container[str], told: dict[str,
         outcome = vm.columns["start_outcome"]
         if BEFORE in found:
             kind = BEFORE if vm.columns["stop_outcome"] != VANISHED and f"vm:{vm.uuid}" not in accepted else ""
-        elif outcome == STARTED or outcome == ALREADY_RUNNING and f"vm:{vm.uuid}" not in accepted:
+        elif outcome == STARTED or (outcome == ALREADY_RUNNING and f"vm:{vm.uuid}" not in accepted):
             kind = AFTER
         else:
             kind = NOT_STARTED if outcome and not vm.start_done else ""

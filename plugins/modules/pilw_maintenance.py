@@ -259,7 +259,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _storage, _targets, _telling
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _argspec,
+    _model,
+    _module,
+    _pace,
+    _report,
+    _storage,
+    _targets,
+    _telling,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, start_item, starts_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
