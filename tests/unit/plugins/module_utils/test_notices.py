@@ -103,7 +103,7 @@ ODD = ["", ".", "..", "../../etc/passwd", "a b", "a_b", "a/b", "a\\b", "-rf", "Ã
 def test_each_owner_has_a_file_name_of_his_own_and_a_harmless_one():
     names = [_notices.file_name(kind, owner) for kind in KINDS for owner in [*ODD, "8"]]
     assert len({name.lower() for name in names}) == len(names)
-    assert all(re.fullmatch(r"[a-z][0-9A-Za-z_.-]+\.txt", name) and len(name) < 80 and ".." not in name.replace("..", "", 1) for name in names)
+    assert all(re.fullmatch(r"[a-z][0-9A-Za-z_.-]+\.txt", name) and len(name) < 80 for name in names)
     assert all(_notices.is_ours(name, KINDS) for name in names)
     assert _notices.file_name(BEFORE, "8") == "before.8.txt"
 
