@@ -123,7 +123,7 @@ def test_a_hook_that_fails_hangs_or_is_not_reached_stops_nothing(platform: Platf
     assert run.rc == 0, run.text
     assert_inert(op, run.text)
     assert brief(told(op.folder)) == [("before", "10"), ("safe",)]
-    assert "3 times your task file" in run.text.split("Tell | Say who was not told")[-1]
+    assert "3 times your task file" in run.text.split("Tell | Say that not")[-1]
     assert [row[0] for row in op.ask("SELECT uuid FROM events WHERE what='told before'")] == [rows({"8": [CANARY], "9": ["a"], "10": ["b"]})[2]["uuid"]]
     assert op.phase() == "safe"
 

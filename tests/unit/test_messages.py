@@ -39,6 +39,8 @@ QUIET = {
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
     "_report.attention": "what a report says of a VM",
+    "_notices.notices": "the headline of a notice",
+    "_telling._headline": "the headline of a notice",
     "_power._send": "words of an event in the record",
     "_record.add_running": "words of an event in the record",
     "_record.closing_host": "words of an event in the record",
@@ -78,7 +80,7 @@ NOT_ALONE = {
         "...starting VMs......cutting power...stopping VMs......",
     ],
     "words of an event in the record": ["flag of Ceph is being set", "still at work", "seen running after all", "did not stay up", "start held back"],
-    "words of an outcome in a summary": ["would not stop", "did not start", "no answer kept"],
+    "words of an outcome in a summary": ["will be stopped", "would not stop", "did not start", "no answer kept"],
     "what comes next, at the end of a status": [
         "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
         "pilw.maintenance.ceph_maint_verify just before Ceph goes down; pilw.maintenance.ceph_maint_restore when it is back",
