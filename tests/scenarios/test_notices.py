@@ -25,6 +25,10 @@ HOOK = """
 - name: "Tell {{ ceph_maint_notice.owner | default('nobody') }} of {{ ceph_maint_notice.text | default('') }}"
   ansible.builtin.debug:
     msg: "For {{ ceph_maint_notice.owner | default('nobody') }}: {{ ceph_maint_notice.text | default('') }}"
+- name: Fail
+  ansible.builtin.fail:
+    msg: "No way to {{ ceph_maint_notice.owner }}: {{ ceph_maint_notice.text }}"
+  when: ceph_maint_notice.event == 'not_started'
 """
 # For one event each: a failure that says what tenants wrote, a task that hangs, and a host that is not reached.
 FAULTS = """
@@ -110,6 +114,7 @@ def test_a_maintenance_tells_each_owner_once_and_runs_no_tenants_text(platform: 
     assert brief([failed, after, lost]) == [("failed",), ("after", CANARY), ("not_started", CANARY)]
     assert (after["vms"], lost["vms"]) == ([other], [db])
     assert f"{db} db: POST " in lost["text"]
+    assert "1 times your task file" in run.text and f'"owner": "{CANARY}"' in run.text
     assert failed["headline"] == "The restore failed: 1 of 2 VMs run again or are gone"
     assert_inert(op, run.text)
 
@@ -118,7 +123,7 @@ def test_a_maintenance_tells_each_owner_once_and_runs_no_tenants_text(platform: 
 def test_a_hook_that_fails_hangs_or_is_not_reached_stops_nothing(platform: Platform) -> None:
     op = platform(from_list=rows({"8": [CANARY], "9": ["a"], "10": ["b"]}))
     (op.folder / "inventory").write_text(INVENTORY)
-    given = {"ceph_maint_notify_tasks": hook(op.folder, FAULTS + HOOK), "ceph_maint_notify_timeout": "4"}
+    given = {"ceph_maint_notify_tasks": hook(op.folder, FAULTS + HOOK), "ceph_maint_notify_timeout": "8"}
     run = op.prepare("-i", "inventory", **given)
     assert run.rc == 0, run.text
     assert_inert(op, run.text)
@@ -134,6 +139,8 @@ def test_a_plan_writes_what_owners_are_told_days_before(platform: Platform) -> N
     given: dict[str, t.Any] = {"ceph_maint_notice_dir": op.folder / "out"}
     run = op.play("ceph_maint_plan", ceph_maint_notify_before="true", ceph_maint_notify_tasks=op.folder / "none.yml", **given)
     assert run.rc != 0 and "that is no absolute path of a file" in run.text, run.text
+    assert op.prepare(ceph_maint_notify_tasks=hook(op.folder, "- name: [\n")).rc != 0
+    assert not op.records.exists() and not op.cloud.journal.writes(), "it would have ended the run later, in the middle"
     given.update(ceph_maint_notify_tasks=hook(op.folder, HOOK), ceph_maint_notify_before="true")
     assert op.play("ceph_maint_plan", "--check", **given).rc == 0
     assert not (op.folder / "out").exists() and not told(op.folder)
