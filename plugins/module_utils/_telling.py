@@ -102,15 +102,20 @@ def _told(
     params: dict[str, t.Any], found: dict[str, list[Told]], about: About, folder: str, kinds: tuple[str, ...], events: list[dict[str, t.Any]]
 ) -> dict[str, t.Any]:
     templates, notes = params["notice_templates"], []
+    told = events if params["tell"] else []
     if not templates:
-        return {"notices": [], "notes": []}
+        return {"notices": told, "notes": []}
+    try:
+        _notices.check_templates(templates)
+    except InputError as exc:  # somebody has changed them since the run began
+        return {"notices": told, "notes": [f"No notices to owners were made: {exc}"]}
     if folder:
         try:
             write(folder, _notices.files(found, templates, about), kinds)
         except OSError as exc:
             notes.append(f"The notices to owners could not be written to {folder}: {exc}. Nothing else waits for them. Mend that; the next run writes them.")
             folder = ""
-    return {"notices": events + _notices.notices(found, templates, about, folder) if params["tell"] else [], "notes": notes}
+    return {"notices": told + _notices.notices(found, templates, about, folder) if params["tell"] else [], "notes": notes}
 
 
 def write(folder: str, texts: dict[str, str], kinds: t.Container[str]) -> None:

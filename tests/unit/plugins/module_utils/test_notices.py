@@ -127,3 +127,11 @@ def test_what_is_told_is_only_what_is_new_and_the_file_has_all():
     files = _notices.files(vms, OWN, ABOUT)
     assert set(files) == {"after.8.txt", "after.9.txt"}
     assert "\nu1 a\nu2 b\n" in files["after.8.txt"] and "u1" not in one["text"]
+
+
+@pytest.mark.parametrize("templates", [None, {}, {**OWN, BEFORE: "Subject: $nobody"}])
+def test_templates_that_somebody_has_broken_meanwhile_end_nothing(templates, tmp_path):
+    params = {"notice_templates": templates, "notice_dir": str(tmp_path / "out"), "tell": True, "reason": "", "api_host": "h", "location": None}
+    found = _telling.of_plan(params, [{"uuid": "u1", "user_id": "8", "name": "web", "what": "stop"}], False)
+    assert found["notices"] == [] and not (tmp_path / "out").exists()
+    assert bool(found["notes"]) == bool(templates)
