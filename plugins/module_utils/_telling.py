@@ -28,7 +28,9 @@ def check(params: dict[str, t.Any]) -> None:
     if params["notice_templates"]:
         _notices.check_templates(params["notice_templates"])
     if params["notice_dir"] and not os.path.isabs(params["notice_dir"]):
-        raise InputError(f"notice_dir {params['notice_dir']} is no absolute path. Give the whole path of a folder on the maintenance host. Nothing was changed.")
+        raise InputError(
+            f"notice_dir {params['notice_dir']} is no absolute path. Give the whole path of a folder on the maintenance host. Nothing was changed."
+        )
 
 
 def of_plan(params: dict[str, t.Any], vms: list[dict[str, t.Any]], check_mode: bool) -> dict[str, t.Any]:

@@ -45,7 +45,10 @@ def test_what_came_back_and_what_did_not():
 
 @pytest.mark.parametrize(
     ("last", "now", "new"),
-    [(None, STARTED, True), (BEFORE, STARTED, True), (AFTER, STARTED, False), (NOT_STARTED, STARTED, True), (NOT_STARTED, FAILED, False), (AFTER, FAILED, True)],
+    [
+        *((None, STARTED, True), (BEFORE, STARTED, True), (AFTER, STARTED, False), (NOT_STARTED, STARTED, True)),
+        *((NOT_STARTED, FAILED, False), (AFTER, FAILED, True)),
+    ],
 )
 def test_nobody_is_told_the_same_twice(last, now, new):
     told = {"a": last} if last else {}
@@ -97,7 +100,10 @@ def test_all_templates_are_needed_and_no_others(templates):
         _notices.check_templates(templates)
 
 
-ODD = ["", ".", "..", "../../etc/passwd", "a b", "a_b", "a/b", "a\\b", "-rf", "Ä", "x" * 41, "x" * 42, "{{ x }}", "a\nb", "\ud800", "before.8", "a_b.0123456789abcdef"]
+ODD = [
+    *("", ".", "..", "../../etc/passwd", "a b", "a_b", "a/b", "a\\b", "-rf", "Ä", "x" * 41, "x" * 42),
+    *("{{ x }}", "a\nb", "\ud800", "before.8", "a_b.0123456789abcdef"),
+]
 
 
 def test_each_owner_has_a_file_name_of_his_own_and_a_harmless_one():
