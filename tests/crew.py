@@ -36,11 +36,11 @@ ROUNDS = 3  # as the prepare role has them
 PLANNED = {
     "prepare": (
         "record_copy", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
-        "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age",
+        "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age", "notice_templates", "notice_dir",
     ),
     "restore": (
         "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
-        "start_timeout", "canary", "max_fail_percentage", "lease", "window",
+        "start_timeout", "canary", "max_fail_percentage", "lease", "window", "notice_templates", "notice_dir",
     ),
 }  # fmt: skip
 
@@ -88,6 +88,12 @@ def run_module(module: ModuleType, given: dict[str, t.Any], check: bool = False,
     except _Ended as ended:
         return ended.result
     raise AssertionError("a module ended without a result")
+
+
+def telling(hook: t.Callable[[dict[str, t.Any]], None]) -> dict[str, t.Any]:
+    """Settings of an operator who has owners told, with the templates of the collection."""
+    folder = Path(__file__).parents[1] / "roles" / "ceph_maint" / "files" / "notices"
+    return {"hook": hook, "notice_templates": {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.txt")}}
 
 
 class JobKilled(Exception):
@@ -161,6 +167,9 @@ class Crew:
         "running_vms": None,
         "open_hosts": None,
         "fail_on_unrecovered": True,
+        "notice_templates": None,
+        "notice_dir": None,
+        "hook": None,  # a function that is given each notice, in the place of the operator's task file
         "request_timeout": None,
     }
     # For a platform whose own times are scaled down, as tests/fast.yml is.
@@ -283,9 +292,11 @@ class Crew:
     def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
         settings = self._chosen(*PLANNED[purpose])
         settings.update({**NO_CEPH, "osd_flags": ["noout"]} if purpose == "prepare" else {"ceph_host": ""})
-        settings.update(file=None, ceph_timeout=30.0, ceph_wait=1800.0, ceph_wave=200, watchers_linger=35.0)
+        settings.update(file=None, notify_timeout=60.0, ceph_timeout=30.0, ceph_wait=1800.0, ceph_wave=200, watchers_linger=35.0)
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
+        else:
+            settings.update(notices=False, reason="", tell=False)
         result = self._info(out, "plan", gather="plan", purpose=purpose, accept=",".join(accept), **settings, **more)
         out.worst_seconds, out.whole_seconds = result["worst_seconds"], result["whole_seconds"]
         if result["refusals"]:
@@ -297,7 +308,7 @@ class Crew:
             "record_dir": str(self.record_dir),
             "actor": self.actor,
             "accept": ",".join(accept),
-            **self._chosen("record_copy", "max_age", "lease", "window"),
+            **self._chosen("record_copy", "max_age", "lease", "window", "notice_templates", "notice_dir"),
             **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
             **({"ceph_is_back": False, "ceph_host": "", **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
             **{"reason": "", **more},
@@ -324,8 +335,10 @@ class Crew:
             work(run)
         except Failed as exc:
             failure = exc
+        end_of_work = {"complete": failure is None, **self._notices()}
         flags = {"osd_flags_unset" if purpose == "restore" else "osd_flags_found": []}
-        end = self._task(out, "end", pilw_maintenance, state="ended", **flags, **run)
+        end = self._task(out, "end", pilw_maintenance, state="ended", **flags, **end_of_work, **run)
+        self._tell(out, end, run)
         if purpose == "restore" or not out.results.get("proof", {}).get("safe"):
             out.lines += end["lines"]
         if failure:
@@ -337,6 +350,8 @@ class Crew:
         self._job(out, "close_hosts", pilw_host_flags, is_accepting_workloads=False, **names, **run)
         wanted = self._chosen("query", "exclude", "settle_timeout", "poll_interval")
         self._task(out, "record", pilw_vm_list, **wanted, **run)
+        if self.settings["hook"]:
+            self._tell(out, self._task(out, "announced", pilw_maintenance, state="announced", **self._notices(), **run), run)
         if force:
             self._power(out, run, "force")
         for _round in range(ROUNDS):
@@ -346,6 +361,19 @@ class Crew:
             if not self._prove(out, run)["to_stop"]:
                 break
         self._conclude(out)
+
+    def _notices(self) -> dict[str, t.Any]:
+        return {"tell": self.settings["hook"] is not None, **self._chosen("notice_templates", "notice_dir")}
+
+    def _tell(self, out: Outcome, found: dict[str, t.Any], run: dict[str, t.Any]) -> None:
+        """What the hook raises is that it did not end well."""
+        for notice in found["notices"]:
+            try:
+                self.settings["hook"](notice)
+            except RuntimeError:
+                continue
+            if "owner" in notice:
+                self._task(out, "told", pilw_maintenance, state="told", notice=notice, **run)
 
     def _kept_closed(self) -> dict[str, t.Any]:
         return {"keep_closed": self.settings["hosts_keep_closed"], **self._chosen("lease")}

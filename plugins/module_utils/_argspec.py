@@ -54,7 +54,7 @@ MOST = 1000000
 # Times that are over at once when they are 0.
 _MORE_THAN_NONE = (
     *("poll_interval", "timeout", "stop_timeout", "force_timeout", "start_timeout", "lease"),
-    *("request_timeout", "call_timeout", "ceph_timeout", "ceph_wait"),
+    *("request_timeout", "call_timeout", "ceph_timeout", "ceph_wait", "notify_timeout"),
 )
 
 

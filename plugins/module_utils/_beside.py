@@ -21,6 +21,8 @@ REPORT = "report.json"
 PAGE = "report.html"
 VMS = "vms.csv"
 SUMMARY = "summary.md"
+# A folder, of which there is no second copy.
+NOTICES = _folders.NOTICES
 # Says where the second copy goes.
 COPY_NOTE = "copy_dir"
 # Says of which maintenance the files of a folder are.
@@ -80,7 +82,7 @@ class Beside:
         for folder in self._folders:
             if folder == self._copy_dir and identity_in(folder) not in ("", identity):
                 continue  # another maintenance keeps its copy there now
-            for name in self._names:
+            for name in (NOTICES, *self._names):
                 with self._told(folder), contextlib.suppress(FileNotFoundError):
                     os.rename(os.path.join(folder, name), os.path.join(folder, f"{identity}.{name}"))
         self._copy_dir = None

@@ -22,8 +22,8 @@ def write_json(path: str, data: t.Any) -> None:
     write_text(path, json.dumps(data, indent=1, ensure_ascii=True) + "\n")
 
 
-def write_text(path: str, text: str) -> None:
-    """Replace a file in one step, mode 0600, on disk before the call returns."""
+def write_text(path: str, text: str, lasting: bool = True) -> None:
+    """Replace a file in one step, mode 0600. C(lasting): on disk before the call returns."""
     unfinished = f"{path}.new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(unfinished)
@@ -32,13 +32,15 @@ def write_text(path: str, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                os.fsync(stream.fileno())
         os.replace(unfinished, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)  # on a full disk each page counts
         raise
-    sync_folder(os.path.dirname(path))
+    if lasting:
+        sync_folder(os.path.dirname(path))
 
 
 def sync_folder(folder: str) -> None:

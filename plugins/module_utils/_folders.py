@@ -22,6 +22,8 @@ _NETWORK_FILESYSTEMS = frozenset(
     "nfs nfs4 cifs smb smb3 smbfs 9p afs lustre glusterfs beegfs gpfs ocfs2 gfs2 virtiofs davfs fuse.sshfs fuse.glusterfs "
     "fuse.davfs2 fuse.s3fs fuse.rclone fuse.smbnetfs fuse.curlftpfs fuse.juicefs".split()
 )
+# The folder of the notices to owners.
+NOTICES = "notices"
 # What a run writes beside the record, and the unfinished forms of it.
 _OURS = (
     *(RECORD_NAME, f"{RECORD_NAME}-journal"),
@@ -120,7 +122,9 @@ def file_problem(path: str) -> str | None:
 def files_problem(folder: str) -> str | None:
     """The first file of a run in a folder that cannot be used."""
     paths = (os.path.join(folder, name + end) for name in _OURS for end in ("", ".new"))
-    return next(filter(None, map(file_problem, paths)), None)
+    notices = os.path.join(folder, NOTICES)
+    problem = folder_problem(notices, "ceph_maint_notice_dir") if os.path.lexists(notices) else None
+    return next(filter(None, map(file_problem, paths)), problem)
 
 
 def room_problem(path: str, vms: int) -> str | None:

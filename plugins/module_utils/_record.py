@@ -42,6 +42,7 @@ CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
 FELL = "did not stay up"
 SETTING = "flag of Ceph is being set"
 HELD = "start held back"
+TOLD = "told "
 
 _VM_COLUMNS = frozenset(
     "state state_at stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
@@ -208,6 +209,11 @@ class Record:
     def named_in(self, run: str, what: str) -> set[str]:
         """VMs and hosts of which a run has told an event."""
         return {row["uuid"] for row in self._all("SELECT DISTINCT uuid FROM events WHERE run=? AND what=?", run, what)}
+
+    def told(self) -> dict[str, str]:
+        """What the owner of each VM was told of it last."""
+        rows = self._all("SELECT uuid, what FROM events WHERE what GLOB ? ORDER BY number", f"{TOLD}*")
+        return {row["uuid"]: row["what"][len(TOLD) :] for row in rows}
 
     def osd_flags(self) -> list[str]:
         """Flags of Ceph that were not set before this maintenance, and that it sets."""
@@ -472,6 +478,12 @@ class Record:
                 "UPDATE vms SET outlived_at=NULL WHERE uuid=? AND outlived_at IS NOT NULL",
                 [(vm.uuid,) for vm in found.vms.values() if not vm.holds_storage],
             )
+
+    def note_told(self, token: str, kind: str, uuids: t.Iterable[str]) -> None:
+        """The owner of these VMs was told, whatever comes of the run."""
+        with self._transaction(token):
+            for uuid in uuids:
+                self._event(token, TOLD + kind, uuid)
 
     def note_gone(self, token: str, uuids: t.Iterable[str]) -> None:
         """VMs that are no more by their own detail: lists need not show them any longer."""

@@ -20,11 +20,13 @@ options:
       - V(opened) opens the record for a new run, or makes one, and returns its path and the token of the run. Every later
         call carries both. An older run is refused from then on.
       - V(proven) makes the proof that every VM is down, and only if it holds writes the phase C(safe).
-      - V(ended) says that the run is over and writes C(report.json), C(vms.csv) and C(summary.md) beside the record.
+      - V(announced) writes the notices to the owners of VMs that are to be stopped. Once the running set is recorded, before the first stop.
+      - V(told) remembers that an owner was told, so that nobody is told the same twice.
+      - V(ended) says that the run is over and writes C(report.json), C(vms.csv) and C(summary.md) beside the record, and the notices.
       - V(closed) ends the maintenance. Refused while a recorded VM does not run again, unless it is accepted or O(give_up)
         is true. The record is kept under its id.
     type: str
-    choices: [opened, proven, ended, closed]
+    choices: [opened, announced, told, proven, ended, closed]
     required: true
   record_dir:
     description:
@@ -110,6 +112,15 @@ options:
       - With O(state=ended), flags of Ceph that this run was to set and that somebody had set a moment before, so that they are left
         to him. Takes a list, a comma separated string, or V(none).
     type: raw
+  complete:
+    description:
+      - With O(state=ended), whether each step of the run went well. Told in RV(notices) only.
+    type: bool
+    default: true
+  notice:
+    description:
+      - With O(state=told), one of RV(notices) that has an owner, whose hook ended well.
+    type: dict
   running_vms:
     description:
       - With O(purpose=restore), the shell runbook's hand-made list of VMs to bring back (JSON array of rows). Refused while
@@ -154,6 +165,7 @@ extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
   - pilw.maintenance.wait
+  - pilw.maintenance.notices
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -234,6 +246,15 @@ left_vms:
   returned: with state=ended
   type: list
   elements: str
+notices:
+  description:
+    - What a hook is to tell, in this order. Each has C(event), which is V(started), V(safe), V(restored), V(failed), V(before), V(after) or
+      V(not_started), and C(maintenance), C(reason), C(headline) and C(counts). The last three events are for owners, and have C(owner), C(subject),
+      C(text), C(file) and C(vms) too.
+    - Of VMs of which the owner was not told the same before. Empty without O(tell).
+  returned: with state=announced and ended
+  type: list
+  elements: dict
 hosts_left:
   description: How many hosts that this maintenance closed are not open again.
   returned: with state=ended and closed
@@ -257,7 +278,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace, _report, _storage, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _argspec,
+    _model,
+    _module,
+    _pace,
+    _report,
+    _storage,
+    _targets,
+    _telling,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import REPORT
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, start_item, starts_text
@@ -437,6 +467,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     record.end_run(params["run"])
     record.export()
     write_report(record)
+    notices = _telling.ended(params, record, bool(left or hosts))
     purpose = (record.run() or {}).get("purpose")
     lines = [*_report.start_lines(record), *_report.flag_lines(record)] if purpose == "restore" else _report.stop_lines(record)
     return {
@@ -448,7 +479,8 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         "lines": lines + _report.ways(record, str(purpose)),
         "refused_items": _report.left_items(record) if purpose == "restore" else [],
         "report": os.path.join(os.path.dirname(record.path), REPORT),
-        "notes": record.warnings,
+        "notices": notices["notices"],
+        "notes": record.warnings + notices["notes"],
     }
 
 
@@ -481,7 +513,7 @@ def main() -> None:
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
             **_argspec.wait_options(),
-            "state": {"type": "str", "choices": ["opened", "proven", "ended", "closed"], "required": True},
+            "state": {"type": "str", "choices": ["opened", "announced", "told", "proven", "ended", "closed"], "required": True},
             "record_dir": {"type": "path"},
             "record_copy": {"type": "path"},
             "purpose": {
@@ -503,6 +535,9 @@ def main() -> None:
             "osd_flags": {"type": "raw"},
             "osd_flags_unset": {"type": "raw"},
             "osd_flags_found": {"type": "raw"},
+            **_telling.options(),
+            "complete": {"type": "bool", "default": True},
+            "notice": {"type": "dict"},
             "running_vms": {"type": "path"},
             "open_hosts": {"type": "raw"},
             "proof_interval": {"type": "float", "default": 30.0},
@@ -512,6 +547,8 @@ def main() -> None:
         required_by=_argspec.NEEDS_RUN,
         required_if=[
             ("state", "opened", ("record_dir",)),
+            ("state", "announced", ("record",)),
+            ("state", "told", ("record", "notice")),
             ("state", "proven", ("record",)),
             ("state", "ended", ("record",)),
             ("state", "closed", ("record",)),
@@ -523,14 +560,21 @@ def main() -> None:
 
     def work() -> dict[str, t.Any]:
         if params["state"] == "opened":
+            _telling.check(params)
             return opened(params, module.check_mode, module.tmpdir)
         if module.check_mode:
-            return {"changed": False, "phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "report": ""}
+            nothing = {"phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "report": "", "notices": []}
+            return {"changed": False, **nothing}
         lock = _module.lock_of(params)
         with _module.working_on(params, f"state {params['state']}", lock=lock) as record:
             if params["state"] == "proven":
                 pause = Pause(lock.say, _module.under_lease(params, record)) if params["leased"] else PlainPause()
                 return proven(params, _module.api_for(params), record, pause)
+            if params["state"] == "told":
+                _telling.told(params, record)
+                return {"changed": True, "phase": record.phase}
+            if params["state"] == "announced":
+                return {"changed": True, "phase": record.phase, **_telling.announced(params, record)}
             return (ended if params["state"] == "ended" else closed)(params, record)
 
     _module.finish(module, work)

@@ -173,6 +173,20 @@ options:
       - How many VMs are started between two looks at Ceph. Only looked at.
     type: int
     default: 200
+  notices:
+    description:
+      - With O(gather=plan), write the notices to the owners of VMs that would be stopped to O(notice_dir). Not in check mode.
+    type: bool
+    default: false
+  reason:
+    description:
+      - Why the maintenance is made, for the notices.
+    type: str
+  notify_timeout:
+    description:
+      - Seconds that one task of a hook may take. Only looked at.
+    type: float
+    default: 60.0
   watchers_linger:
     description:
       - Seconds to wait for watchers of clients that died. Only looked at.
@@ -207,6 +221,7 @@ extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
   - pilw.maintenance.wait
+  - pilw.maintenance.notices
   - pilw.maintenance.attributes.reads
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -256,6 +271,11 @@ accepted:
   returned: with gather=plan
   type: list
   elements: str
+notices:
+  description: As with M(pilw.maintenance.pilw_maintenance), for owners only.
+  returned: with gather=plan
+  type: list
+  elements: dict
 osd_flags:
   description: Flags of Ceph that this maintenance has set, or was about to set.
   returned: with gather=plan and purpose=restore
@@ -310,7 +330,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _module, _progress, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _module, _progress, _report, _telling
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
@@ -405,6 +425,10 @@ def main() -> None:
             "ceph_wait": {"type": "float", "default": 1800.0},
             "ceph_wave": {"type": "int", "default": 200},
             "watchers_linger": {"type": "float", "default": 35.0},
+            **_telling.options(),
+            "notices": {"type": "bool", "default": False},
+            "reason": {"type": "str"},
+            "notify_timeout": {"type": "float", "default": 60.0},
             "api_wait": {"type": "float", "default": 0.0},
             "max_age": {"type": "float", "default": 24.0},
             "poll_interval": {"type": "float", "default": 5.0},
@@ -433,6 +457,7 @@ def main() -> None:
             if not module.check_mode:
                 told["lines"] += write_file(params, told["status"])
             return shortened(told)
+        _telling.check(params)
         try:
             found = plan(params, api)
         except ApiError as exc:
@@ -440,9 +465,10 @@ def main() -> None:
                 f"The platform cannot be read: {exc}. Nothing was changed. Once it answers, run the same command again."
             ) from exc
         each = found.pop("each")
+        notices = _telling.of_plan(params, each["vms"], module.check_mode) if params["notices"] else {"notices": [], "notes": []}
         if not module.check_mode:
             found["lines"] += write_file(params, {"purpose": params["purpose"], **{name: found[name] for name in IN_FILE}, **each})
-        return found
+        return {**found, **notices}
 
     _module.finish(module, work)
 

@@ -54,7 +54,9 @@ def test_the_crew_gives_what_the_roles_give(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(crew, "run_module", noted)
     with Cloud(vms=4, deaf=1, fail_start=1, time_scale=0.01) as cloud:
-        operator = crew.Crew(tmp_path, cloud.url, cloud.key, **{**crew.Crew.FAST, "stop_timeout": 0.5, "max_fail_percentage": 100})
+        operator = crew.Crew(
+            tmp_path, cloud.url, cloud.key, **{**crew.Crew.FAST, "stop_timeout": 0.5, "max_fail_percentage": 100}, **crew.telling(lambda notice: None)
+        )
         assert operator.prepare().rc == 2
         assert operator.force().rc == 0
         assert operator.verify().rc == 0

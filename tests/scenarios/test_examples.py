@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,55 @@ def test_systemd(calls, tmp_path):
     lines = calls.read_text(encoding="utf-8").splitlines()
     assert lines.index("systemctl stop ceph-mgr.target") > max(n for n, line in enumerate(lines) if line.startswith("pgrep"))
     assert sum(line.startswith("pgrep") for line in lines) >= ENDED
+
+
+@pytest.fixture
+def webhook():
+    """A small http server on loopback: its port, and what was posted to it."""
+    posted: list[dict] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(503 if posted[-1]["event"] == "failed" else 204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Nothing of it on the screen."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1], posted
+    server.shutdown()
+    server.server_close()
+
+
+def test_webhook(webhook, tmp_path):
+    """Each notice arrives as it was given, whatever is in it; an answer that is no good fails the hook."""
+    port, posted = webhook
+    texts = {"owner": "{{ 1 + 1 }}", "text": "two\nlines é {{ lookup('pipe', 'touch ~/canary') }}", "vms": ["u1"], "counts": {"vms": 1}}
+    (tmp_path / "notices.json").write_text(json.dumps([{"event": "before", **texts}, {"event": "failed"}]), encoding="utf-8")
+    tasks = [
+        # As of a module's result, nothing is templated in what slurp gives.
+        {"ansible.builtin.slurp": {"src": str(tmp_path / "notices.json")}, "register": "read"},
+        {
+            "ansible.builtin.include_tasks": str(EXAMPLES / "notify_webhook.yml"),
+            "loop": "{{ read.content | b64decode | from_json }}",
+            "loop_control": {"loop_var": "ceph_maint_notice"},
+        },
+    ]
+    play = [{"hosts": "c1", "gather_facts": False, "tasks": tasks}]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    done = ansible(tmp_path, str(tmp_path / "play.yml"), "-e", f"notify_url=http://127.0.0.1:{port}/hook", "-e", "ansible_python_interpreter=" + sys.executable)
+    assert posted == [{"event": "before", **texts}, {"event": "failed"}], done.stdout
+    assert done.returncode == 2 and "HTTP Error 503" in done.stdout
+    assert not (tmp_path / "canary").exists()
+
+
+def test_the_page_shows_the_webhook_as_it_is():
+    tasks = (EXAMPLES / "notify_webhook.yml").read_text(encoding="utf-8").split("---\n")[1]
+    shown = "\n".join(line for line in tasks.splitlines() if not line.lstrip().startswith("#"))
+    assert shown in (ROOT / "docs" / "notices_to_owners.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.every_core

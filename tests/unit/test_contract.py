@@ -148,6 +148,11 @@ DEFAULTS = {
     "ceph_maint_report_fetch_dir": "~/pilw-maintenance-reports",
     "ceph_maint_plan_file": "",
     "ceph_maint_status_file": "",
+    "ceph_maint_notice_dir": "",
+    "ceph_maint_notice_templates": "",
+    "ceph_maint_notify_tasks": "",
+    "ceph_maint_notify_before": False,
+    "ceph_maint_notify_timeout": 60,
     "ceph_maint_api_wait": 1800,
     "ceph_maint_verify_hold": 60,
     "ceph_maint_fail_on_unrecovered": True,
@@ -240,7 +245,8 @@ def test_tasks_use_only_variables_that_are_documented(path):
     text = re.sub(r"(?m)^\s*#.*$|pilw\.maintenance\.\w+", "", path.read_text(encoding="utf-8"))
     used = set(re.findall(r"(?<![\w./])ceph_maint_\w+", text))
     groups = {"ceph_maint_done", "ceph_maint_safe", "ceph_maint_restored", "ceph_maint_hosts"}
-    assert used - groups - options - set(ROLES) == set()
+    for_the_operator = {"ceph_maint_notice"}
+    assert used - groups - options - for_the_operator - set(ROLES) == set()
 
 
 @pytest.mark.parametrize("role", ["ceph_maint_prepare", "ceph_maint_restore"])

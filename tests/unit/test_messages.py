@@ -44,6 +44,8 @@ QUIET = {
     "report_page.note": "what a report shows",
     "report_page.duration": "what a report shows",
     "report_chart._times": "what a report shows",
+    "_notices.notices": "the headline of a notice",
+    "_telling._headline": "the headline of a notice",
     "_power._send": "words of an event in the record",
     "_record.add_running": "words of an event in the record",
     "_record.closing_host": "words of an event in the record",
@@ -110,7 +112,7 @@ NOT_ALONE = {
         "...... VMs are being created, the first is ......VMs start and stop, so that no two lists agree...",
         "...... VMs may still obey a stop that was sent to them.........",
     ],
-    "words of an outcome in a summary": ["would not stop", "did not start", "no answer kept"],
+    "words of an outcome in a summary": ["will be stopped", "would not stop", "did not start", "no answer kept"],
     "what comes next, at the end of a status": [
         "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
         "pilw.maintenance.ceph_maint_verify just before Ceph goes down; pilw.maintenance.ceph_maint_restore when it is back",

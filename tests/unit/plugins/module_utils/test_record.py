@@ -263,7 +263,8 @@ def test_lists_are_put_away_before_their_record(made, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "rename", lambda one, two: order.append(os.path.basename(one)) or real(one, two))
     record.archive()
     assert order == [
-        *("running_vms.json", "hosts_to_open.json", "report.json", "report.html", "vms.csv", "summary.md", "maintenance_id", "record.sqlite")
+        *("notices", "running_vms.json", "hosts_to_open.json", "report.json", "report.html", "vms.csv", "summary.md"),
+        *("maintenance_id", "record.sqlite"),
     ]
 
 
@@ -306,6 +307,7 @@ WRITES = {
     "end_run": lambda record, token: record.end_run(token),
     "accept": lambda record, token: record.accept(token, ["vm:x"]),
     "note_gone": lambda record, token: record.note_gone(token, ["x"]),
+    "note_told": lambda record, token: record.note_told(token, "before", ["x"]),
     "disown_flags": lambda record, token: record.disown_flags(token, ["noout"]),
     "forget_flags": lambda record, token: record.forget_flags(token, ["noout"]),
     "remember_flags": lambda record, token: record.remember_flags(token, ["noout"]),
@@ -569,3 +571,15 @@ def test_what_became_of_a_host_is_told_in_the_events(made):
     record.host_written(token, "h", True)
     record.host_written(token, "h", True, "words")
     assert [event["what"] for event in record.events()][-3:] == ["host closed", "host opened", "host not written"]
+
+
+def test_what_an_owner_was_told_last(made):
+    record, token = made
+    assert record.told() == {}
+    record.note_told(token, "before", ["a", "b"])
+    record.note_told(token, "not_started", ["a"])
+    record.note_told(token, "after", ["b"])
+    assert record.told() == {"a": "not_started", "b": "after"}
+    with pytest.raises(StaleRun):
+        record.note_told("another", "after", ["a"])
+    assert [event["what"] for event in record.events()][-4:] == ["told before", "told before", "told not_started", "told after"]
