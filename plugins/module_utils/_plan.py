@@ -320,6 +320,8 @@ def _describe_prepare(
     outside = [vm for vm in vms.holding if vm.uuid not in scope]
     if settings.query or settings.exclude:
         lines.append(f"Left out by the scope: {len(outside)} VMs that are not stopped, so the end will not be safe for Ceph")
+        scope_of = {"ceph_maint_query": settings.query, "ceph_maint_exclude": settings.exclude}
+        lines += [f"  {name}: {expression}" for name, expression in scope_of.items() if expression]
     stop = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.stop_timeout)
     force = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.force_timeout) if settings.force else 0.0
     plan.worst_seconds = stop + force

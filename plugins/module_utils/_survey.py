@@ -57,6 +57,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import DO
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
+# Longer lists of reasons are cut in the text, never in the data.
+SHOWN_REFUSALS = 40
+
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
@@ -103,7 +106,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     refusals = head.refusals + made.refusals
     lines = made.lines + head.lines + [f"Note: {warning}" for warning in head.warnings + made.warnings]
     if refusals:
-        lines += ["Refused, because:", *(f"  {number}. {text}" for number, text in enumerate(refusals, 1))]
+        lines += refused_lines(refusals)
         if items:
             lines.append(f"To accept what can be accepted: {accept_argument(settings.accept, items)}")
     return {
@@ -119,6 +122,14 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "worst_seconds": made.worst_seconds,
         "whole_seconds": made.whole_seconds,
     }
+
+
+def refused_lines(refusals: list[str]) -> list[str]:
+    """Each reason with its number, cut after a screen; what accepts them is never cut."""
+    lines = ["Refused, because:", *(f"  {number}. {text}" for number, text in enumerate(refusals[:SHOWN_REFUSALS], 1))]
+    if len(refusals) > SHOWN_REFUSALS:
+        lines.append(f"  and {len(refusals) - SHOWN_REFUSALS} more reasons; -e ceph_maint_plan_file=/path/plan.json has all of them")
+    return lines
 
 
 def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, record: RecordFacts | None) -> set[str]:

@@ -197,7 +197,8 @@ def test_a_recorded_vm_that_is_left_out_now_is_not_stopped():
 def test_a_scope_is_said_to_end_unsafe():
     plan = prepare(exclude="[?uuid=='a']")
     assert plan.stop == []
-    assert "Left out by the scope: 1 VMs that are not stopped, so the end will not be safe for Ceph" in plan.lines
+    said = plan.lines.index("Left out by the scope: 1 VMs that are not stopped, so the end will not be safe for Ceph")
+    assert plan.lines[said + 1] == "  ceph_maint_exclude: [?uuid=='a']"
 
 
 @pytest.mark.parametrize("expression", ["[].name", "[?name=='web'].name"])
