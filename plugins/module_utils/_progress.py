@@ -32,6 +32,7 @@ class Progress:
     unanswered: int
     answered: int
     a_minute: float
+    usual: float  # seconds from call to end, of those done lately; 0 without any
     waiting: list[tuple[str, float]]
 
     @property
@@ -39,9 +40,15 @@ class Progress:
         return self.total - self.done - self.failed
 
     @property
+    def slow(self) -> bool:
+        """All were asked, and those that are left take far longer than the others did: a rate says nothing of them."""
+        all_asked = self.left <= self.unanswered + self.answered
+        return bool(self.waiting) and all_asked and 0 < 2 * self.usual < self.waiting[0][1]
+
+    @property
     def seconds_left(self) -> float | None:
-        """None while nothing was done lately."""
-        return self.left / self.a_minute * 60 if self.a_minute else None
+        """None while nothing can be told of it."""
+        return self.left / self.a_minute * 60 if self.a_minute and not self.slow else None
 
     def line(self) -> str:
         """What is shown every few seconds."""
@@ -51,7 +58,9 @@ class Progress:
             words.append(f"asked {self.unanswered + self.answered} (no answer yet {self.unanswered})")
         if self.failed:
             words.append(f"failed {self.failed}")
-        if self.left and self.seconds_left is not None:
+        if self.slow:
+            words.append(f"the others took {minutes(math.ceil(self.usual))} each, these take longer")
+        elif self.left and self.seconds_left is not None:
             words.append(f"{self.a_minute:.0f} a minute, about {minutes(math.ceil(self.seconds_left))} left")
         shown = self.waiting[: NAMED if self.left <= FEW else 1]
         if shown:
@@ -69,7 +78,7 @@ class Progress:
 def progress(vms: list[RecordedVm], starting: bool, age: t.Callable[[str], float] = age_seconds) -> Progress:
     """C(age): how many seconds ago a time of the record was."""
     done = failed = unanswered = answered = recent = 0
-    span, waiting = 0.0, []
+    span, took, waiting = 0.0, 0.0, []
     for vm in vms:
         sent_at, open_since = _sent(vm, starting)
         if vm.start_done if starting else vm.stop_done:
@@ -78,6 +87,7 @@ def progress(vms: list[RecordedVm], starting: bool, age: t.Callable[[str], float
             if sent_at and at and age(at) <= RECENT:
                 recent += 1
                 span = max(span, age(sent_at))
+                took += age(sent_at) - age(at)
         elif open_since:
             waiting.append((vm.label(), age(open_since)))
             answer_at = vm.columns["start_answered_at" if starting else "stop_answered_at"]
@@ -88,7 +98,8 @@ def progress(vms: list[RecordedVm], starting: bool, age: t.Callable[[str], float
         elif vm.columns["start_outcome" if starting else "stop_outcome"]:
             failed += 1
     a_minute = recent / min(RECENT, span) * 60 if span else 0.0
-    return Progress(starting, len(vms), done, failed, unanswered, answered, a_minute, sorted(waiting, key=lambda one: -one[1]))
+    usual = took / recent if recent else 0.0
+    return Progress(starting, len(vms), done, failed, unanswered, answered, a_minute, usual, sorted(waiting, key=lambda one: -one[1]))
 
 
 def totals(starting: bool, counts: dict[str, int], unsettled: int, calls: int, seconds: float) -> str:

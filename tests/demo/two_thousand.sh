@@ -10,12 +10,17 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 vms=${1:-2000}
-python "$root/tests/cloud" --vms "$vms" --owners 120 --hosts 40 --closed-hosts 1 --deaf 6 --fail-start 2 --seed 7 \
+python "$root/tests/cloud" --vms "$vms" --owners 120 --hosts 40 --closed-hosts 1 --deaf 6 --fail-start 2 \
     --time-scale 0.1 --key demo-key --port-file "$work/port" \
-    --options '{"host_name_shown": true, "fail_start_times": 4}' >"$work/cloud.log" 2>&1 &
+    --options '{"seed": 7, "host_name_shown": true, "fail_start_times": 4}' >"$work/cloud.log" 2>&1 &
 cloud=$!
 trap 'kill "$cloud"; rm -rf "$work"' EXIT
-until [ -s "$work/port" ]; do sleep 0.1; done
+tries=0
+while [ ! -s "$work/port" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 300 ] || { cat "$work/cloud.log"; exit 1; }
+    sleep 0.1
+done
 
 API_HOST="http://$(cat "$work/port")"
 ADMIN_APIKEY=demo-key

@@ -84,6 +84,14 @@ def test_a_start_under_way():
     )
 
 
+def test_those_that_take_longer_than_the_others_did_are_not_counted_out_by_their_rate():
+    others = [down(f"d{number}", 20, 42) for number in range(10)]
+    assert "; the others took 22 s each, these take longer; longest: a " in line(*others, vm("a", stop_sent_at=45, stop_answered_at=43))
+    assert " a minute, about " in line(*others, vm("a", stop_sent_at=30)), "it may still be one like the others"
+    assert " a minute, about " in line(*others, vm("a", stop_sent_at=45), vm("b")), "one was not asked yet"
+    assert progress([*others, vm("a", stop_sent_at=45)], False, lambda text: NOW - float(text)).seconds_left is None
+
+
 def test_what_was_done_long_ago_says_nothing_of_the_rate():
     found = progress([down("a", 61, 80), vm("b")], False, lambda text: NOW - float(text))
     assert (found.a_minute, found.seconds_left) == (0.0, None)
