@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 from scenarios.record.fire import OURS, PLACE, enter, host, vm
 
@@ -67,6 +68,7 @@ def held(records: Path) -> tuple[Path, dict[str, t.Any]]:
     record.write_report({}, "", "")
     record.copy()
     record.close()
+    _files.write_text(str(records / PLACE / "report.html"), "<p>")
     (records / PLACE / "lease").write_text("x")
     for name in OURS:
         (records / PLACE / name).chmod(0o600)

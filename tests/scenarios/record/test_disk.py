@@ -245,7 +245,7 @@ def test_a_planted_file_is_not_followed(held, records, tmp_path, name, kind) -> 
             Record(str(path))
 
 
-COPIED = ("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "report.html", "vms.csv", "summary.md", "maintenance_id")
+COPIED = ("record.sqlite", "running_vms.json", "hosts_to_open.json", "report.json", "vms.csv", "summary.md", "maintenance_id")
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
