@@ -99,7 +99,7 @@ def all_steps() -> list[Step]:
     cloud = ["tests/cloud"] if any((ROOT / "tests" / "cloud").rglob("test_*.py")) else []
     return [
         pytest("unit", "tests/unit", *cloud),
-        pytest("scenarios", "tests/scenarios", "-n", JOBS, "--dist", "worksteal", lock=BUSY, timeout=3000),
+        pytest("scenarios", "tests/scenarios", "-n", JOBS, "--dist", "worksteal", lock=BUSY, timeout=4200),
         # Virtual time, one thread: a core of its own while the scenarios wait.
         pytest("properties", "tests/properties", lock="", timeout=1200),
         dataclasses.replace(
