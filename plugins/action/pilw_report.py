@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
         if args.get("fetch_dest"):
             try:
                 result["fetched"] = self._fetch(os.path.expanduser(args["fetch_dest"]), named_files(data, page))
-            except OSError as exc:
+            except (OSError, ValueError) as exc:
                 return {**result, "failed": True, "msg": f"The report could not be fetched: {exc}. On the host it is whole: {where}"}
             where = ", ".join([where, *(path for path in result["fetched"] if path.endswith(".html"))])
         self._display.display(f"  The report for people: {where}")
