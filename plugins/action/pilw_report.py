@@ -35,7 +35,6 @@ class ActionModule(ActionBase):
             result = self._execute_module(module_args={**args, "page": page}, task_vars=task_vars)
         except AnsibleConnectionFailure as exc:
             return {"failed": True, "msg": f"The host with the report was not reached, so no page was made: {exc}"}
-        result.pop("invocation", None)  # it holds the whole page
         if result.get("failed"):
             return result
         where = result["page"]

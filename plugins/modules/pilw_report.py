@@ -126,7 +126,7 @@ def main() -> None:
             "src": {"type": "path", "required": True},
             "dest": {"type": "path"},
             "fetch_dest": {"type": "path"},
-            "page": {"type": "str"},
+            "page": {"type": "str", "no_log": True},  # Ansible logs each option of a module
         },
         supports_check_mode=True,
     )
