@@ -34,3 +34,15 @@ def test_what_came_of_a_run_is_said_before_its_page_is_made(path):
 def test_a_host_that_is_lost_while_it_is_remembered_who_was_told_ends_nothing():
     (remember,) = [one for one in read("ceph_maint/tasks/tell_one.yml") if "pilw.maintenance.pilw_maintenance" in one]
     assert remember["ignore_unreachable"] is True
+
+
+def test_of_a_notice_only_what_is_remembered_is_given_on():
+    """Ansible logs each option of a module, and the text names VMs."""
+    (remember,) = [one for one in read("ceph_maint/tasks/tell_one.yml") if "pilw.maintenance.pilw_maintenance" in one]
+    assert set(remember["pilw.maintenance.pilw_maintenance"]["notice"]) == {"event", "vms"}
+
+
+def test_a_restore_that_failed_with_nothing_left_has_a_page_too():
+    """The record is not closed then, which is where the page of a restore that went well is made."""
+    (page,) = [one for one in read("ceph_maint_restore/tasks/report.yml") if one.get("vars", {}).get("__ceph_maint_report")]
+    assert "not __ceph_maint_restore_complete" in page["when"]
