@@ -566,7 +566,9 @@ def main() -> None:
             nothing = {"phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "report": "", "notices": []}
             return {"changed": False, **nothing}
         lock = _module.lock_of(params)
-        with _module.working_on(params, f"state {params['state']}", lock=lock) as record:
+        # One call for each owner, and the first stop waits for all of them: the record is copied by the next step.
+        copied = params["state"] != "told"
+        with _module.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
             if params["state"] == "proven":
                 pause = Pause(lock.say, _module.under_lease(params, record)) if params["leased"] else PlainPause()
                 return proven(params, _module.api_for(params), record, pause)
