@@ -35,14 +35,13 @@ class ActionModule(ActionBase):
             result = self._execute_module(module_args={**args, "page": page}, task_vars=task_vars)
         except AnsibleConnectionFailure as exc:
             return {"failed": True, "msg": f"The host with the report was not reached, so no page was made: {exc}"}
-        result.pop("invocation", None)  # it holds the whole page
         if result.get("failed"):
             return result
         where = result["page"]
         if args.get("fetch_dest"):
             try:
                 result["fetched"] = self._fetch(os.path.expanduser(args["fetch_dest"]), named_files(data, page))
-            except OSError as exc:
+            except (OSError, ValueError) as exc:
                 return {**result, "failed": True, "msg": f"The report could not be fetched: {exc}. On the host it is whole: {where}"}
             where = ", ".join([where, *(path for path in result["fetched"] if path.endswith(".html"))])
         self._display.display(f"  The report for people: {where}")

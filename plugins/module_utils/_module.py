@@ -67,10 +67,12 @@ def under_lease(params: dict[str, t.Any], record: Record) -> t.Callable[[], None
 
 
 @contextlib.contextmanager
-def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False, lock: Lock | None = None) -> t.Iterator[Record]:
+def working_on(
+    params: dict[str, t.Any], what: str, check_mode: bool = False, lock: Lock | None = None, copied: bool = True
+) -> t.Iterator[Record]:
     """The record of C(params), held by this process alone, for as long as this run is the one that holds it.
 
-    C(lock): of the record's folder, for work that says through it how far it is.
+    C(lock): of the record's folder, for work that says through it how far it is. C(copied): bring the second copy up to date at the end.
     """
     record = Record(params["record"], copy_of(params["record"]))
     try:
@@ -89,7 +91,8 @@ def working_on(params: dict[str, t.Any], what: str, check_mode: bool = False, lo
         with (lock or lock_of(params)).held(about):
             record.check_run(params["run"])
             yield record
-            record.copy()
+            if copied:
+                record.copy()
     finally:
         record.close()
 

@@ -83,7 +83,13 @@ def page_name(report: str) -> str:
 
 
 def named_files(data: dict[str, t.Any], page: str) -> dict[str, str]:
-    """All forms of a report under the id of its maintenance, for a folder that holds those of many."""
+    """All forms of a report under the id of its maintenance, for a folder that holds those of many.
+
+    What makes up a name came with the report from another host: nothing but an id gets into a path.
+    """
+    identity = data["maintenance"]["id"]
+    if not isinstance(identity, str) or not re.fullmatch("[0-9A-Za-z-]{1,64}", identity):
+        raise ValueError(f"{str(identity)!r} is no id of a maintenance")
     report = json.dumps(data, indent=1, ensure_ascii=True) + "\n"
     files = {"report.html": page, "report.json": report, "vms.csv": vms_csv(data), "summary.md": summary_md(data)}
-    return {f"{data['maintenance']['id']}.{name}": text for name, text in files.items()}
+    return {f"{identity}.{name}": text for name, text in files.items()}

@@ -380,8 +380,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> 
     if storage and not storage.problem and not other:
         # One of ours that is not set is nobody's: who sets it from now on does it for himself.
         record.forget_flags(run, [flag for flag in record.osd_flags() if flag not in storage.flags])
-    pause.check_wanted()  # of a proof that nobody waits for any more nothing is to come
     if verdict.safe:
+        pause.check_wanted()  # to nobody safe is not said; that it is not so is written down all the same
         if storage and other and record.osd_flags():
             verdict.notes.append(
                 f"Flags that this maintenance set on the Ceph cluster {known} are not unset on {storage.fsid}. Unset them there by hand: "
@@ -566,7 +566,9 @@ def main() -> None:
             nothing = {"phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "report": "", "notices": []}
             return {"changed": False, **nothing}
         lock = _module.lock_of(params)
-        with _module.working_on(params, f"state {params['state']}", lock=lock) as record:
+        # One call for each owner, and the first stop waits for all of them: the record is copied by the next step.
+        copied = params["state"] != "told"
+        with _module.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
             if params["state"] == "proven":
                 pause = Pause(lock.say, _module.under_lease(params, record)) if params["leased"] else PlainPause()
                 return proven(params, _module.api_for(params), record, pause)

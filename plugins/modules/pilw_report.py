@@ -99,20 +99,20 @@ def read(src: str) -> dict[str, t.Any]:
 
 def written(params: dict[str, t.Any], check_mode: bool) -> list[str]:
     """Put the page where it belongs, each file whole."""
+    if params["dest"] and not os.path.isabs(params["dest"]):
+        raise InputError(f"The folder for the report, {params['dest']}, is no absolute path. Set ceph_maint_report_dir to one.")
     files = {page_name(params["src"]): params["page"]}
-    if params["dest"]:
-        if not os.path.isabs(params["dest"]):
-            raise InputError(f"The folder for the report, {params['dest']}, is no absolute path. Set ceph_maint_report_dir to one.")
-        named = named_files(read(params["src"]), params["page"])
-        files.update({os.path.join(params["dest"], name): text for name, text in named.items()})
-    if check_mode:
-        return list(files)
+    named = read(params["src"]) if params["dest"] else None
     try:
+        if named:
+            files.update({os.path.join(params["dest"], name): text for name, text in named_files(named, params["page"]).items()})
+        if check_mode:
+            return list(files)
         if params["dest"]:
             os.makedirs(params["dest"], mode=0o700, exist_ok=True)
         for path, text in files.items():
             _files.write_text(path, text)
-    except OSError as exc:
+    except (OSError, ValueError) as exc:
         raise RecordError(
             f"The report could not be written: {exc}. The record, and report.json beside it, are whole. Make room or mend the disk, or set "
             "ceph_maint_report_dir to a folder that can be written."
@@ -126,7 +126,7 @@ def main() -> None:
             "src": {"type": "path", "required": True},
             "dest": {"type": "path"},
             "fetch_dest": {"type": "path"},
-            "page": {"type": "str"},
+            "page": {"type": "str", "no_log": True},  # Ansible logs each option of a module
         },
         supports_check_mode=True,
     )

@@ -186,10 +186,10 @@ def take(
                 f"{accept_argument(accepted, items)}",
                 items,
             )
-        patience.check(
-            params["settle_timeout"],
-            f"{len(creating)} VMs are being created, the first is {creating[0].label()}" if creating else "VMs start and stop, so that no two lists agree",
-        )
+        if creating:
+            patience.check(params["settle_timeout"], f"{len(creating)} VMs are being created, the first is {creating[0].label()}")
+        elif former is not None:  # each call has two lists to compare, however long a list takes
+            patience.check(params["settle_timeout"], "VMs start and stop, so that no two lists agree")
         former = uuids
         sleep(params["poll_interval"])
     now = {vm.uuid for vm in record.vms()}

@@ -154,3 +154,13 @@ def test_the_page_lies_beside_its_report():
     assert page_name("/r/report.json") == "/r/report.html"
     assert page_name("/r/2026.report.json") == "/r/2026.report.html"
     assert page_name("/r.json/report") == "/r.json/report.html"
+
+
+@pytest.mark.parametrize("identity", ["../../etc/x", "/etc/x", "", "a/b", "a.b", "x\n", None])
+def test_what_a_host_gives_as_the_id_leads_to_no_other_folder(made, identity):
+    """The files are also written where ansible-playbook runs, under a name that the maintenance host has given."""
+    add(made, ("a", 8, "web", {}))
+    data = _report.report_data(made[0])
+    data["maintenance"]["id"] = identity
+    with pytest.raises(ValueError, match="is no id of a maintenance"):
+        named_files(data, "")

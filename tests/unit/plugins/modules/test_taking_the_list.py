@@ -120,3 +120,12 @@ def test_a_long_wait_is_told_of_and_gone_on_with(made):
     assert (result["added"], result["recorded"]) == (2, 2)
     with pytest.raises(Refused, match="Still being created after 60 s"):
         take(made, cloud, patience=15.0, waited=61.0)
+
+
+def test_lists_that_take_long_are_compared_all_the_same(made):
+    """A call that came back after each list would never have two of them, and would say that they do not agree."""
+    cloud = Cloud({"a": "running"})
+    listed = cloud.vms
+    cloud.vms = lambda: (cloud.sleep(20.0), listed())[1]
+    result = take(made, cloud, patience=15.0)
+    assert (cloud.asked, result["recorded"]) == (2, 1)
