@@ -40,7 +40,7 @@ PLANNED = {
     ),
     "restore": (
         "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
-        "start_timeout", "canary", "max_fail_percentage", "lease", "window", "notice_templates", "notice_dir",
+        "start_timeout", "canary", "max_fail_percentage", "lease", "window", "notice_dir",
     ),
 }  # fmt: skip
 
@@ -308,7 +308,7 @@ class Crew:
             "record_dir": str(self.record_dir),
             "actor": self.actor,
             "accept": ",".join(accept),
-            **self._chosen("record_copy", "max_age", "lease", "window", "notice_templates", "notice_dir"),
+            **self._chosen("record_copy", "max_age", "lease", "window", "notice_dir"),
             **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
             **({"ceph_is_back": False, "ceph_host": "", **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
             **{"reason": "", **more},

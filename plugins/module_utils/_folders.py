@@ -122,9 +122,7 @@ def file_problem(path: str) -> str | None:
 def files_problem(folder: str) -> str | None:
     """The first file of a run in a folder that cannot be used."""
     paths = (os.path.join(folder, name + end) for name in _OURS for end in ("", ".new"))
-    notices = os.path.join(folder, NOTICES)
-    problem = folder_problem(notices, "ceph_maint_notice_dir") if os.path.lexists(notices) else None
-    return next(filter(None, map(file_problem, paths)), problem)
+    return next(filter(None, map(file_problem, paths)), None)
 
 
 def room_problem(path: str, vms: int) -> str | None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _notices, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _folders, _notices, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import NOTICES
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._notices import AFTER, BEFORE, KINDS, NOT_STARTED, About, Told
@@ -123,6 +123,9 @@ def _told(
 def write(folder: str, texts: dict[str, str], kinds: t.Container[str]) -> None:
     """Leave just these files of some kinds in a folder. Not on disk at once: they can be made again from the record."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
+    problem = _folders.folder_problem(folder, "ceph_maint_notice_dir")
+    if problem:
+        raise OSError(problem)
     for name in os.listdir(folder):
         if name not in texts and _notices.is_ours(name, kinds):
             with contextlib.suppress(FileNotFoundError):

@@ -49,7 +49,7 @@ ALLOWED = {
     "_course": {"_model", "_record"},
     "_report": {"_course", "_errors", "_model", "_record"},
     "_notices": {"_errors", "_model", "_record", "_report"},
-    "_telling": {"_beside", "_errors", "_files", "_notices", "_record", "_report"},
+    "_telling": {"_beside", "_errors", "_files", "_folders", "_notices", "_record", "_report"},
     "_progress": {"_bounds", "_record", "_report"},
     "_report_files": {"_model", "_report"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},

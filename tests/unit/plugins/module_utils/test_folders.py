@@ -165,21 +165,3 @@ def test_room_is_asked_where_the_folder_will_be(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("kind", "network"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False), ("tmpfs", False)])
 def test_network_file_systems(kind, network):
     assert _folders.Mount("x", "/", kind).on_network is network
-
-
-@pytest.mark.parametrize("kind", ["link", "file", "open to others"])
-def test_a_folder_of_notices_that_is_not_what_it_should_be(tmp_path, kind):
-    path = tmp_path / "notices"
-    assert _folders.files_problem(str(tmp_path)) is None
-    path.mkdir(mode=0o700)
-    assert _folders.files_problem(str(tmp_path)) is None
-    path.rmdir()
-    if kind == "link":
-        path.symlink_to(tmp_path)
-    elif kind == "file":
-        path.write_text("")
-    else:
-        path.mkdir()
-        path.chmod(0o750)
-    said = "Others can get into the folder" if kind == "open to others" else "is not a folder (a link is not followed). Set ceph_maint_notice_dir"
-    assert said in _folders.files_problem(str(tmp_path))

@@ -125,6 +125,23 @@ def test_a_folder_holds_just_what_is_so(tmp_path):
     assert (folder / "after.9.txt").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("kind", ["link", "file", "open to others"])
+def test_a_folder_that_is_not_what_it_should_be_gets_nothing(tmp_path, kind):
+    """It is told, and ends no run: a tool that sends mail may need to read there."""
+    path, elsewhere = tmp_path / "notices", tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    if kind == "link":
+        path.symlink_to(elsewhere)
+    elif kind == "file":
+        path.write_text("")
+    else:
+        path.mkdir()
+        path.chmod(0o750)
+    with pytest.raises(OSError, match="exists" if kind == "file" else "Others can get into" if kind == "open to others" else "a link is not followed"):
+        _telling.write(str(path), {"before.8.txt": "a"}, KINDS)
+    assert not list(elsewhere.iterdir()) and (kind == "file" or not list(path.iterdir()))
+
+
 def test_what_is_told_is_only_what_is_new_and_the_file_has_all():
     vms = {AFTER: [Told("u1", "8", "a", new=False), Told("u2", "8", "b"), Told("u3", "9", "c", new=False)]}
     (one,) = _notices.notices(vms, OWN, ABOUT, "/n")
