@@ -44,7 +44,8 @@ class ActionModule(ActionBase):
             except (OSError, ValueError) as exc:
                 return {**result, "failed": True, "msg": f"The report could not be fetched: {exc}. On the host it is whole: {where}"}
             where = ", ".join([where, *(path for path in result["fetched"] if path.endswith(".html"))])
-        self._display.display(f"  The report for people: {where}")
+        if not self._task.check_mode:
+            self._display.display(f"  The report for people: {where}")
         return result
 
     def _fetch(self, folder, files):

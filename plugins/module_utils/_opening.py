@@ -27,7 +27,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     accept_argument,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list, printable
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     CEPH_NOT_BACK,
     HOSTS_NOT_SAID,
@@ -44,6 +44,8 @@ LEFTOVER_AGE = 60.0
 ENDED_MEANWHILE = (
     "The other run has ended this maintenance in the meantime; this one changed nothing. Run the same command again to see what is left."
 )
+# Letters of whoever runs this that others are told: the lock holds it, and is read in one piece.
+MOST_OF_A_NAME = 200
 # How the names of folders begin in which a record is made.
 UNFINISHED = "unfinished."
 
@@ -278,4 +280,4 @@ def remove_leftovers(folder: str, tmpdir: str) -> None:
 
 def actor_of(params: dict[str, t.Any]) -> str:
     """Who, as others are told."""
-    return f"{params['actor'] or getpass.getuser()} on {os.uname().nodename}"
+    return f"{printable(params['actor'] or getpass.getuser(), MOST_OF_A_NAME)} on {os.uname().nodename}"

@@ -98,26 +98,30 @@ def read(src: str) -> dict[str, t.Any]:
 
 
 def written(params: dict[str, t.Any], check_mode: bool) -> list[str]:
-    """Put the page where it belongs, each file whole."""
-    if params["dest"] and not os.path.isabs(params["dest"]):
-        raise InputError(f"The folder for the report, {params['dest']}, is no absolute path. Set ceph_maint_report_dir to one.")
-    files = {page_name(params["src"]): params["page"]}
-    named = read(params["src"]) if params["dest"] else None
+    """Put the page where it belongs, each file whole: beside the report first, whatever is wrong with the other folder."""
+    dest, beside = params["dest"], {page_name(params["src"]): params["page"]}
     try:
-        if named:
-            files.update({os.path.join(params["dest"], name): text for name, text in named_files(named, params["page"]).items()})
-        if check_mode:
-            return list(files)
-        if params["dest"]:
-            os.makedirs(params["dest"], mode=0o700, exist_ok=True)
-        for path, text in files.items():
-            _files.write_text(path, text)
+        put(beside, check_mode)
+        if not dest:
+            return list(beside)
+        if not os.path.isabs(dest):
+            raise InputError(f"The folder for the report, {dest}, is no absolute path. Set ceph_maint_report_dir to one.")
+        there = {os.path.join(dest, name): text for name, text in named_files(read(params["src"]), params["page"]).items()}
+        if not check_mode:
+            os.makedirs(dest, mode=0o700, exist_ok=True)
+        put(there, check_mode)
     except (OSError, ValueError) as exc:
         raise RecordError(
             f"The report could not be written: {exc}. The record, and report.json beside it, are whole. Make room or mend the disk, or set "
             "ceph_maint_report_dir to a folder that can be written."
         ) from exc
-    return list(files)
+    return [*beside, *there]
+
+
+def put(files: dict[str, str], check_mode: bool) -> None:
+    """Write files by their paths."""
+    for path, text in ({} if check_mode else files).items():
+        _files.write_text(path, text)
 
 
 def main() -> None:

@@ -24,8 +24,10 @@ from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_chart impo
 TEMPLATE = "report_page.html.j2"
 # Entries that are shown at once; the others are folded.
 SHOWN = 12
-# VMs that a page names. Of more it names those first that need attention, and vms.csv has all.
+# VMs that a page names. Of more it names those first that need attention, and report.json has all.
 MOST_VMS = 20000
+# The same of each title of what needs attention.
+MOST_ENTRIES = 5000
 
 # Outcomes that a stop has as well as a start.
 _OF_BOTH = frozenset({_model.REFUSED, _model.VANISHED, ""})
@@ -47,7 +49,10 @@ def render(data):
 def view(data):
     """All that the template shows, in the order in which it shows it."""
     maintenance, counts = data["maintenance"], data["counts"]
-    attention = [{"title": title, "entries": entries, "first": entries[:SHOWN], "rest": entries[SHOWN:]} for title, entries in data["attention"].items()]
+    attention = [
+        {"title": title, "count": len(entries), "first": entries[:SHOWN], "rest": entries[SHOWN:MOST_ENTRIES], "left_out": len(entries[MOST_ENTRIES:])}
+        for title, entries in data["attention"].items()
+    ]
     end = maintenance["done_at"] or data["written_at"]
     return {
         "headline": data["headline"],
@@ -119,7 +124,7 @@ def owners(vms, marked):
     found.sort(key=lambda one: (not one["marked"], *by_number(one["owner"])))
     room = MOST_VMS
     for one in found:
-        one["left_out"] = max(len(one["vms"]) - max(room, one["marked"]), 0)
+        one["left_out"] = max(len(one["vms"]) - room, 0)
         one["vms"] = one["vms"][: len(one["vms"]) - one["left_out"]]
         room = max(room - len(one["vms"]), 0)
     return found

@@ -158,13 +158,20 @@ def test_owners_with_something_to_look_at_come_first_and_then_by_number():
     assert [one["uuid"] for one in shown[0]["vms"]] == ["c", "e"] and shown[0]["marked"] == 1
 
 
-def test_of_very_many_vms_those_that_need_nothing_are_left_to_the_table(monkeypatch):
+def test_of_very_many_vms_a_page_names_some_and_counts_all(monkeypatch):
     monkeypatch.setattr(report_page, "MOST_VMS", 5)
+    monkeypatch.setattr(report_page, "MOST_ENTRIES", 20)
     vms = [vm(f"{owner}-{number}", str(owner)) for owner in range(4) for number in range(4)]
-    entries = [{"id": f"{owner}-3", "name": "", "owner": str(owner), "why": "down"} for owner in range(4)]
-    shown = view(report(vms, {"Did not come back": entries}))["owners"]
-    assert [(len(one["vms"]), one["left_out"], one["count"]) for one in shown] == [(4, 0, 4), (1, 3, 4), (1, 3, 4), (1, 3, 4)]
-    assert {entry["id"] for entry in entries} <= {one["uuid"] for owner in shown for one in owner["vms"]}
+    marked = {"id": "3-3", "name": "", "owner": "3", "why": "down"}
+    entries = [marked, *({"id": f"v{number}", "name": "", "owner": "9", "why": "down"} for number in range(29))]
+    data = report(vms, {"Did not come back": entries})
+    shown = view(data)["owners"]
+    assert [(one["owner"], len(one["vms"]), one["left_out"], one["count"]) for one in shown] == [
+        *(("3", 4, 0, 4), ("0", 1, 3, 4), ("1", 0, 4, 4), ("2", 0, 4, 4)),
+    ]
+    assert shown[0]["vms"][0]["uuid"] == "3-3"
+    text = Page(render(data)).text
+    assert "Did not come back 30" in text and "18 more" in text and "and 10 more: report.json has them." in text and "v28" not in text
 
 
 @pytest.mark.parametrize(
