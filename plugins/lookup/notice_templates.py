@@ -65,7 +65,8 @@ def read(folder, kind):
     if not folder or not os.path.lexists(path):
         path = os.path.join(OWN, f"{kind}.txt")
     try:
-        with open(path, encoding="utf-8") as stream:
+        # Some editors begin a text with a mark that nobody sees.
+        with open(path, encoding="utf-8-sig") as stream:
             return stream.read()
     except (OSError, ValueError) as exc:
         raise AnsibleLookupError(f"The template {path} cannot be read: {exc}. Mend it, or remove it to use that of the collection.") from exc

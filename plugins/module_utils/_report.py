@@ -97,6 +97,10 @@ def why_down(vm: RecordedVm) -> str:
     return vm.columns["start_error"] or WORDS[vm.columns["start_outcome"] or ""]
 
 
+def why_untried(vm: RecordedVm) -> str:
+    return "down" if vm.stop_done else "its stop is not on record"
+
+
 def given_up(record: Record) -> list[RecordedVm]:
     """Recorded VMs that do not run again, and that the operator has accepted to end without."""
     accepted = set(record.accepted())
@@ -199,7 +203,7 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
         ],
         ACCEPTED: [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(accepted)],
         LOST: told((vm for vm in lost if vm.columns["start_outcome"]), why_down),
-        UNTRIED: told((vm for vm in lost if not vm.columns["start_outcome"] and starting), lambda vm: "down"),
+        UNTRIED: told((vm for vm in lost if not vm.columns["start_outcome"] and starting), why_untried),
         DISOBEYED: told(disobeying(record) if not starting else [], lambda vm: why_left(vm, False)),
         WITHOUT: told(given_up(record), why_down),
         CUT: told(
@@ -277,7 +281,7 @@ def start_lines(record: Record) -> list[str]:
     if lost:
         lines += [f"Did not come back: {len(lost)}", *by_owner(lost, why_down)]
     if untried:
-        lines += [f"Not tried yet: {len(untried)}", *by_owner(untried, lambda vm: "down")]
+        lines += [f"Not tried yet: {len(untried)}", *by_owner(untried, why_untried)]
     if without:
         lines += [f"Ended without, as accepted: {len(without)}", *by_owner(without, why_down)]
     items = left_items(record)

@@ -98,30 +98,35 @@ def read(src: str) -> dict[str, t.Any]:
 
 
 def written(params: dict[str, t.Any], check_mode: bool) -> list[str]:
-    """Put the page where it belongs, each file whole: beside the report first, whatever is wrong with the other folder."""
-    dest, beside = params["dest"], {page_name(params["src"]): params["page"]}
+    """Put the page where it belongs, each file whole. Beside its report first: that waits for no second place."""
+    page, dest = page_name(params["src"]), params["dest"]
+    if not check_mode:
+        try:
+            _files.write_text(page, params["page"])
+        except (OSError, ValueError) as exc:
+            raise RecordError(
+                f"The report could not be written: {exc}. The record, and report.json beside it, are whole. Make room or mend the disk."
+            ) from exc
+    return [page, *(_written_again(dest, params, page, check_mode) if dest else [])]
+
+
+def _written_again(dest: str, params: dict[str, t.Any], page: str, check_mode: bool) -> list[str]:
+    """All forms of it in another folder."""
+    if not os.path.isabs(dest):
+        raise InputError(f"The folder for the report, {dest}, is no absolute path. Set ceph_maint_report_dir to one. The page is {page}")
+    data = read(params["src"])
     try:
-        put(beside, check_mode)
-        if not dest:
-            return list(beside)
-        if not os.path.isabs(dest):
-            raise InputError(f"The folder for the report, {dest}, is no absolute path. Set ceph_maint_report_dir to one.")
-        there = {os.path.join(dest, name): text for name, text in named_files(read(params["src"]), params["page"]).items()}
+        copies = {os.path.join(dest, name): text for name, text in named_files(data, params["page"]).items()}
         if not check_mode:
             os.makedirs(dest, mode=0o700, exist_ok=True)
-        put(there, check_mode)
+            for path, text in copies.items():
+                _files.write_text(path, text)
     except (OSError, ValueError) as exc:
         raise RecordError(
-            f"The report could not be written: {exc}. The record, and report.json beside it, are whole. Make room or mend the disk, or set "
-            "ceph_maint_report_dir to a folder that can be written."
+            f"The report could not be written to {dest}: {exc}. Mend that, or set ceph_maint_report_dir to a folder that can be written. "
+            f"The page is {page}"
         ) from exc
-    return [*beside, *there]
-
-
-def put(files: dict[str, str], check_mode: bool) -> None:
-    """Write files by their paths."""
-    for path, text in ({} if check_mode else files).items():
-        _files.write_text(path, text)
+    return list(copies)
 
 
 def main() -> None:

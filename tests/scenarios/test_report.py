@@ -129,7 +129,8 @@ def test_a_page_that_cannot_be_written_fails_nothing_and_is_told(platform: Platf
     (op.folder / "blocked").write_text("a file")
     run = op.prepare(ceph_maint_report_dir=op.folder / "blocked" / "reports")
     assert_safe(run)
-    assert "The report could not be written" in run.text and "failed=0" in run.recap, run.text
+    assert "The report could not be written to" in run.text and "failed=0" in run.recap, run.text
+    assert "SAFE TO TAKE CEPH DOWN" in (op.place / "report.html").read_text(), "that beside the record waits for no other"
     assert json.loads((op.place / "report.json").read_text())["headline"] == "SAFE TO TAKE CEPH DOWN"
     run = op.restore(ceph_maint_report_fetch="true", ceph_maint_report_fetch_dir="somewhere")
     assert run.rc == 0, run.text

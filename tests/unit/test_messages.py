@@ -38,6 +38,7 @@ QUIET = {
     "_bounds.time_line": "what the plan shows",
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
+    "_report.why_untried": "what a report says of a VM",
     "_report.attention": "what a report says of a VM",
     "report_page.tiles": "what a report shows",
     "report_page.flag": "what a report shows",

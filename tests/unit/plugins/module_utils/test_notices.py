@@ -73,6 +73,13 @@ def test_the_own_templates(kind):
         assert text.endswith("Reason: not given\n")
 
 
+def test_a_template_may_begin_with_the_mark_that_some_editors_write(tmp_path):
+    (tmp_path / "before.txt").write_bytes(b"\xef\xbb\xbfSubject: \xc3\xb5 $owner\n\n$vms\n")
+    (templates,) = LookupModule().run([str(tmp_path)])
+    _notices.check_templates(templates)
+    assert templates == {**OWN, BEFORE: "Subject: \u00f5 $owner\n\n$vms\n"}
+
+
 def test_nothing_that_tenants_wrote_is_a_template_or_a_second_line():
     evil = "$owner {{ 7 * 7 }} ${vms}"
     subject, text = _notices.compose("Subject: $owner $vms\n$owner|$vms|$$", ABOUT, evil, [Told("u1", evil, evil), Told("u2", evil, "x")])

@@ -84,7 +84,7 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         "Did not come back: 1",
         "  owner 9: lost n-lost: answered 500",
         "Not tried yet: 1",
-        "  owner 9: left n-left: down",
+        "  owner 9: left n-left: its stop is not on record",
         "Ended without, as accepted: 1",
         "  owner 9: given n-given: did not start",
         "To end without them, each named: -e ceph_maint_accept=lost:given,host:h1,host:h4,lost:lost",
