@@ -83,7 +83,6 @@ def assert_equal(op: Operator, journal: Journal, folder: Path, prefix: str = "")
     assert data["headline"] in page and data["headline"] in summary.replace("\\", "")
 
 
-@pytest.mark.every_core
 def test_each_number_of_each_form_is_that_of_the_platform(platform: Platform) -> None:
     """At the end of a prepare, of a restore that fails, and of the one that ends the maintenance."""
     op = platform(vms=17, owners=4, hosts=3, closed_hosts=1, running=0.9, deaf=2, fail_start=1, fail_start_times=4)

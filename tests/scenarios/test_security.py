@@ -200,7 +200,6 @@ def strings(data: t.Any) -> t.Iterator[str]:
         yield from strings(item)
 
 
-@pytest.mark.every_core
 def test_a_hand_made_list_is_data_and_nothing_else(platform: Platform) -> None:
     op = platform(from_list=hostile_rows("stopped"), closed_hosts=1.0)
     made = op.folder / "running_vms.json"
