@@ -235,6 +235,7 @@ def test_a_typo_in_the_maintenance_host_is_refused(chain: Chain) -> None:
     assert not chain.op.cloud.journal.entries
 
 
+@pytest.mark.every_core
 def test_it_runs_from_a_path_too(chain: Chain) -> None:
     from scenarios.desk import ROOT
 

@@ -11,8 +11,6 @@ import re
 import typing as t
 from pathlib import Path
 
-import pytest
-
 from cloud.server import Cloud
 from scenarios.desk import Operator, open_hosts
 from scenarios.test_prepare_and_restore import assert_safe
@@ -122,7 +120,6 @@ def assert_all_places_hold_the_same(place: Path, there: Path, here: Path, prefix
     assert (place / f"{prefix}report.html").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.every_core
 def test_a_page_that_cannot_be_written_fails_nothing_and_is_told(platform: Platform) -> None:
     op = platform(vms=3)
     (op.folder / "blocked").write_text("a file")
