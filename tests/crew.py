@@ -35,11 +35,11 @@ ROUNDS = 3  # as the prepare role has them
 # The settings that each role gives to its plan.
 PLANNED = {
     "prepare": (
-        "record_copy", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
+        "record_copy", "record_dir_persistent", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
         "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age", "notice_templates", "notice_dir",
     ),
     "restore": (
-        "record_copy", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
+        "record_copy", "record_dir_persistent", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
         "start_timeout", "canary", "max_fail_percentage", "lease", "window", "notice_dir",
     ),
 }  # fmt: skip
@@ -141,6 +141,7 @@ class Crew:
 
     SETTINGS: dict[str, t.Any] = {
         "record_copy": None,
+        "record_dir_persistent": False,
         "query": None,
         "exclude": None,
         "hosts_query": None,
@@ -308,7 +309,7 @@ class Crew:
             "record_dir": str(self.record_dir),
             "actor": self.actor,
             "accept": ",".join(accept),
-            **self._chosen("record_copy", "max_age", "lease", "window", "notice_dir"),
+            **self._chosen("record_copy", "record_dir_persistent", "max_age", "lease", "window", "notice_dir"),
             **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
             **({"ceph_is_back": False, "ceph_host": "", **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
             **{"reason": "", **more},
@@ -420,7 +421,7 @@ class Crew:
         return result
 
     def _status(self, out: Outcome, **more: t.Any) -> dict[str, t.Any]:
-        return self._info(out, "status", gather="status", accept="", **self._chosen("record_copy"), **more)
+        return self._info(out, "status", gather="status", accept="", **self._chosen("record_copy", "record_dir_persistent"), **more)
 
     def _info(self, out: Outcome, name: str, **given: t.Any) -> dict[str, t.Any]:
         result = self._task(out, name, pilw_maintenance_info, record_dir=str(self.record_dir), **given)

@@ -13,9 +13,11 @@ import os
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files
+from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_page import render
+
+_GONE_WITH_THE_JOB = "What was fetched lies in the container of this job, and is gone with it unless a volume is mounted there."
 
 
 class ActionModule(ActionBase):
@@ -46,6 +48,8 @@ class ActionModule(ActionBase):
             where = ", ".join([where, *(path for path in result["fetched"] if path.endswith(".html"))])
         if not self._task.check_mode:
             self._display.display(f"  The report for people: {where}")
+            if args.get("fetch_dest") and _container.here():
+                self._display.display(f"  {_GONE_WITH_THE_JOB}")
         return result
 
     def _fetch(self, folder, files):

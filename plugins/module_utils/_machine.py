@@ -11,10 +11,13 @@ import contextlib
 import glob
 import os
 import re
+import socket
 import typing as t
 import uuid
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _container
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm
 
 _PRODUCT_UUID = "/sys/class/dmi/id/product_uuid"
@@ -47,11 +50,14 @@ def identity() -> dict[str, t.Any]:
     addresses = _addresses()
     if not addresses:
         unread.append("addresses")
+    runs_in = _container.here()
+    if runs_in:
+        unread.append(f"the machine below the container ({runs_in})")
     return {
         "name": os.uname().nodename,
         "smbios_uuid": smbios,
         "macs": macs,
-        "addresses": addresses,
+        "addresses": sorted({*addresses, *_controller_addresses(os.environ.get("AWX_HOST", ""))}),
         "unread": unread,
     }
 
@@ -72,6 +78,16 @@ def _addresses() -> list[str]:
         return []
     local = re.findall(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL", text)
     return sorted({address for address in local if not address.startswith("127.")})
+
+
+def _controller_addresses(url: str) -> list[str]:
+    """Of the AWX that started this job, which tells its own URL: from inside the job's container nothing else of it is to be seen."""
+    try:
+        name = urlsplit(url).hostname
+        found = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM) if name else []
+    except (OSError, ValueError):
+        return []
+    return [str(entry[4][0]) for entry in found if not str(entry[4][0]).startswith("127.")]
 
 
 def spellings(text: t.Any) -> set[str]:

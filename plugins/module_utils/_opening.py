@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _folders, _module, _pace, _patience
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _container, _files, _folders, _module, _pace, _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
@@ -54,6 +54,7 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
     """Take the record over for a new run, or make one."""
     folder = _folders.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
     path = os.path.join(folder, _folders.RECORD_NAME)
+    _container.check(params, _argspec.words(params["accept"], "accept") or [])
     if check_mode:
         return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": [], "ceph_fsid": ""}
     try:

@@ -10,24 +10,44 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report, _stats
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._beside import SUMMARY
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import kept_records
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import RECORD_NAME
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, SAFE, STARTING, Record
 
 # So many of what is left are named: one screen.
 NAMED = 10
+# As much of a summary is read, in characters, and so many lines are shown.
+MOST_OF_A_SUMMARY, SHOWN_OF_A_SUMMARY = 100_000, 40
 
 
 def no_maintenance(path: str) -> dict[str, t.Any]:
     """Nothing is open."""
     folder = os.path.dirname(path)
     kept = kept_records(folder)
+    last = summary_of(os.path.join(folder, kept[-1])) if kept else []
     lines = [f"No maintenance is open in {folder}.", *(f"  kept: {name}" for name in kept[-5:])]
-    return {"changed": False, "open": False, "lines": lines, "status": {"open": False, "folder": folder, "kept": kept}}
+    if last:
+        lines += ["The last one, as its summary tells:", *(f"  {line}".rstrip() for line in last)]
+    data = {"open": False, "folder": folder, "kept": kept, "last": last}
+    return {"changed": False, "open": False, "stats": _stats.NOTHING_OPEN, "lines": lines, "status": data}
+
+
+def summary_of(record: str) -> list[str]:
+    """Lines of the summary that was kept with a record, and where its files lie; empty when there is none to read."""
+    base = record.removesuffix(RECORD_NAME)
+    try:
+        with open(f"{base}{SUMMARY}", encoding="utf-8", errors="replace") as handle:
+            text = handle.read(MOST_OF_A_SUMMARY)
+    except OSError:
+        return []
+    lines = [_model.printable(line, 200) for line in text.splitlines()]
+    return [*lines[:SHOWN_OF_A_SUMMARY], *(["..."] if len(lines) > SHOWN_OF_A_SUMMARY else []), f"Its files: {base}*"]
 
 
 def status(record: Record, api: Api) -> dict[str, t.Any]:
@@ -70,6 +90,7 @@ def status(record: Record, api: Api) -> dict[str, t.Any]:
         "open": True,
         "phase": maintenance["phase"],
         "id": maintenance["id"],
+        "stats": _stats.of_record(record),
         "outlived": data["vms"]["outlived"],
         "left": len(_report.unrecovered(record)),
         "left_lines": _report.start_lines(record),

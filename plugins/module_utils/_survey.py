@@ -14,12 +14,14 @@ import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
+    _container,
     _files,
     _folders,
     _machine,
     _model,
     _pace,
     _patience,
+    _stats,
     _storage,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
@@ -117,6 +119,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "accepted": list(dict.fromkeys([*(record.accepted if record else []), *settings.accept])),
         "osd_flags": record.osd_flags if record else [],
         "counts": counts,
+        "stats": _stats.of_plan(record.identity if record else "", record.phase if record else "", *counts.values(), len(refusals)),
         "vms": uuids,
         "each": each,
         "worst_seconds": made.worst_seconds,
@@ -354,6 +357,9 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
                 "hold there, so that two runs may not see each other, and the server must stay up. A disk of this machine is "
                 "better."
             )
+    text, item = _container.problem_here(params)
+    if text:
+        plan.refuse(text, settings.accept, *filter(None, [item]))
     problem = _folders.folder_problem(folder) if os.path.isdir(params["record_dir"] or folder) else None
     for found in (problem or _folders.files_problem(folder), _folders.copy_problem(_copy_dir(params), folder)):
         if found:

@@ -32,6 +32,12 @@ options:
     description:
       - Folder of all records, mode 0700. Needed with O(state=opened).
     type: path
+  record_dir_persistent:
+    description:
+      - Says that O(record_dir) outlives the container that the module runs in. Without it a container that may be gone with its job
+        is refused.
+    type: bool
+    default: false
   record_copy:
     description:
       - Folder on another disk for a second copy of everything.
@@ -255,6 +261,10 @@ notices:
   returned: with state=announced and ended
   type: list
   elements: dict
+stats:
+  description: The id of the record, its phase and counts, and nothing else, for the next job of a workflow. Empty in check mode.
+  returned: with state=ended and closed
+  type: dict
 hosts_left:
   description: How many hosts that this maintenance closed are not open again.
   returned: with state=ended and closed
@@ -284,6 +294,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _module,
     _pace,
     _report,
+    _stats,
     _storage,
     _targets,
     _telling,
@@ -478,6 +489,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         "hosts_left": len(hosts),
         "lines": lines + _report.ways(record, str(purpose)),
         "refused_items": _report.left_items(record) if purpose == "restore" else [],
+        "stats": _stats.of_record(record),
         "report": os.path.join(os.path.dirname(record.path), REPORT),
         "notices": notices["notices"],
         "notes": record.warnings + notices["notes"],
@@ -500,11 +512,12 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     if params["give_up"]:
         lines += _report.flag_lines(record)
     record.write_done(params["run"])
+    stats = _stats.of_record(record)
     write_report(record)
     record.export()
     record.archive()
     report = os.path.join(os.path.dirname(record.path), f"{identity}.{REPORT}")
-    return {"changed": True, "phase": DONE, "left": len(left), "hosts_left": len(hosts), "lines": lines, "report": report}
+    return {"changed": True, "phase": DONE, "left": len(left), "hosts_left": len(hosts), "lines": lines, "stats": stats, "report": report}
 
 
 def main() -> None:
@@ -515,6 +528,7 @@ def main() -> None:
             **_argspec.wait_options(),
             "state": {"type": "str", "choices": ["opened", "announced", "told", "proven", "ended", "closed"], "required": True},
             "record_dir": {"type": "path"},
+            "record_dir_persistent": {"type": "bool", "default": False},
             "record_copy": {"type": "path"},
             "purpose": {
                 "type": "str",
@@ -563,7 +577,7 @@ def main() -> None:
             _telling.check(params)
             return opened(params, module.check_mode, module.tmpdir)
         if module.check_mode:
-            nothing = {"phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "report": "", "notices": []}
+            nothing = {"phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "stats": {}, "report": "", "notices": []}
             return {"changed": False, **nothing}
         lock = _module.lock_of(params)
         # One call for each owner, and the first stop waits for all of them: the record is copied by the next step.

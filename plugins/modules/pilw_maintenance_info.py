@@ -33,6 +33,12 @@ options:
     description:
       - Folder of all records. Needed unless O(record) is given or O(gather=machine).
     type: path
+  record_dir_persistent:
+    description:
+      - Says that O(record_dir) outlives the container that the module runs in. Without it a container that may be gone with its job
+        is refused.
+    type: bool
+    default: false
   record_copy:
     description:
       - Folder for a second copy of everything.
@@ -285,6 +291,10 @@ status:
   description: All that RV(lines) tell, for programs. Of what is left, those that the lines name; O(file) has all.
   returned: with gather=status
   type: dict
+stats:
+  description: The id of the open record, its phase and counts, and nothing else, for the next job of a workflow.
+  returned: with gather=plan and status
+  type: dict
 open:
   description: Whether there is an open record.
   returned: with gather=status
@@ -330,7 +340,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _files, _machine, _module, _progress, _report, _telling
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _argspec,
+    _container,
+    _files,
+    _machine,
+    _module,
+    _progress,
+    _report,
+    _telling,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
@@ -395,6 +414,7 @@ def main() -> None:
             },
             "purpose": {"type": "str", "choices": ["prepare", "restore"], "default": "prepare"},
             "record_dir": {"type": "path"},
+            "record_dir_persistent": {"type": "bool", "default": False},
             "record_copy": {"type": "path"},
             "file": {"type": "path"},
             "accept": {"type": "raw"},
@@ -452,6 +472,7 @@ def main() -> None:
             return {"changed": False, "report": _report.report_data(record)}
         api = _module.api_for(params)
         if params["gather"] == "status":
+            _container.check(params, _argspec.words(params["accept"], "accept") or [])
             record = open_record(params)
             told = status(record, api) if record else no_maintenance(record_path(params))
             if not module.check_mode:

@@ -27,7 +27,8 @@ ALLOWED = {
     "_api": {"_client", "_errors", "_model"},
     "_argspec": {"_errors"},
     "_select": {"_errors", "_model"},
-    "_machine": {"_model"},
+    "_container": {"_errors", "_folders", "_model"},
+    "_machine": {"_container", "_model"},
     "_files": {"_errors", "_model"},
     "_folders": {"_errors"},
     "_ceph": {"_errors", "_model", "_pace"},
@@ -50,6 +51,7 @@ ALLOWED = {
     "_report": {"_course", "_errors", "_model", "_record"},
     "_notices": {"_errors", "_model", "_record", "_report"},
     "_telling": {"_beside", "_errors", "_files", "_folders", "_notices", "_record", "_report"},
+    "_stats": {"_model", "_record", "_report"},
     "_progress": {"_bounds", "_record", "_report"},
     "_report_files": {"_model", "_report"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
@@ -57,11 +59,11 @@ ALLOWED = {
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
     "_earlier": {"_bounds", "_errors", "_folders", "_model", "_pace", "_record"},
     "_survey": {
-        *("_api", "_argspec", "_bounds", "_earlier", "_errors", "_files", "_folders", "_machine", "_model", "_pace", "_plan", "_record"),
-        *("_patience", "_plan_data", "_salvage", "_select", "_storage"),
+        *("_api", "_argspec", "_bounds", "_container", "_earlier", "_errors", "_files", "_folders", "_machine", "_model", "_pace", "_plan", "_record"),
+        *("_patience", "_plan_data", "_salvage", "_select", "_stats", "_storage"),
     },
-    "_status": {"_api", "_earlier", "_errors", "_lock", "_model", "_record", "_report"},
-    "_opening": {"_api", "_argspec", "_beside", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
+    "_status": {"_api", "_beside", "_earlier", "_errors", "_folders", "_lock", "_model", "_record", "_report", "_stats"},
+    "_opening": {"_api", "_argspec", "_beside", "_container", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
     | {"_patience", "_plan", "_record", "_salvage"},
 }
 DOORS = {

@@ -148,6 +148,8 @@ DEFAULTS = {
     "ceph_maint_report_fetch_dir": "~/pilw-maintenance-reports",
     "ceph_maint_plan_file": "",
     "ceph_maint_status_file": "",
+    "ceph_maint_expect": "",
+    "ceph_maint_record_dir_persistent": False,
     "ceph_maint_notice_dir": "",
     "ceph_maint_notice_templates": "",
     "ceph_maint_notify_tasks": "",
@@ -245,7 +247,7 @@ def test_tasks_use_only_variables_that_are_documented(path):
     text = re.sub(r"(?m)^\s*#.*$|pilw\.maintenance\.\w+", "", path.read_text(encoding="utf-8"))
     used = set(re.findall(r"(?<![\w./])ceph_maint_\w+", text))
     groups = {"ceph_maint_done", "ceph_maint_safe", "ceph_maint_restored", "ceph_maint_hosts"}
-    for_the_operator = {"ceph_maint_notice"}
+    for_the_operator = {"ceph_maint_notice", "ceph_maint_stats"}
     assert used - groups - options - for_the_operator - set(ROLES) == set()
 
 

@@ -48,6 +48,7 @@ def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
         "record": None,
         "run": None,
         "record_dir": str(records),
+        "record_dir_persistent": False,
         "record_copy": "",
         "purpose": "prepare",
         "actor": "ann",

@@ -82,6 +82,21 @@ def test_odd_rows_of_the_platform_break_nothing():
     assert signs(vm(public_ipv4=["203.0.113.7"], private_ipv4={"a": 1}, mac=["x"]), addresses=["10.0.0.5"]) == []
 
 
+def test_of_a_controller_that_names_itself_the_addresses_count(monkeypatch):
+    asked = []
+
+    def getaddrinfo(name, *more):
+        asked.append(name)
+        if name == "awx.example.com":
+            return [(2, 1, 6, "", ("203.0.113.9", 0)), (2, 1, 6, "", ("127.0.0.1", 0))]
+        raise OSError("no such name")
+
+    monkeypatch.setattr(_machine.socket, "getaddrinfo", getaddrinfo)
+    for url, found in (("https://awx.example.com:8043/x", ["203.0.113.9"]), ("https://gone.example.com", []), ("", []), ("https://[", [])):
+        assert _machine._controller_addresses(url) == found
+    assert asked == ["awx.example.com", "gone.example.com"]
+
+
 def test_identity_reads_what_it_can(monkeypatch, tmp_path):
     (tmp_path / "uuid").write_text(f"{UUID}\n")
     (tmp_path / "trie").write_text(TRIE)

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""What one job of a workflow tells the next: the id of the record, its phase and counts. A controller keeps it for all to read."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+
+NOTHING_OPEN = {"record_id": "", "phase": "none"}
+
+
+def of_record(record: Record) -> dict[str, t.Any]:
+    """Where a maintenance stands."""
+    vms, hosts = record.vms(), record.hosts()
+    return {
+        "record_id": record.maintenance["id"],
+        "phase": record.phase,
+        "hosts_recorded": len(hosts),
+        "hosts_left_closed": sum(1 for host in _report.hosts_left_closed(record) if host["ours"]),
+        "vms_recorded": len(vms),
+        "vms_down": sum(1 for vm in vms if vm.stop_done),
+        "vms_forced": sum(1 for vm in vms if vm.columns["stop_outcome"] == _model.FORCED),
+        "vms_outlived": sum(1 for vm in vms if vm.outlived),
+        "vms_left": len(_report.unrecovered(record)),
+    }
+
+
+def of_plan(identity: str, phase: str, hosts: int, vms: int, refusals: int) -> dict[str, t.Any]:
+    """What a plan would do. C(identity): that of the open record, if there is one."""
+    return {"record_id": identity, "phase": phase or "none", "hosts_planned": hosts, "vms_planned": vms, "refusals": refusals}
