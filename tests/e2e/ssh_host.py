@@ -113,7 +113,7 @@ class SshHost:
 
     @property
     def inventory(self) -> str:
-        """How it is reached; a connection that is dead is noticed after four seconds."""
+        """How it is reached: a connection that is dead is noticed after some seconds, and so is a host that does not answer at all."""
         options = {
             "UserKnownHostsFile": self._folder / "known_hosts",
             "ServerAliveInterval": 2,
@@ -122,7 +122,7 @@ class SshHost:
         ssh = " ".join(["-F /dev/null", *(f"-o {name}={value}" for name, value in options.items())])
         return (
             f"box ansible_host=127.0.0.1 ansible_port={self.port} ansible_user={ACCOUNT} ansible_ssh_common_args='{ssh}'"
-            f" ansible_python_interpreter={PYTHON}\n"
+            f" ansible_ssh_timeout=5 ansible_python_interpreter={PYTHON}\n"
         )
 
 

@@ -50,8 +50,9 @@ def test_a_maintenance_of_jobs_one_of_which_is_cancelled(runner: t.Callable[...,
     assert (op.cloud.in_state("running"), open_hosts(op.cloud), op.phase()) == (before, hosts, "")
     assert_keeps_secrets(op, restore)
 
-    for job in (prepare, restore):
+    for job in (plan, prepare, restore):
         assert_hands_on_ids_and_counts(op, job)
+    for job in (prepare, restore):
         assert job.stats[STATS]["record_id"] == prepare.stats[STATS]["record_id"]
 
 
