@@ -16,9 +16,10 @@ from pathlib import Path
 
 import yaml
 
-from scenarios.desk import FAST, LIMIT, Operator, wait_until
+from scenarios.desk import FAST, LIMIT, ROOT, Operator, wait_until
 
 RUNNER = Path(sys.executable).parent / "ansible-runner"
+LINK = str(ROOT / ".build" / "link")
 # What a controller sets for each job.
 ENVIRONMENT = {"ANSIBLE_FORCE_COLOR": "True", "ANSIBLE_HOST_KEY_CHECKING": "False", "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True"}
 LOCALHOST = "localhost ansible_connection=local ansible_python_interpreter='{{ ansible_playbook_python }}'\n"
@@ -122,7 +123,7 @@ class RunnerOperator(Operator):
         super().__init__(cloud, folder)
         self.inventory = LOCALHOST
         self.settings: dict[str, t.Any] = {**yaml.safe_load(FAST.read_text(encoding="utf-8")), "ceph_maint_record_dir": str(self.records)}
-        self.job_environment = {**ENVIRONMENT, "ANSIBLE_COLLECTIONS_PATH": os.environ["ANSIBLE_COLLECTIONS_PATH"]}
+        self.job_environment = {**ENVIRONMENT, "ANSIBLE_COLLECTIONS_PATH": os.environ.get("ANSIBLE_COLLECTIONS_PATH", LINK)}
         self.files: dict[str, str] = {}  # more of what a credential brings
         self._launched = 0
 
