@@ -59,12 +59,15 @@ class LeasedJob(ActionBase):
             job = self._start_job(args, task_vars)
             if not job.get("ansible_job_id"):
                 return job
+            result = {}
             try:
-                return self._follow(job, args, task_vars, playbook)
+                result = self._follow(job, args, task_vars, playbook)
+                return result
             finally:
-                # What happened is worth more than a file that the next run removes.
-                with contextlib.suppress(AnsibleConnectionFailure):
-                    self._status(job, task_vars, "cleanup")
+                # What happened is worth more than a file that the next run removes, and a host that is gone is not tried again for it.
+                if not result.get("unreachable"):
+                    with contextlib.suppress(AnsibleConnectionFailure):
+                        self._status(job, task_vars, "cleanup")
         finally:
             shell.set_option("async_dir", former)
 

@@ -10,7 +10,8 @@ folder=$1
 mode=${2:-install}
 programs="ceph-mon ceph-osd ceph-mgr ceph-common python3-rbd python3-rados
     qemu-system-x86 qemu-block-extra busybox-static cpio e2fsprogs util-linux
-    chromium fonts-dejavu-core"
+    chromium fonts-dejavu-core
+    openssh-server openssh-client passwd python3-requests python3-jmespath"
 
 skip() {
     echo "SKIPPED: end-to-end tests: $*"
@@ -49,6 +50,13 @@ if [ -n "$lacking" ]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
     fi
+    # Nor at the next boot, where there was no sshd before: Debian's own way to say so.
+    case " $lacking" in
+    *" openssh-server "*)
+        mkdir -p /etc/ssh
+        echo "Written by tests/e2e/install.sh: this machine had no sshd, and runs none. Remove this file to have one." >/etc/ssh/sshd_not_to_be_run
+        ;;
+    esac
     # shellcheck disable=SC2086
     apt-get install -q -y --no-install-recommends $lacking || skip "apt-get could not install: $lacking"
 fi

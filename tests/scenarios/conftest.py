@@ -12,6 +12,7 @@ import pytest
 from cloud.server import Cloud
 from scenarios.desk import SCALE, Operator
 from scenarios.quick import QuickOperator
+from scenarios.runner_desk import RunnerOperator
 from scenarios.storage_desk import StorageOperator
 
 
@@ -25,6 +26,12 @@ def platform(tmp_path: Path) -> t.Iterator[t.Callable[..., Operator]]:
 def quick(tmp_path: Path) -> t.Iterator[t.Callable[..., Operator]]:
     """The same, and the operator does not need ansible-playbook."""
     yield from operators(tmp_path, QuickOperator)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> t.Iterator[t.Callable[..., RunnerOperator]]:
+    """The same, and the operator sits at a controller that launches jobs."""
+    yield from t.cast("t.Iterator[t.Callable[..., RunnerOperator]]", operators(tmp_path, RunnerOperator))
 
 
 def operators(folder: Path, kind: type[Operator]) -> t.Iterator[t.Callable[..., Operator]]:

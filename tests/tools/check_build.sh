@@ -14,13 +14,13 @@ ansible-galaxy collection build --output-path "$dist" "$tree"
 ansible-galaxy collection install --offline -p "$dist/installed" "$dist"/pilw-maintenance-*.tar.gz
 installed=$dist/installed/ansible_collections/pilw/maintenance
 
-for unwanted in .build .git docs/site tests/output; do
+for unwanted in .build .git docs/site execution-environment.yml tests/output; do
     if [ -e "$installed/$unwanted" ]; then
         echo "The built file contains $unwanted."
         exit 1
     fi
 done
-for wanted in README.md LICENSES/GPL-3.0-or-later.txt docs/how_it_works.md docs/images/data_flow.svg docs/awx_project/collections/requirements.yml meta/ee-requirements.txt meta/runtime.yml CHANGELOG.rst; do
+for wanted in README.md LICENSES/GPL-3.0-or-later.txt docs/how_it_works.md docs/images/data_flow.svg docs/awx_project/collections/requirements.yml meta/ee-requirements.txt meta/execution-environment.yml meta/runtime.yml CHANGELOG.rst; do
     if ! [ -s "$installed/$wanted" ]; then
         echo "The built file lacks $wanted."
         exit 1
