@@ -433,7 +433,7 @@ class Crew:
         job = self.jobs().submit(self._run, module, **given)
         lease = {name: given[name] for name in ("record", "run", "lease")}
         while not job.done():
-            _pace.pace.wait([job], min(3.0, given["lease"] / 4))
+            _pace.pace.wait([job], min(3.0, float(given["lease"]) / 4))
             if not job.done():
                 self._run(pilw_maintenance_info, gather="progress", **lease)
         if isinstance(job.exception(), JobKilled):
