@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Brought by tests/tools/awx_modules.py.
 MODULES = ROOT / ".build" / "awx" / "10.7.0"
 URL = "https://git.example.com/storage/maintenance.git"
+LIMIT = 900  # seconds that any one run may take
 TOKEN = "token-of-a-test-9b1f"
 KEY = "key-of-a-test-4c7a"
 PLAYBOOKS = sorted(path.name for path in (ROOT / "docs" / "awx_project").glob("*.yml"))
@@ -73,7 +74,7 @@ class Administrator:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=LIMIT,
             cwd=self.folder,
             check=False,
         )

@@ -150,8 +150,10 @@ def test_the_key_is_written_again_only_when_asked_for(made):
 # Without a change.
 
 
-def test_check_mode_writes_nothing_on_a_new_controller(administrator):
-    run = administrator.set_up("--check")
+@pytest.mark.every_core
+def test_check_mode_writes_nothing_on_a_new_controller_and_a_password_does_too(administrator):
+    login = {"CONTROLLER_OAUTH_TOKEN": "", "CONTROLLER_USERNAME": "admin", "CONTROLLER_PASSWORD": TOKEN}
+    run = administrator.set_up("--check", env=login)
     assert (run.rc, administrator.awx.writes) == (0, []), run.text
 
 

@@ -85,7 +85,7 @@ def end_to_end(name: str, which: str, timeout: int) -> Step:
 def controller(env: str, *args: str) -> Step:
     """The set-up of a controller, with the modules that awx-modules brings."""
     name = "awx" if env == "main" else f"awx-{env}"
-    return dataclasses.replace(pytest(name, "tests/awx", *args, env=env), after=("awx-modules",))
+    return dataclasses.replace(pytest(name, "tests/awx", "-o", "faulthandler_timeout=900", *args, env=env, timeout=2400), after=("awx-modules",))
 
 
 def documentation_site() -> list[Step]:
