@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 import re
+import typing as t
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
     InputError,
@@ -30,6 +30,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     parse_vm_list,
     printable,
 )
+
+if t.TYPE_CHECKING:  # who only reads the record has no use for connections
+    from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
 
 LIST_TIMEOUT = 120.0
 POWER_TIMEOUT = 90.0

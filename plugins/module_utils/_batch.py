@@ -341,6 +341,35 @@ class Throttle:
         return 0 if now < self._silent_until else self.limit
 
 
+@dataclass
+class KeyDoubt:
+    """Whether calls are refused because of the key. A list tells; after so many refused in a row it is to come first.
+
+    Doubled each time that it was not the key, so that many VMs that refuse by themselves hold the others a few times only.
+    """
+
+    most: int = 3
+    refused: int = 0
+    refused_at: float = float("-inf")
+
+    @property
+    def holds(self) -> bool:
+        return self.refused >= self.most
+
+    def answered(self, answer: Answer, error: ApiError | None, now: float) -> None:
+        """Take in the answer of a call."""
+        if isinstance(error, AuthError):
+            self.refused, self.refused_at = self.refused + 1, now
+        elif answer is Answer.ACCEPTED:
+            self.refused = 0
+
+    def listed(self, began: float) -> None:
+        """Take in that a list was given, begun at C(began)."""
+        if self.refused_at <= began:
+            self.most = 2 * self.most if self.holds else self.most
+            self.refused = 0
+
+
 @dataclass(frozen=True)
 class Brake:
     """Stops a mass start that goes wrong. Percent of the VMs tried so far that did not come up."""

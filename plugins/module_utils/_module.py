@@ -3,7 +3,10 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""From module options to an Api, to the record, and to one way of ending."""
+"""From module options to an Api, to the record, and to one way of ending.
+
+What makes connections is imported where it is used: a look at the record, which comes every few seconds, does without.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
-from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
-from ansible_collections.pilw.maintenance.plugins.module_utils._transport import REQUESTS_IMPORT_ERROR
 
 
 def check_libraries(module: AnsibleModule) -> None:
     """Fail with Ansible's usual words when a library is missing on the host that the module runs on."""
+    from ansible_collections.pilw.maintenance.plugins.module_utils._transport import REQUESTS_IMPORT_ERROR
+
     if REQUESTS_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_IMPORT_ERROR)
     if JMESPATH_IMPORT_ERROR:
@@ -34,6 +37,8 @@ def check_libraries(module: AnsibleModule) -> None:
 
 def api_for(params: dict[str, t.Any], *, power: bool = False) -> Api:
     """The API as the shared options name it. C(power): request_timeout is that of power calls, not of lists."""
+    from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
+
     client = Client(
         params["api_host"],
         params["api_key"],

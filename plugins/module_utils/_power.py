@@ -22,6 +22,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     Batch,
     Brake,
     Item,
+    KeyDoubt,
     Settled,
     Step,
     Throttle,
@@ -151,6 +152,7 @@ class Engine:
         self._clock = clock
         self._throttle = Throttle(orders.concurrency)
         self._brake = Brake(orders.max_fail_percentage)
+        self._doubt = KeyDoubt()
         self._result = Result()
         self._last_good_list = clock()
         self._list_ok = True
@@ -238,8 +240,8 @@ class Engine:
         # A start that goes wrong holds the ramp before the time limits of its VMs have told for sure.
         failed, tried = self._tried()
         held = self._orders.start and self._brake.pulled(failed + batch.doubtful, tried + batch.doubtful)
-        # After a few lost connections a list is to show first that the API is there.
-        held = held or batch.cut_off >= _CUT_OFF
+        # After a few lost connections or refusals a list is to show first that the API is there, and takes the key.
+        held = held or batch.cut_off >= _CUT_OFF or self._doubt.holds
         items = batch.sendable(now, self._throttle.allowed(now) - len(open_calls), fresh=not held)
         if not items:
             return
@@ -270,6 +272,7 @@ class Engine:
             now = self._clock()
             state = None if error else future.result()
             answer = batch.answered(item, error, state, now)
+            self._doubt.answered(answer, error, now)
             if error is not None and error.status in (429, 503):
                 self._throttle.slow_down(now, error.retry_after)
             if isinstance(error, AuthError):
@@ -313,6 +316,7 @@ class Engine:
             return False
         found, began, took = done.result()
         self._list_ok, self._last_good_list = True, now
+        self._doubt.listed(began)
         self._list_allowed = began + _LIST_SHARE * took
         self._next_list = max(began + self._orders.poll_interval, self._list_allowed)
         running = found.vms

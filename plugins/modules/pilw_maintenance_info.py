@@ -354,8 +354,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
-from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
 
 # What of a plan goes into its file, beside every host and VM.
 IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "worst_seconds", "whole_seconds", "lines")
@@ -366,6 +364,8 @@ def write_file(params: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
     path = params["file"] or ""
     if not path:
         return []
+    from ansible_collections.pilw.maintenance.plugins.module_utils._survey import record_path
+
     kept = [params["record_dir"], params["record_copy"], os.path.dirname(record_path(params))]
     try:
         if not os.path.isabs(path):
@@ -465,6 +465,10 @@ def main() -> None:
         if params["gather"] == "progress":
             return progress(params)
         _module.check_libraries(module)
+        # Imported here, as the looks above are to cost little: one of them comes every few seconds.
+        from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
+        from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
+
         if params["gather"] == "report":
             record = open_record(params)
             if record is None:

@@ -22,7 +22,8 @@ from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import 
 INFO = "pilw.maintenance.pilw_maintenance_info"
 # The job's own bounds end it; Ansible's limit on it is only there because a job must have one.
 JOB_SECONDS = 7 * 24 * 3600
-FIRST_PAUSE = 0.5
+# No job has ended before: each look, and the job's own start, takes nearly as long.
+FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 3.0
 _DEAD = "What it did is recorded. Run the same command again: it goes on."
 # Of the job itself; of no use to who asked for the work.
@@ -86,7 +87,7 @@ class LeasedJob(ActionBase):
     def _follow(self, job, args, task_vars, playbook):
         """Poll until the job has ended, at least three times in a lease. A lost connection is tried again within it."""
         lease = float(args.get("lease") or 30)
-        pause, silent_since, began = FIRST_PAUSE, None, time.monotonic()
+        pause, silent_since, began = min(FIRST_PAUSE, lease / 4), None, time.monotonic()
         shown_at = began
         idle_since = None
         while True:

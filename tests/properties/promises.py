@@ -11,7 +11,7 @@ import sqlite3
 import typing as t
 from pathlib import Path
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _module, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _client, _files, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Engine, Wave
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
@@ -73,7 +73,7 @@ class Watcher:
     @contextlib.contextmanager
     def watching(self) -> t.Iterator[None]:
         """Put the virtual time and the world in place, and the looks into record and engine."""
-        former = (_pace.pace, _module.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run)
+        former = (_pace.pace, _client.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run)
         watcher = self
 
         @contextlib.contextmanager
@@ -122,7 +122,7 @@ class Watcher:
             return result
 
         _pace.pace = self.time
-        _module.Client = lambda *args, **more: self.world  # type: ignore[assignment,misc]
+        _client.Client = lambda *args, **more: self.world  # type: ignore[assignment,misc]
         Record._transaction = transaction  # type: ignore[assignment,method-assign]
         Record.write_safe = write_safe  # type: ignore[method-assign]
         _files.write_text = write_text
@@ -132,7 +132,7 @@ class Watcher:
             yield
         finally:
             (
-                _pace.pace, _module.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run,
+                _pace.pace, _client.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run,
             ) = former  # type: ignore # fmt: skip
 
     # The record, read past the collection's own code.

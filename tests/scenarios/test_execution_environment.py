@@ -61,6 +61,7 @@ def test_the_context_holds_all_that_the_image_is_made_of(checkout: Path) -> None
     steps = (context / "Containerfile").read_text(encoding="utf-8")
     base = re.findall(r'^ARG EE_BASE_IMAGE="(.+):(.+)"$', steps, re.MULTILINE)
     assert base and base[0][1] != "latest", "no image that can change under one's hands from one release to the next"
+    assert f"ENV ANSIBLE_COLLECTIONS_PATH=/runner/requirements_collections:/home/runner/.ansible/collections:{COLLECTIONS}" in steps
     for wanted in ("ansible-core>=2.21,<2.22", "ansible-runner>=2.4,<3", "introspect.py introspect", COLLECTIONS):
         assert wanted in steps
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real ansible-playbook processes, killed at random moments: at a request, or at a write of the record; all of it or its job only.
 
+What is run again goes on with what they left, and is the modules' work alone.
+
 PILW_TEST_KILLED_MINUTES: goes on with new seeds for so long (make soak). Otherwise the same few seeds each time.
 """
 
@@ -19,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from scenarios.desk import Operator, open_hosts, wait_until
+from scenarios.quick import QuickOperator
 
 Platform = t.Callable[..., Operator]
 MINUTES = float(os.environ.get("PILW_TEST_KILLED_MINUTES", "0"))
@@ -75,13 +78,13 @@ def maintenance(platform: Platform, seed: int) -> None:
         seed=seed, vms=12, running=chance.randint(6, 12), hosts=4, closed_hosts=chance.randint(0, 2), time_scale=0.02,
         list_seconds=2.0, deaf=chance.choice([0, 0, 1]), locked=chance.choice([0, 2]), locked_seconds=20.0,
     )  # fmt: skip
-    before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
+    before, hosts, quick = op.cloud.in_state("running"), open_hosts(op.cloud), QuickOperator(op.cloud, op.folder)
     told = [f"seed {seed}"]
     fast = {"ceph_maint_concurrency": "3", "ceph_maint_lease": "4"}
     told.append(killed_somewhere(op, "ceph_maint_prepare", chance, ceph_maint_force="true", **fast))
     recorded = op.recorded()
     if chance.random() < 0.7:
-        run = run_until_it_goes(lambda: op.prepare(ceph_maint_force="true", **fast))
+        run = run_until_it_goes(lambda: quick.prepare(ceph_maint_force="true", **fast))
         assert run.rc == 0, f"{told}\n{run.text}"
         assert '"SAFE TO TAKE CEPH DOWN"' in run.text and op.cloud.in_state("running") == set(), told
         assert op.recorded() == before, told
@@ -89,7 +92,7 @@ def maintenance(platform: Platform, seed: int) -> None:
     assert recorded <= op.recorded() or op.phase() in ("", "done"), f"{told}: lost from the record"
     wait_until(lambda: op.holder() is None, limit=60)
     if op.phase() not in ("", "done"):
-        run = run_until_it_goes(lambda: op.restore(**fast))
+        run = run_until_it_goes(lambda: quick.restore(**fast))
         assert run.rc == 0, f"{told}\n{run.text}"
     assert op.cloud.in_state("running") == before, told
     assert open_hosts(op.cloud) == hosts, told

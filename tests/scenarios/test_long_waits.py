@@ -95,14 +95,6 @@ def test_the_api_that_stays_away_is_said_once_more_in_the_end(impatient: Platfor
     assert "The API has not answered for 4 s: GET " in run.text, run.text
 
 
-def test_short_waits_are_not_talked_about(platform: Platform) -> None:
-    op = platform(vms=3)
-    for run in (op.prepare(), op.restore(ceph_maint_verify_hold="1")):
-        assert run.rc == 0, run.text
-        assert not re.search(r"^  (After \d|Proof)", run.text, re.MULTILINE), run.text
-
-
-@pytest.mark.every_core
 def test_a_proof_that_is_killed_says_nothing_and_ends_within_its_lease(impatient: Platform) -> None:
     op = impatient(vms=6, running=4)
     before = op.cloud.in_state("running")
@@ -126,7 +118,6 @@ def test_a_proof_that_is_killed_says_nothing_and_ends_within_its_lease(impatient
     assert (op.phase(), op.recorded(), op.cloud.in_state("running")) == ("safe", before, set())
 
 
-@pytest.mark.every_core
 def test_the_former_run_is_waited_for_by_name(impatient: Platform) -> None:
     op = impatient(vms=3)
     assert QuickOperator(op.cloud, op.folder).prepare().rc == 0

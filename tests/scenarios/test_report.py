@@ -11,8 +11,6 @@ import re
 import typing as t
 from pathlib import Path
 
-import pytest
-
 from cloud.server import Cloud
 from scenarios.desk import Operator, open_hosts
 from scenarios.test_prepare_and_restore import assert_safe
@@ -83,7 +81,6 @@ def assert_equal(op: Operator, journal: Journal, folder: Path, prefix: str = "")
     assert data["headline"] in page and data["headline"] in summary.replace("\\", "")
 
 
-@pytest.mark.every_core
 def test_each_number_of_each_form_is_that_of_the_platform(platform: Platform) -> None:
     """At the end of a prepare, of a restore that fails, and of the one that ends the maintenance."""
     op = platform(vms=17, owners=4, hosts=3, closed_hosts=1, running=0.9, deaf=2, fail_start=1, fail_start_times=4)
@@ -123,7 +120,6 @@ def assert_all_places_hold_the_same(place: Path, there: Path, here: Path, prefix
     assert (place / f"{prefix}report.html").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.every_core
 def test_a_page_that_cannot_be_written_fails_nothing_and_is_told(platform: Platform) -> None:
     op = platform(vms=3)
     (op.folder / "blocked").write_text("a file")

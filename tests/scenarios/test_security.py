@@ -191,6 +191,8 @@ def test_a_maintenance_shows_no_key_and_runs_no_tenants_text(platform: Platform)
         assert all(line.isprintable() for line in strings(json.loads(report.read_text())))
         (rows,) = place.glob("*running_vms.json")
         assert len(json.loads(rows.read_text())) == len(HOSTILE)
+    (page,) = op.place.glob("*report.html")
+    assert "<script>alert(1)" not in page.read_text() and "&lt;script&gt;alert(1)" in page.read_text()
 
 
 def strings(data: t.Any) -> t.Iterator[str]:
@@ -200,7 +202,6 @@ def strings(data: t.Any) -> t.Iterator[str]:
         yield from strings(item)
 
 
-@pytest.mark.every_core
 def test_a_hand_made_list_is_data_and_nothing_else(platform: Platform) -> None:
     op = platform(from_list=hostile_rows("stopped"), closed_hosts=1.0)
     made = op.folder / "running_vms.json"

@@ -10,10 +10,18 @@ import typing as t
 import pytest
 
 from scenarios.desk import open_hosts, wait_until
+from scenarios.quick import QuickOperator
 from scenarios.storage_desk import StorageOperator
 
 Storage = t.Callable[..., StorageOperator]
 WELL = {"osds": {"0": "up", "1": "up", "2": "up"}, "groups": {"2.0": "active+clean", "3.0": "active+clean"}}
+
+
+def brought_down(op: StorageOperator) -> set[str]:
+    """What ran, by a prepare that knows nothing of Ceph: the restore asks it all the same."""
+    before = op.cloud.in_state("running")
+    assert QuickOperator(op.cloud, op.folder).prepare().rc == 0
+    return before
 
 
 def starts(op: StorageOperator) -> list[str]:
@@ -83,8 +91,7 @@ def test_where_another_cluster_is_accepted_its_own_flags_stay(storage: Storage) 
 def test_a_vm_whose_disk_is_in_use_is_held_back_until_it_is_not(storage: Storage) -> None:
     """A hypervisor that was frozen writes on. The platform does not show that guest."""
     op = storage(vms=4, hosts=1)
-    before, held = op.cloud.in_state("running"), op.cloud.vm("vm-2").uuid
-    assert op.prepare().rc == 0
+    before, held = brought_down(op), op.cloud.vm("vm-2").uuid
     op.ceph.set(watchers=[[op.image("vm-2"), 77]])
     run = op.restore(ceph_maint_ceph_wave="1")
     assert run.rc != 0, run.text
@@ -99,16 +106,16 @@ def test_a_vm_whose_disk_is_in_use_is_held_back_until_it_is_not(storage: Storage
     assert starts(op)[count:] == [held]
 
 
-@pytest.mark.every_core
+WAVE = {"ceph_maint_ceph_wave": "3", "ceph_maint_watchers_way": "osd"}
+
+
 def test_between_the_waves_ceph_is_looked_at_again(storage: Storage) -> None:
     op = storage(vms=10, hosts=1)
-    before = op.cloud.in_state("running")
-    wave = {"ceph_maint_ceph_wave": "3", "ceph_maint_watchers_way": "osd"}
-    assert op.prepare().rc == 0
+    before = brought_down(op)
     # The first call of ceph status is the look at the watchers, the second the one before the second wave.
     count = op.ceph.calls.count("ceph status")
     op.ceph.then("ceph status", nth=2, osds={**WELL["osds"], "2": "down"})
-    run = op.restore(**wave, ceph_maint_ceph_wait="6")
+    run = op.restore(**WAVE, ceph_maint_ceph_wait="6")
     assert run.rc != 0 and "osd.2 is down. Nothing more was started" in run.text, run.text
     assert "ceph_maint_accept=osd:2" in run.text
     first = len(starts(op))
@@ -116,26 +123,29 @@ def test_between_the_waves_ceph_is_looked_at_again(storage: Storage) -> None:
     assert "Did not come back" in run.text or "not started" in run.text or "recorded VMs" in run.text, "the summary is shown all the same"
     op.ceph.set(**WELL)
     count = op.ceph.calls.count("ceph status")
-    run = op.restore(**wave)
+    run = op.restore(**WAVE)
     assert run.rc == 0 and op.cloud.in_state("running") == before, run.text
     assert sorted(starts(op)) == sorted(before), "each once"
     waves = -(-(10 - first) // 3)
     assert op.ceph.calls.count("ceph status") - count == 1 + 3 * (waves - 1), "one, and three for each further wave"
-    # And the host that is asked is lost between two waves.
-    assert op.prepare().rc == 0
+
+
+@pytest.mark.every_core
+def test_the_host_that_is_asked_is_lost_between_two_waves(storage: Storage) -> None:
+    op = storage(vms=10, hosts=1)
+    brought_down(op)
     op.ceph.then("ceph status", nth=2, touch=op.cut)
-    run = op.restore(**wave)
+    run = op.restore(**WAVE)
     # To ansible-core 2.16 a connection that is lost in the midst of a task is a failure, and the word is its own.
     assert run.rc != 0 and ("mon1 was not reached" in run.text or "Connection timed out" in run.text), run.text
-    assert len(starts(op)) - 10 in (3, 6)
+    assert len(starts(op)) in (3, 6)
     assert op.ask("SELECT ended FROM runs ORDER BY rowid DESC LIMIT 1") != [(None,)], "the run has let go of the record"
 
 
 def test_a_vm_that_falls_down_after_its_start_is_started_once_more(storage: Storage) -> None:
     """It obeys a stop of before the outage, now that its disk answers again."""
     op = storage(vms=3, hosts=1)
-    before, falls = op.cloud.in_state("running"), op.cloud.vm("vm-1").uuid
-    assert op.prepare().rc == 0
+    before, falls = brought_down(op), op.cloud.vm("vm-1").uuid
 
     def fall() -> None:
         wait_until(lambda: len(op.ask("SELECT 1 FROM vms WHERE start_outcome='running'")) == 3)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "docs" / "site"
-PAGES = ("*.md", "CHANGELOG.rst", "COPYING", "docs/*.md", "docs/examples/*", "docs/images/*", "docs/recording/*", "roles/*/README.md")
+PAGES = ("*.md", "CHANGELOG.rst", "COPYING", "docs/*.md", "docs/examples/*", "docs/images/*", "docs/recording/*", "docs/awx_project/*", "roles/*/README.md")
 COLLECTION = "pilw.maintenance"
 
 ELSEWHERE = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)

@@ -20,7 +20,7 @@ for unwanted in .build .git docs/site execution-environment.yml tests/output; do
         exit 1
     fi
 done
-for wanted in README.md LICENSES/GPL-3.0-or-later.txt docs/how_it_works.md docs/images/data_flow.svg meta/ee-requirements.txt meta/execution-environment.yml meta/runtime.yml CHANGELOG.rst; do
+for wanted in README.md LICENSES/GPL-3.0-or-later.txt docs/how_it_works.md docs/images/data_flow.svg docs/awx_project/collections/requirements.yml meta/ee-requirements.txt meta/execution-environment.yml meta/runtime.yml CHANGELOG.rst; do
     if ! [ -s "$installed/$wanted" ]; then
         echo "The built file lacks $wanted."
         exit 1

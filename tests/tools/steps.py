@@ -82,6 +82,12 @@ def end_to_end(name: str, which: str, timeout: int) -> Step:
     return dataclasses.replace(step, after=("e2e-packages",))
 
 
+def controller(env: str, *args: str) -> Step:
+    """The set-up of a controller, with the modules that awx-modules brings."""
+    name = "awx" if env == "main" else f"awx-{env}"
+    return dataclasses.replace(pytest(name, "tests/awx", *args, env=env), after=("awx-modules",))
+
+
 def documentation_site() -> list[Step]:
     # The collection file holds the pages, and not what makes a site of them.
     step = Step("site", ("python", "tests/tools/build_site.py", str(BUILD / "site")), must_say=r"^The site is in ")
@@ -118,6 +124,8 @@ def all_steps() -> list[Step]:
         Step("e2e-packages", ("sh", "tests/e2e/install.sh", str(BUILD / "guest")), kind="setup"),
         end_to_end("e2e", "not full", timeout=3600),
         dataclasses.replace(end_to_end("e2e-full", "full", timeout=7200), default=False),
+        Step("awx-modules", (str(venv("main") / "bin" / "python"), "tests/tools/awx_modules.py"), kind="setup"),
+        controller("main"),
         static("ruff", "ruff", "check", "--no-cache", "."),
         static("yamllint", "yamllint", "--strict", "."),
         static("shellcheck", "shellcheck", *shell_scripts()),
@@ -161,6 +169,8 @@ def all_steps() -> list[Step]:
         ansible_test("integration", "newest", "--requirements"),
         every_core("floor"),
         every_core("newest"),
+        controller("floor", "-m", "every_core"),
+        controller("newest", "-m", "every_core"),
         dataclasses.replace(
             static(
                 "importer",

@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 INSIDE = Path("ansible_collections") / "pilw" / "maintenance"
 COPIES = ("tree", "tree-main", "tree-floor", "tree-newest")
-NOT_OURS = {".git", ".build", ".ansible", ".venv", ".hypothesis", "__pycache__", "collections"}
+NOT_OURS = {".git", ".build", ".ansible", ".venv", ".hypothesis", "__pycache__"}
+# Anywhere else such a folder may be ours.
+NOT_OURS_HERE = {ROOT / "tests" / "output", ROOT / "collections"}
 
 
 def files() -> list[str]:
@@ -32,7 +34,7 @@ def files() -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         names = []
         for folder, folders, found in os.walk(ROOT):
-            folders[:] = [name for name in folders if name not in NOT_OURS and (folder, name) != (str(ROOT / "tests"), "output")]
+            folders[:] = [name for name in folders if name not in NOT_OURS and Path(folder, name) not in NOT_OURS_HERE]
             names += [os.path.relpath(os.path.join(folder, name), ROOT) for name in found]
     # A file that was deleted but is still staged is listed by git, and is not there.
     return [name for name in names if os.path.lexists(ROOT / name) and not (ROOT / name).is_dir()]

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import ast
 import io
+import os
+import subprocess
+import sys
 import tokenize
 from pathlib import Path
 
@@ -139,6 +142,15 @@ def test_each_library_has_its_door(library):
         if any(name.split(".")[0] == library for name in imports(path))
     }
     assert users <= DOORS[library]
+
+
+@pytest.mark.parametrize("module", ["pilw_maintenance_info", "pilw_report"])
+def test_what_asks_nothing_of_the_platform_loads_nothing_for_it(module):
+    """They are started often, and to load it takes half of their time."""
+    said = f"import sys, {UTILS.replace('module_utils', 'modules')}.{module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", said], env={"PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True)
+    assert f"{UTILS}._record" in loaded.stdout
+    assert not {"requests", f"{UTILS}._survey"} & set(loaded.stdout.split())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -125,6 +125,7 @@ NOT_ALONE = {
     "good news": [
         "  The report for people: ...",
         "SAFE TO TAKE CEPH DOWN",
+        "The controller answers to ....",
         "two whole lists of VMs ... s apart, and one of running VMs between them, show none that is not stopped or deleted"
         "..., except those accepted......",
         "... VMs are on record in ..., and in running_vms.json beside it.",

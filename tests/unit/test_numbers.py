@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _ceph, _module, _serving
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _ceph, _client, _serving
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance_info
 from crew import MODULES, run_module
@@ -41,7 +41,7 @@ def numbers(module, monkeypatch):
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_no_number_is_endless_or_negative(module, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(_module, "Client", lambda *_given, **_named: asked.append("the platform"))
+    monkeypatch.setattr(_client, "Client", lambda *_given, **_named: asked.append("the platform"))
     name = module.__name__.rpartition(".")[2]
     given = {"api_host": "127.0.0.1:1", "api_key": "k", **NEEDED.get(name, {})}
     given.update({"record_dir": str(tmp_path / "records")} if "maintenance" in name else {})

@@ -20,7 +20,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import Re
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import look
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance_info
 from scenarios.desk import open_hosts
-from scenarios.quick import QuickOperator
 from scenarios.record.fire import PLACE, content, enter, item_of, options, plan_for, refused, vm
 
 
@@ -370,11 +369,11 @@ def test_a_newer_schema_is_no_damage(held, records) -> None:
         assert "damaged:" not in refused(records, purpose=purpose)
 
 
-def test_a_record_damaged_after_the_stop_and_the_way_back(platform) -> None:
+def test_a_record_damaged_after_the_stop_and_the_way_back(quick) -> None:
     """What an operator does at night: restore, read, paste, done."""
-    op = platform(vms=9, running=6, closed_hosts=1, hosts=3)
+    op = quick(vms=9, running=6, closed_hosts=1, hosts=3)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
-    assert QuickOperator(op.cloud, op.folder).prepare().rc == 0
+    assert op.prepare().rc == 0
     overwrite(op.place / "record.sqlite", 3)
     damaged = (op.place / "record.sqlite").read_bytes()
     sent = len(op.cloud.journal.writes())

@@ -13,6 +13,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     Answer,
     Batch,
     Brake,
+    KeyDoubt,
     Step,
     Throttle,
     group_seconds,
@@ -569,3 +570,40 @@ def test_throttle_goes_down_to_one_call():
     for moment in (0.0, 10.0, 20.0, 30.0):
         throttle.slow_down(moment, None)
     assert throttle.limit == 1
+
+
+def doubtful(count, doubt=None, now=1.0):
+    doubt = doubt or KeyDoubt()
+    for _each in range(count):
+        doubt.answered(Answer.REFUSED, ERRORS["refused"], now)
+    return doubt
+
+
+def test_three_refused_in_a_row_are_a_matter_of_the_key_until_a_list_tells():
+    doubt = doubtful(2)
+    assert not doubt.holds
+    doubt.answered(Answer.REFUSED, ERRORS["bad"], 1.0)
+    assert not doubt.holds, "a 400 says nothing about the key"
+    assert doubtful(1, doubt).holds
+    doubt.listed(0.9)
+    assert doubt.holds, "that list was begun before"
+    doubt.listed(1.0)
+    assert not doubt.holds
+
+
+def test_a_call_that_was_taken_in_between_takes_the_doubt_away():
+    doubt = doubtful(2)
+    doubt.answered(Answer.ACCEPTED, None, 1.0)
+    assert not doubtful(2, doubt).holds
+
+
+def test_a_key_that_was_good_after_all_is_doubted_less_each_time():
+    doubt, needed = KeyDoubt(), []
+    for moment in range(4):
+        while not doubt.holds:
+            doubtful(1, doubt, float(moment))
+        needed.append(doubt.refused)
+        doubt.listed(float(moment))
+    assert needed == [3, 6, 12, 24]
+    doubtful(5, doubt, 9.0).listed(9.0)
+    assert (doubt.most, doubt.refused) == (48, 0), "a list that nothing waited for"

@@ -666,6 +666,27 @@ def test_after_three_lost_connections_a_list_is_to_come_first():
     assert len(cloud.calls) == 3
 
 
+@pytest.mark.parametrize("start", [False, True])
+def test_a_key_that_may_be_gone_gets_no_new_calls_until_a_list_tells(start):
+    """The list comes late, as the one before took long."""
+    vms, listed = names(60), threading.Event()
+    answers = {uuid: [error(403, AuthError)] * 9 for uuid in vms[4:]}
+    cloud = Cloud([] if start else vms, answers, on_call=lambda uuid: threading.Event().wait(0.005))
+    running_vms = cloud.running_vms_now
+
+    def slow():
+        if listed.is_set():
+            raise error(403, AuthError)
+        listed.set()
+        threading.Event().wait(0.1)
+        return running_vms()
+
+    cloud.running_vms_now = slow
+    result = run(cloud, vms, concurrency=2, start=start)
+    assert "no longer accepts the API key" in str(result.ended)
+    assert len(cloud.calls) <= 4 + 3 + 1, "three were refused while one more was open"
+
+
 def test_somebody_is_asked_for_while_a_call_is_open():
     looks = []
 
