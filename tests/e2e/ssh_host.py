@@ -67,7 +67,7 @@ class SshHost:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
             self.start()
         except BaseException:
-            self.__exit__()
+            self._end()
             raise
         return self
 
@@ -75,8 +75,11 @@ class SshHost:
         try:
             self.stop()
         finally:
-            self._brood.close()
-            remove_account()
+            self._end()
+
+    def _end(self) -> None:
+        self._brood.close()
+        remove_account()
 
     def start(self) -> None:
         """Be there, again."""
@@ -133,11 +136,11 @@ def signalled(what: int, pids: t.Iterable[int]) -> None:
 
 
 def processes(name: bytes) -> t.Iterator[tuple[int, int]]:
-    """Each process of that name, and its parent."""
+    """Each process whose name begins so, and its parent: newer sshds make others of themselves."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             before, _bracket, after = path.read_bytes().rpartition(b")")
-            if before.partition(b"(")[2] == name:
+            if before.partition(b"(")[2].startswith(name):
                 yield int(path.parent.name), int(after.split()[1])
 
 

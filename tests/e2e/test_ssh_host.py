@@ -19,8 +19,8 @@ from e2e.waits import wait_for
 from scenarios.desk import open_hosts
 from scenarios.runner_desk import Job, RunnerOperator
 
-LEASE = 10
-OPTIONS = {"vms": 20, "running": 18, "owners": 3, "hosts": 3, "closed_hosts": 1, "time_scale": 0.1}
+LEASE = 12
+OPTIONS = {"vms": 26, "running": 24, "owners": 3, "hosts": 3, "closed_hosts": 1, "time_scale": 0.1}
 
 
 class SshOperator(RunnerOperator):
@@ -63,7 +63,7 @@ def stops(op: SshOperator) -> list[str]:
 
 def test_a_maintenance_whose_connection_freezes(op: SshOperator, host: SshHost) -> None:
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
-    assert "To stop: 18 VMs of" in well(op.launch("ceph_maint_plan"))
+    assert "To stop: 24 VMs of" in well(op.launch("ceph_maint_plan"))
     assert not op.records.exists() and not op.cloud.journal.writes()
 
     with op.job("ceph_maint_prepare", ceph_maint_confirm=True, ceph_maint_concurrency=1, ceph_maint_lease=LEASE) as cut:
