@@ -31,6 +31,6 @@ def of_record(record: Record) -> dict[str, t.Any]:
     }
 
 
-def of_plan(identity: str, phase: str, hosts: int, vms: int, refusals: int) -> dict[str, t.Any]:
+def of_plan(identity: str, phase: str, counts: dict[str, int], refusals: int) -> dict[str, t.Any]:
     """What a plan would do. C(identity): that of the open record, if there is one."""
-    return {"record_id": identity, "phase": phase or "none", "hosts_planned": hosts, "vms_planned": vms, "refusals": refusals}
+    return {"record_id": identity, "phase": phase or "none", "hosts_planned": counts["hosts"], "vms_planned": counts["vms"], "refusals": refusals}

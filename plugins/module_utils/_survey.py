@@ -119,7 +119,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "accepted": list(dict.fromkeys([*(record.accepted if record else []), *settings.accept])),
         "osd_flags": record.osd_flags if record else [],
         "counts": counts,
-        "stats": _stats.of_plan(record.identity if record else "", record.phase if record else "", *counts.values(), len(refusals)),
+        "stats": _stats.of_plan(record.identity if record else "", record.phase if record else "", counts, len(refusals)),
         "vms": uuids,
         "each": each,
         "worst_seconds": made.worst_seconds,
