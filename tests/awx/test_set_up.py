@@ -31,7 +31,6 @@ def test_everything_is_made_in_one_run(first):
     assert awx.names("workflow_job_template_nodes") == sorted(NODES)
 
 
-@pytest.mark.every_core
 def test_a_second_run_writes_nothing_and_needs_no_key(made):
     run = made.set_up(env={"ADMIN_APIKEY": ""})
     assert (run.rc, run.changed, made.awx.writes) == (0, 0, []), run.text
@@ -150,7 +149,6 @@ def test_the_key_is_written_again_only_when_asked_for(made):
 # Without a change.
 
 
-@pytest.mark.every_core
 def test_check_mode_writes_nothing_on_a_new_controller_and_a_password_does_too(administrator):
     login = {"CONTROLLER_OAUTH_TOKEN": "", "CONTROLLER_USERNAME": "admin", "CONTROLLER_PASSWORD": TOKEN}
     run = administrator.set_up("--check", env=login)
