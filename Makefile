@@ -56,7 +56,7 @@ e2e:
 	@$(RUN) e2e-packages e2e
 
 e2e-full:
-	@$(RUN) e2e-packages e2e e2e-full
+	@$(RUN) e2e-packages e2e e2e-full scenarios-full
 
 integration:
 	@$(RUN) 'integration-*'

@@ -64,7 +64,7 @@ def test_the_chain(chain: Chain) -> None:
     assert run.rc == 0, run.text
     assert chain.ceph_was_down()
     chain.assert_as_before()
-    assert len(run.text.splitlines()) < 400, "a quiet output"
+    assert len(run.text.splitlines()) < 420, "a quiet output"
     before_ceph = run.text.split("Ceph work")[0]
     assert "If this run ends here: 3 hosts are closed by us and 3 VMs are down" in before_ceph
 

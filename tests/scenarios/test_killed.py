@@ -40,8 +40,10 @@ def test_prepare_killed(platform: Platform, moment: str, kind: str, count: int) 
     op = platform(vms=12, running=10, hosts=4, closed_hosts=1, time_scale=0.05, list_seconds=2.0)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
     op.killed("ceph_maint_prepare", seen(op, kind, count), ceph_maint_confirm="true", ceph_maint_concurrency="2", **SLOW_PROOF)
+    # What goes on is the modules' work; once it is ansible-playbook that is run again, and at once.
     quick = QuickOperator(op.cloud, op.folder)
-    # What goes on is the modules' work; once it is ansible-playbook that is run again.
+    if moment != "stopping":
+        wait_until(lambda: op.holder() is None)
     run = (op if moment == "stopping" else quick).prepare(ceph_maint_concurrency="5")
     assert run.rc == 0, run.text
     assert '"SAFE TO TAKE CEPH DOWN"' in run.text
@@ -82,6 +84,8 @@ def test_restore_killed(platform: Platform, moment: str, kind: str, count: int, 
         ceph_maint_concurrency="2",
         ceph_maint_verify_hold="3",
     )
+    if how != signal.SIGINT:
+        wait_until(lambda: op.holder() is None)
     run = (op if how == signal.SIGINT else quick).restore()
     assert run.rc == 0, run.text
     assert op.cloud.in_state("running") == before

@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-from scenarios.desk import Operator, Run, open_hosts
+from scenarios.desk import Operator, Run, open_hosts, wait_until
 from scenarios.quick import QuickOperator
 
 Platform = t.Callable[..., Operator]
@@ -587,6 +587,7 @@ def test_a_guest_that_obeys_after_the_prepare_was_called_off_is_started_again(pl
     op = platform(vms=4, power_mode="gateway", gateway_patience=20, stop_seconds=900)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
     op.killed("ceph_maint_prepare", lambda: len(stops(op)) >= 4, ceph_maint_confirm="true", ceph_maint_lease="2")
+    wait_until(lambda: op.holder() is None)
     quick = quickly(op)
     run = quick.play("ceph_maint_restore", ceph_maint_confirm="true", ceph_maint_stop_timeout="12")
     if run.rc != 0:

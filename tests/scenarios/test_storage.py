@@ -45,6 +45,7 @@ def test_the_whole_maintenance_with_ceph(storage: Storage) -> None:
     assert len(fronts) * 2 == len(op.ceph.calls), "each call went through the command"
 
 
+@pytest.mark.full
 def test_check_mode_a_plan_and_a_verify_write_nothing_to_ceph(storage: Storage) -> None:
     op = storage(vms=3, running=2, hosts=1)
     podman = {"ceph_maint_ceph_command": "podman,exec,-i,ceph,ceph,--name,client.x", "ceph_maint_probe_pool": "scratch"}
@@ -77,6 +78,7 @@ def test_a_client_that_is_no_vm_is_refused_by_the_plan(storage: Storage) -> None
     assert "except those accepted" in run.text
 
 
+@pytest.mark.full
 def test_without_a_pattern_the_proof_finds_what_the_plan_could_not_tell(storage: Storage) -> None:
     """And at the restore, an image that is open before the first start may be that of any VM."""
     op = storage(vms=3, hosts=1)
@@ -163,6 +165,7 @@ def test_a_look_in_the_wrong_place_is_refused(storage: Storage) -> None:
     assert run.rc == 0 and "Ceph, asked on" not in run.text, run.text
 
 
+@pytest.mark.full
 def test_a_flag_that_somebody_sets_during_the_proof_is_left_to_him(storage: Storage) -> None:
     op = storage(vms=2, hosts=1)
     # The plan reads the flags once, the proof a second time, and the task that sets them a third.

@@ -77,6 +77,7 @@ def test_another_cluster_than_the_one_of_the_proof_is_refused_untouched(storage:
     assert run.rc == 0 and op.cloud.in_state("running") == before and op.flags() == set(), run.text
 
 
+@pytest.mark.full
 def test_where_another_cluster_is_accepted_its_own_flags_stay(storage: Storage) -> None:
     op = storage(vms=2, hosts=1)
     assert op.prepare().rc == 0 and op.flags() == {"noout"}
@@ -142,6 +143,7 @@ def test_the_host_that_is_asked_is_lost_between_two_waves(storage: Storage) -> N
     assert op.ask("SELECT ended FROM runs ORDER BY rowid DESC LIMIT 1") != [(None,)], "the run has let go of the record"
 
 
+@pytest.mark.full
 def test_a_vm_that_falls_down_after_its_start_is_started_once_more(storage: Storage) -> None:
     """It obeys a stop of before the outage, now that its disk answers again."""
     op = storage(vms=3, hosts=1)

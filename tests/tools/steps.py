@@ -74,7 +74,7 @@ def sanity(env: str) -> Step:
 
 
 def every_core(env: str) -> Step:
-    return pytest(f"scenarios-{env}", "tests/scenarios", "-m", "every_core", "-n", JOBS, "--dist", "worksteal", env=env, lock=BUSY)
+    return pytest(f"scenarios-{env}", "tests/scenarios", "-m", "every_core and not full", "-n", JOBS, "--dist", "worksteal", env=env, lock=BUSY)
 
 
 def end_to_end(name: str, which: str, timeout: int) -> Step:
@@ -105,7 +105,11 @@ def all_steps() -> list[Step]:
     cloud = ["tests/cloud"] if any((ROOT / "tests" / "cloud").rglob("test_*.py")) else []
     return [
         pytest("unit", "tests/unit", *cloud),
-        pytest("scenarios", "tests/scenarios", "-n", JOBS, "--dist", "worksteal", lock=BUSY, timeout=4200),
+        pytest("scenarios", "tests/scenarios", "-m", "not full", "-n", JOBS, "--dist", "worksteal", lock=BUSY, timeout=4200),
+        # Many whole plays each, of which the default run has the like.
+        dataclasses.replace(
+            pytest("scenarios-full", "tests/scenarios", "-m", "full", "-n", JOBS, "--dist", "worksteal", lock=BUSY), default=False
+        ),
         # Virtual time, one thread: a core of its own while the scenarios wait.
         pytest("properties", "tests/properties", lock="", timeout=1200),
         dataclasses.replace(
