@@ -84,11 +84,11 @@ class Controller:
 
     # For tests: what is there, and what was there before.
 
-    def add(self, kind: str, /, **fields: t.Any) -> dict[str, t.Any]:
+    def add(self, what: str, /, **fields: t.Any) -> dict[str, t.Any]:
         self.number += 1
-        found = {**FIELDS[kind], **fields, "id": self.number, "type": kind[:-1] if kind != "inventories" else "inventory"}
-        found["url"] = f"/api/v2/{kind}/{self.number}/"
-        self.objects[kind][self.number] = found
+        found = {**FIELDS[what], **fields, "id": self.number, "type": what[:-1] if what != "inventories" else "inventory"}
+        found["url"] = f"/api/v2/{what}/{self.number}/"
+        self.objects[what][self.number] = found
         return found
 
     def named(self, kind: str, name: str) -> dict[str, t.Any]:
@@ -218,11 +218,11 @@ class Controller:
         if not spec["spec"] or len({one["variable"] for one in spec["spec"]}) < len(spec["spec"]):
             raise Refused(400, {"error": "'spec' doesn't contain any items, or a variable twice."})
         for one in spec["spec"]:
-            if {type(one.get(field)) for field in ("type", "question_name", "variable")} != {str} or type(one.get("required")) is not bool:
+            if not all(isinstance(one.get(field), str) for field in ("type", "question_name", "variable")) or not isinstance(one.get("required"), bool):
                 raise Refused(400, {"error": f"A field of {one} is missing, or of the wrong type."})
             if one.get("default") not in (None, "") and not fits_question(one, one["default"]):
                 raise Refused(400, {"error": f"Default value {one['default']} in survey question expected to be {one['type']}."})
-            if any(type(one.get(key, 0)) is not int for key in ("min", "max")):
+            if not all(is_a(int, one.get(key, 0)) for key in ("min", "max")):
                 raise Refused(400, {"error": "The min limit in survey question expected to be integer."})
         self.surveys[kind, number] = spec
 
@@ -240,10 +240,15 @@ class Controller:
                 ids.remove(number)
 
 
+def is_a(kind: type, value: t.Any) -> bool:
+    """No truth value is a number."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def fits_question(question: dict[str, t.Any], value: t.Any) -> bool:
     if question["type"] == "multiplechoice":
         return value in question["choices"]
-    return type(value) is TYPES[question["type"]] and not (question.get("min") and value < question["min"])
+    return is_a(TYPES[question["type"]], value) and not (question.get("min") and value < question["min"])
 
 
 class Door(BaseHTTPRequestHandler):

@@ -72,7 +72,7 @@ def test_a_question_has_the_type_of_its_variable(name):
     kinds = {"int": "integer", "float": "integer", "bool": "multiplechoice", "str": "text", "raw": "text"}
     assert question["type"] == kinds[SPEC[name]["type"]]
     expected = int if question["type"] == "integer" else str
-    assert type(question["default"]) is expected
+    assert isinstance(question["default"], expected) and not isinstance(question["default"], bool)
     if question["type"] == "multiplechoice":
         assert question["choices"] == ["false", "true"] and question["default"] == "false"
     if question["type"] == "integer":
