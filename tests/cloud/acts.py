@@ -165,9 +165,12 @@ class Acts:
         """Connections are refused for so long, and the open ones cut; what goes on behind goes on."""
         await self._door.away(seconds)
 
-    async def flap(self, seconds: float, after_hello: bool = True, reset: bool = False) -> None:
-        """Connections are taken and dropped for so long, within the TLS handshake or before it, closed or reset."""
-        await self._door.flap(seconds, after_hello, reset)
+    async def flap(self, seconds: float, after_hello: bool = True, reset: bool = False, at_least: int = 0) -> None:
+        """Connections are taken and dropped, within the TLS handshake or before it, closed or reset.
+
+        For so long, and until so many were dropped.
+        """
+        await self._door.flap(seconds, after_hello, reset, at_least)
 
     async def _later(self, seconds: float, act: str, arguments: dict[str, Any]) -> None:
         await asyncio.sleep(self._options.real(seconds))

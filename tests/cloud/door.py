@@ -12,6 +12,8 @@ from typing import Callable, Coroutine
 
 from aiohttp import web
 
+Stand = Callable[[], Coroutine[None, None, None]]
+
 LOOPBACK = "127.0.0.1"
 BACKLOG = 4096
 HELLO = 4096  # bytes of a ClientHello, at most
@@ -49,10 +51,18 @@ class Door:
         """Nobody listens for so long, and every open connection is cut."""
         await self._for(seconds, self._stand_away)
 
-    async def flap(self, seconds: float, after_hello: bool, reset: bool) -> None:
-        """Every connection is taken and dropped for so long: at once or after the first bytes of a handshake, closed or reset."""
+    async def flap(self, seconds: float, after_hello: bool, reset: bool, at_least: int) -> None:
+        """Every connection is taken and dropped: at once or after the first bytes of a handshake, closed or reset.
+
+        For so long, and until so many were dropped, as nobody may come in a short time on a busy machine.
+        """
+        goal = self.turned_away + at_least
+        enough = asyncio.Event()
+
         async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.turned_away += 1
+            if self.turned_away >= goal:
+                enough.set()
             if after_hello:
                 await reader.read(HELLO)
             if reset:
@@ -62,21 +72,23 @@ class Door:
         async def stand() -> None:
             self._server = await asyncio.start_server(drop, LOOPBACK, self._port)
 
-        await self._for(seconds, stand)
+        await self._for(seconds, stand, enough if at_least else None)
 
-    async def _for(self, seconds: float, stand: Callable[[], Coroutine[None, None, None]]) -> None:
+    async def _for(self, seconds: float, stand: Stand, enough: asyncio.Event | None = None) -> None:
         # A task of its own: the request that brought this about is cut like all others.
-        await asyncio.shield(asyncio.ensure_future(self._turn(seconds, stand)))
+        await asyncio.shield(asyncio.ensure_future(self._turn(seconds, stand, enough)))
 
-    async def _turn(self, seconds: float, stand: Callable[[], Coroutine[None, None, None]]) -> None:
+    async def _turn(self, seconds: float, stand: Stand, enough: asyncio.Event | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         await self._vacate()
         await stand()
-        self._timer = asyncio.ensure_future(self._reopen(seconds))
+        self._timer = asyncio.ensure_future(self._reopen(seconds, enough))
 
-    async def _reopen(self, seconds: float) -> None:
+    async def _reopen(self, seconds: float, enough: asyncio.Event | None) -> None:
         await asyncio.sleep(self._real_seconds(seconds))
+        if enough is not None:
+            await enough.wait()
         place, self._place = self._place, None
         await self._vacate()
         await self._stand_open()

@@ -209,7 +209,7 @@ def test_a_restore_that_could_not_look_says_how_to_go_on(desk: GiveDesk, place: 
 
 @pytest.mark.parametrize("place", RESTORING)
 def test_the_handshake_flaps_for_minutes_in_a_restore(desk: GiveDesk, place: str) -> None:
-    at, out = amid_a_restore(desk, place, {"act": "flap", "seconds": 60, "after_hello": True}, tls=True)
+    at, out = amid_a_restore(desk, place, {"act": "flap", "seconds": 60, "at_least": 1, "after_hello": True}, tls=True)
     assert (out.rc, out.error, at.phase(), at.cloud.in_state("running")) == (0, "", "done", at.running), out.text
     assert at.cloud.turned_away > 0
     assert [host.accepting for host in at.cloud.hosts] == [True]
@@ -322,7 +322,7 @@ FLAPS = {
 def test_the_handshake_flaps_for_a_minute(desk: GiveDesk, place: str, how: str) -> None:
     """As one deployment did: waited out, wherever it happens."""
     at = desk(tls=True, stop_timeout=3.0)
-    at.cloud.schedule("flap", seconds=180, **FLAPS[how], **PLACES[place])
+    at.cloud.schedule("flap", seconds=60, at_least=1, **FLAPS[how], **PLACES[place])
     assert_all_down(at, at.crew.prepare())
     assert at.cloud.turned_away > 0
     assert max(at.sent("stop").values()) <= 2

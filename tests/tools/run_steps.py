@@ -40,6 +40,7 @@ from setup_env import BUILD, ROOT, home, venv
 LOGS = BUILD / "logs"
 SUMMARY = BUILD / "summary.txt"
 TAIL = 60
+NAMED = 20  # failed tests of a step that the last lines name
 
 
 @dataclasses.dataclass
@@ -154,6 +155,18 @@ def tail(step: steps.Step) -> list[str]:
         complaints = [line for line in lines if re.match("ERROR|FATAL|[a-z-]+$", line)]
         lines = complaints or lines
     return lines[-TAIL:]
+
+
+def failed_tests(step: steps.Step) -> list[str]:
+    """Their names: the end of a log may be all that people get to see."""
+    file = steps.JUNIT / f"{step.name}.xml"
+    if step.kind != "pytest" or not file.is_file():
+        return []
+    try:
+        cases = ElementTree.parse(file).getroot().iter("testcase")
+    except ElementTree.ParseError:  # told of already, see judge
+        return []
+    return [f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("failure") is not None or case.find("error") is not None]
 
 
 class Runner:
@@ -313,6 +326,8 @@ class Runner:
             total.skipped += result.skipped
             if result.status == "failed":
                 self.say(f"FAILED  {step.name}: {'; '.join(result.problems) or result.counts()}, see {LOGS / step.name}.log")
+                for name in failed_tests(step)[:NAMED]:
+                    self.say(f"        {name}")
         for note in self.notes:
             self.say(note)
         self.say(f"{time.monotonic() - self.start:.0f} seconds")
