@@ -207,21 +207,24 @@ class Client:
 
         Returns the JSON of the answer, or None for an empty body.
         """
-        answer = self._call(self._once, method, path, data=form, timeout=timeout)
+        answer = self._call(self._once, method, path, form=form, timeout=timeout)
         return self._parsed(method, path, *answer) if answer[0].strip() else None
 
-    def _call(self, session: t.Any, method: str, path: str, *, timeout: float, **content: t.Any) -> tuple[bytes, int, str | None]:
+    def _call(
+        self,
+        session: t.Any,
+        method: str,
+        path: str,
+        *,
+        timeout: float,
+        params: dict[str, str] | None = None,
+        form: dict[str, str] | None = None,
+    ) -> tuple[bytes, int, str | None]:
         response = None
         with Deadline(timeout) as deadline:
             try:
-                response = session.request(
-                    method,
-                    self.url + path,
-                    timeout=(min(_transport.CONNECT_TIMEOUT, timeout), timeout),
-                    allow_redirects=False,
-                    stream=True,
-                    **content,
-                )
+                limits = (min(_transport.CONNECT_TIMEOUT, timeout), timeout)
+                response = session.ask(method, self.url + path, limits, params, form)
                 good = 200 <= response.status_code < 300
                 most = MOST_OF_A_LIST if good and method == "GET" else MOST_OF_THE_REST
                 with response:

@@ -22,6 +22,9 @@ import typing as t
 import zlib
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 
 try:
     import requests
@@ -41,6 +44,8 @@ except ImportError:
     Retry = HTTPAdapter = Session = object  # type: ignore[assignment,misc]
 
 USER_AGENT = "pilw.maintenance"
+# The machine's own, whatever pace a test has put in place: the connections are real.
+_clock = _pace.Pace().monotonic
 CONNECT_TIMEOUT = 10.0
 # A Retry-After longer than this is not waited out in one piece: no wait without a bound.
 MAX_RETRY_AFTER = 60.0
@@ -58,6 +63,56 @@ class TooLarge(Exception):
     """An answer that is not read to its end."""
 
 
+class _Watch:
+    """The one thread that hangs up, for all calls: a timer for each would cost more than the rest of this file."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._tries: dict[Try, float] = {}  # those under way, and when they end
+        self._wakes_at = math.inf
+        self._thread: threading.Thread | None = None
+
+    def add(self, attempt: Try, seconds: float) -> None:
+        ends = _clock() + seconds
+        with self._changed:
+            self._tries[attempt] = ends
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="pilw-watch", daemon=True)
+                self._thread.start()
+            elif ends < self._wakes_at:
+                self._changed.notify()
+
+    def remove(self, attempt: Try) -> None:
+        with self._changed:
+            self._tries.pop(attempt, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                now = _clock()
+                late = [attempt for attempt, ends in self._tries.items() if ends <= now]
+                for attempt in late:
+                    del self._tries[attempt]
+                if not late:
+                    self._wakes_at = min(self._tries.values(), default=math.inf)
+                    self._changed.wait(None if math.isinf(self._wakes_at) else self._wakes_at - now)
+            for attempt in late:
+                attempt.hang_up()
+
+
+_watch = _Watch()
+
+
+class Try:
+    """One of the tries of a call, so that nobody hangs up on the next one in its place."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def hang_up(self) -> None:
+        self._deadline.hang_up(self)
+
+
 class Deadline:
     """Bounds each try of the one call that this thread makes within it.
 
@@ -67,7 +122,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self._try: Try | None = None
         self._user: object = None  # the connection in use
         self._line: socket.socket | None = None
         self.late = False
@@ -85,14 +140,12 @@ class Deadline:
         """A try begins."""
         self._end()
         self.late, self.sent = False, True
-        timer = threading.Timer(self._seconds, lambda: self._hang_up(timer))
-        timer.daemon = True
-        self._timer = timer
-        timer.start()
+        self._try = Try(self)
+        _watch.add(self._try, self._seconds)
 
     def hold(self, user: object, line: t.Any) -> None:
         """The try goes over this socket. A handle of its own can be shut down whatever becomes of that one meanwhile."""
-        if self._timer is None or (self._line and self._user is user):
+        if self._try is None or (self._line and self._user is user):
             return
         handle = socket.socket(fileno=os.dup(line.fileno()))
         with self._lock:
@@ -117,18 +170,19 @@ class Deadline:
         self._end()
         return not self.late
 
-    def _hang_up(self, timer: threading.Timer) -> None:
+    def hang_up(self, attempt: Try) -> None:
+        """That try is late."""
         with self._lock:
-            if self._timer is timer:
+            if self._try is attempt:
                 self.late = True
                 if self._line:
                     _shut(self._line)
 
     def _end(self) -> None:
         with self._lock:
-            timer, self._timer = self._timer, None
-        if timer:
-            timer.cancel()
+            attempt, self._try = self._try, None
+        if attempt:
+            _watch.remove(attempt)
         self._drop()
 
     def _drop(self) -> None:
@@ -241,10 +295,29 @@ class _BoundedRetry(Retry):
 
 
 class _Session(Session):
-    """Knows no redirects: otherwise requests looks into them, and reads their body, also when none is to be followed."""
+    """Knows no redirects: otherwise requests looks into them, and reads their body, also when none is to be followed.
+
+    And no cookies. So of two requests to one path only query and body differ: the rest is made ready once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready: dict[tuple[str, str], t.Any] = {}
 
     def get_redirect_target(self, resp: t.Any) -> None:
         return None
+
+    def ask(self, method: str, url: str, timeout: tuple[float, float], params: dict[str, str] | None, form: dict[str, str] | None) -> t.Any:
+        """The answer as soon as its head is there. Safe to be used by many threads at once."""
+        ready = self._ready.get((method, url))
+        if ready is None:
+            ready = self._ready[(method, url)] = self.prepare_request(requests.Request(method, url))
+        request = ready.copy()
+        if params:
+            request.prepare_url(url, params)
+        if form:
+            request.prepare_body(form, None)
+        return self.send(request, timeout=timeout, allow_redirects=False, stream=True)
 
 
 def repeating(backoff: float) -> t.Any:
@@ -265,6 +338,7 @@ def repeating(backoff: float) -> t.Any:
 def session(key: str, verify: bool | str, proxied: str, pool_size: int, retries: t.Any) -> requests.Session:
     """C(proxied): the URL for which the proxy of the environment is used; empty: none is."""
     made = _Session()
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Off: otherwise REQUESTS_CA_BUNDLE and netrc of the environment would overrule verify and the key header.
     made.trust_env = False
     made.verify = verify

@@ -25,7 +25,7 @@ ALLOWED = {
     "_pace": set(),
     "_model": set(),
     "_patience": {"_errors", "_pace"},
-    "_transport": set(),
+    "_transport": {"_pace"},
     "_client": {"_errors", "_transport"},
     "_api": {"_client", "_errors", "_model"},
     "_argspec": {"_errors"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import re
 import socket
 import threading
 import time
@@ -156,33 +157,84 @@ def test_a_time_limit_of_one_call_does_not_reach_the_next_on_the_same_connection
     assert len(asked) == 4
 
 
-def test_connections_are_kept_and_no_timer_is_left():
+def test_connections_are_kept_and_nothing_is_left_to_be_watched():
     with talking(answer(b"[1]"), answer(b"[2]")) as (url, _asked):
         one = _client.Client(url, "key", backoff=0)
         assert [one.get("/v1/x", None, 30) for _each in range(5)] == [[1]] * 5
         assert [one.send("POST", "/v1/x", {}, 30) for _each in range(5)] == [[2]] * 5
-    for timer in [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]:
-        timer.join(5)  # of 30 s
-        assert not timer.is_alive()
+    assert not _transport._watch._tries
 
 
-def test_a_late_timer_does_no_harm_to_the_next_try():
+def test_no_try_is_hung_up_on_in_the_place_of_the_one_before():
     deadline = _transport.Deadline(30)
     with deadline:
         deadline.begin()
-        timer = deadline._timer
+        before = deadline._try
         deadline.begin()
-        deadline._hang_up(timer)
+        before.hang_up()
         assert not deadline.late
-        deadline._hang_up(deadline._timer)
+        deadline._try.hang_up()
         assert deadline.late
+
+
+def test_each_try_has_its_own_end_whatever_others_are_watched():
+    """A short one that begins amid long ones, and a long one amid short ones."""
+    begun, ended = time.monotonic(), {}
+
+    def wait(seconds):
+        with _transport.Deadline(seconds) as deadline:
+            deadline.begin()
+            while not deadline.late and time.monotonic() < begun + PATIENCE:
+                time.sleep(0.01)
+            ended[seconds] = time.monotonic() - begun
+
+    waits = [threading.Thread(target=wait, args=(seconds,)) for seconds in (0.9, 0.3, 0.6)]
+    for each in waits:
+        each.start()
+        time.sleep(0.02)
+    for each in waits:
+        each.join(PATIENCE)
+    assert list(ended) == [0.3, 0.6, 0.9]
+    assert all(seconds <= took for seconds, took in ended.items())
+
+
+def requests_in(asked):
+    """Head and body of one may have come in two pieces."""
+    return re.split(rb"(?=(?:GET|POST|PUT) /)", b"".join(asked))[1:]
+
+
+@METHODS
+def test_no_cookie_is_taken(method):
+    with talking(answer(b"[1]", "Set-Cookie: a=1; Path=/")) as (url, asked):
+        one = _client.Client(url, "key", backoff=0)
+        for _each in range(2):
+            one.get("/v1/x", None, 30) if method == "GET" else one.send(method, "/v1/x", {"uuid": "a"}, 30)
+    assert len(requests_in(asked)) == 2
+    assert b"cookie" not in b"".join(asked).lower()
+
+
+def test_what_one_request_carries_is_not_in_the_next():
+    with talking(answer(b"[1]")) as (url, asked):
+        one = _client.Client(url, "key", backoff=0)
+        one.get("/v1/x", {"uuid": "first"}, 30)
+        one.get("/v1/x", None, 30)
+        one.get("/v1/x", {"status": "third"}, 30)
+        one.send("POST", "/v1/x", {"uuid": "fourth", "force": "True"}, 30)
+        one.send("POST", "/v1/x", {"uuid": "fifth"}, 30)
+        one.send("POST", "/v1/x", {}, 30)
+    sent = requests_in(asked)
+    lines = [request.split(b"\r\n")[0] for request in sent]
+    assert lines[:3] == [b"GET /v1/x?uuid=first HTTP/1.1", b"GET /v1/x HTTP/1.1", b"GET /v1/x?status=third HTTP/1.1"]
+    bodies = [request.partition(b"\r\n\r\n")[2] for request in sent]
+    assert bodies == [b"", b"", b"", b"uuid=fourth&force=True", b"uuid=fifth", b""]
+    assert all(b"Content-Length: %d\r\n" % len(body) in request for body, request in list(zip(bodies, sent))[3:])
 
 
 def test_a_connection_that_is_made_too_late_is_hung_up_on_at_once():
     ours, theirs = socket.socketpair()
     with ours, theirs, _transport.Deadline(30) as deadline:
         deadline.begin()
-        deadline._hang_up(deadline._timer)
+        deadline._try.hang_up()
         deadline.hold("me", ours)
         assert theirs.recv(1) == b""
         assert deadline.let_go("another") and not deadline.let_go("me")
@@ -204,10 +256,10 @@ def test_a_redirect_to_nowhere_is_a_redirect(method, location):
 @pytest.mark.parametrize("error", [ValueError("no"), UnicodeDecodeError("ascii", b"\xff", 0, 1, "no"), _transport.http.client.HTTPException("no")])
 @METHODS
 def test_what_the_libraries_raise_is_an_error_like_others(method, error, monkeypatch):
-    def request(*given, **named):
+    def send(*given, **named):
         raise error
 
-    monkeypatch.setattr(_transport._Session, "request", request)
+    monkeypatch.setattr(_transport._Session, "send", send)
     got = refused("http://127.0.0.1:9", method)
     assert (got.sent, got.timed_out, got.status) == (True, False, None)
 
