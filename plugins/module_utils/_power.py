@@ -11,6 +11,7 @@ What to do is decided in _batch; this file holds the threads, the clock, the lis
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -154,6 +155,7 @@ class Engine:
         self._brake = Brake(orders.max_fail_percentage)
         self._doubt = KeyDoubt()
         self._result = Result()
+        self._counts: Counter[str] = Counter()  # of its outcomes
         self._last_good_list = clock()
         self._list_ok = True
         self._next_list = self._list_allowed = clock()
@@ -257,7 +259,7 @@ class Engine:
         self._journal.write([Change(item.uuid, columns, word) for item in items])
         for item in items:
             batch.sent(item)
-            self._result.outcomes.pop(item.uuid, None)  # what it was before is past
+            self._forget(item.uuid)
             self._result.calls += 1
             open_calls[workers.submit(self._api.power, item.uuid, orders.action, orders.force)] = item
 
@@ -330,18 +332,20 @@ class Engine:
     def _reconcile(self, batch: Batch, running: t.Container[str]) -> list[Settled]:
         """VMs that are already where they should be need no call."""
         word = _model.ALREADY_RUNNING if self._orders.start else _model.ALREADY_STOPPED
-        for item in batch.at(Step.WAITING):
+        for item in batch.at(Step.FRESH):
             item.was_down = not self._orders.start and item.uuid not in running
         return [
             batch.settle_unsent(item, word)
-            for item in batch.at(Step.WAITING)
+            for item in batch.at(Step.FRESH)
             if (item.uuid in running) == self._orders.start and not item.must_send
         ]
 
     def _settle(self, settled: list[Settled]) -> None:
         action, changes = self._orders.action, []
         for entry in settled:
+            self._forget(entry.item.uuid)
             self._result.outcomes[entry.item.uuid] = (entry.outcome, entry.error)
+            self._counts[entry.outcome] += 1
             columns: dict[str, t.Any] = {f"{action}_outcome": entry.outcome, f"{action}_error": entry.error or None}
             good = entry.outcome in (_model.START_DONE if self._orders.start else _model.STOP_DONE)
             if good:
@@ -354,6 +358,12 @@ class Engine:
                 columns["start_sent_at"] = None  # down after whatever start was sent before
             changes.append(Change(entry.item.uuid, columns, f"{action}: {entry.outcome}", entry.error))
         self._write_down(changes)
+
+    def _forget(self, uuid: str) -> None:
+        """What became of a VM before is past."""
+        before = self._result.outcomes.pop(uuid, None)
+        if before:
+            self._counts[before[0]] -= 1
 
     def _failed_in(self, batch: Batch) -> int:
         return sum(1 for item in batch.items.values() if item.outcome in (_model.FAILED, _model.REFUSED))
@@ -372,8 +382,8 @@ class Engine:
 
     def _tried(self) -> tuple[int, int]:
         """How many VMs failed, of how many that were tried and are settled."""
-        tried = [outcome for outcome, _error in self._result.outcomes.values() if outcome != _model.ALREADY_RUNNING]
-        return tried.count(_model.FAILED) + tried.count(_model.REFUSED), len(tried)
+        counts = self._counts
+        return counts[_model.FAILED] + counts[_model.REFUSED], len(self._result.outcomes) - counts[_model.ALREADY_RUNNING]
 
     def _check_outage(self, now: float) -> None:
         if not self._list_ok and now - self._last_good_list > OUTAGE_LIMIT:

@@ -394,11 +394,23 @@ def test_whatever_comes_the_rules_hold(start, force, data):
 
 def test_the_longest_waiting_are_sent_first():
     batch = Batch(False, False, 10, 2, 1)
-    for uuid, moment in (("a", 3.0), ("b", 1.0), ("c", 9.0), ("d", 2.0)):
+    for uuid in "abcdef":
         batch.add(uuid, uuid)
-        batch.items[uuid].not_before = moment
-    assert [item.uuid for item in batch.sendable(5.0, 2)] == ["b", "d"]
-    assert batch.sendable(5.0, 0) == batch.sendable(5.0, -3) == []
+    for uuid, moment in (("a", 2.0), ("b", 0.0), ("c", 8.0), ("d", 1.0)):
+        batch.sent(batch.items[uuid])
+        batch.answered(batch.items[uuid], error(429), None, moment)
+    assert batch.listed(set("abcdef"), 9.0, 9.0) == []
+
+    def sendable(*given, **named):
+        return [item.uuid for item in batch.sendable(*given, **named)]
+
+    assert sendable(5.0, 4) == ["e", "f", "b", "d"], "none that was never sent waits longer than those"
+    assert sendable(5.0, 2, fresh=False) == ["b", "d"]
+    assert sendable(5.0, 9, fresh=False) == ["b", "d", "a"], "a look changes nothing"
+    assert sendable(5.0, 0) == sendable(5.0, -3) == []
+    batch.sent(batch.items["d"])
+    batch.out_of_time()
+    assert sendable(99.0, 9) == []
 
 
 def test_throttle_halves_once_for_calls_refused_together_and_grows_after_calm():
