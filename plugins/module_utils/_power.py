@@ -33,8 +33,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Ap
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
 
 _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
-# Seconds in which answers are gathered into one write of the record, so that its readers get a turn.
-_GATHER = 0.02
+# Seconds in which answers are gathered into one write of the record, so that its readers get a turn: half as long as the last
+# one took, within these bounds.
+_GATHER = (0.001, 0.1)
 # So many calls without an answer, and nothing new is sent before the next list.
 _CUT_OFF = 3
 # Lists are at least this many times their own duration apart, so that polling never loads the platform.
@@ -156,6 +157,8 @@ class Engine:
         self._doubt = KeyDoubt()
         self._result = Result()
         self._counts: Counter[str] = Counter()  # of its outcomes
+        self._unwritten: list[Change] = []
+        self._gather = _GATHER[0]
         self._last_good_list = clock()
         self._list_ok = True
         self._next_list = self._list_allowed = clock()
@@ -213,14 +216,16 @@ class Engine:
                     wanted = first_look or batch.needs_list or not self._list_ok
                     if listing is None and wanted and now >= self._next_list:
                         listing = workers.submit(self._timed_list)
+                self._write_down()
             except PilwError as exc:
-                stopping = exc
+                stopping = stopping or exc
             pending = [*open_calls, *([listing] if listing else [])]
+            pause = min(_TICK, max(0.01, self._next_list - now)) if batch.needs_list and listing is None else _TICK
             if pending:
-                _pace.pace.wait(pending, _TICK)
-                _pace.sleep(_GATHER)
+                _pace.pace.wait(pending, pause)
+                _pace.sleep(self._gather)
             else:
-                _pace.sleep(min(_TICK, max(0.01, self._next_list - now)) if batch.needs_list else 0.05)
+                _pace.sleep(pause if batch.needs_list else 0.05)
             try:
                 self._collect(batch, open_calls)
                 if listing is not None and listing.done():
@@ -231,6 +236,7 @@ class Engine:
                     self._check_brake()
             except PilwError as exc:
                 stopping = stopping or exc
+        self._write_down()
         if stopping is not None:
             raise stopping
 
@@ -255,8 +261,8 @@ class Engine:
             columns["start_outcome"] = None
         elif not orders.force:
             columns.update(stop_outcome=None, stop_sent_clock=steady_now())
-        # On disk before anything is sent.
-        self._journal.write([Change(item.uuid, columns, word) for item in items])
+        self._unwritten += [Change(item.uuid, columns, word) for item in items]
+        self._write_down()  # on disk before anything is sent
         for item in items:
             batch.sent(item)
             self._forget(item.uuid)
@@ -264,7 +270,7 @@ class Engine:
             open_calls[workers.submit(self._api.power, item.uuid, orders.action, orders.force)] = item
 
     def _collect(self, batch: Batch, open_calls: dict[Future, Item]) -> None:
-        changes, failure = [], None
+        failure = None
         for future in [future for future in open_calls if future.done()]:
             item = open_calls.pop(future)
             error = future.exception()
@@ -284,16 +290,19 @@ class Engine:
                 columns = {}
             else:
                 columns = {f"{self._orders.action}_answered_at": now_text()}
-            changes.append(
+            self._unwritten.append(
                 Change(item.uuid, columns, f"{self._orders.action} answered", f"{answer.value} {item.answer_text}".strip())
             )
-        self._write_down(changes)
         if failure:
             raise failure
 
-    def _write_down(self, changes: list[Change]) -> None:
+    def _write_down(self) -> None:
+        """What came of the last calls and what is sent next, in one write."""
+        changes, self._unwritten = self._unwritten, []
         if changes:
+            began = self._clock()
             self._journal.write(changes)
+            self._gather = min(max(_GATHER[0], (self._clock() - began) / 2), _GATHER[1])
 
     def _timed_list(self) -> tuple[t.Any, float, float]:
         """The running VMs, when the list was begun and how long it took."""
@@ -341,7 +350,7 @@ class Engine:
         ]
 
     def _settle(self, settled: list[Settled]) -> None:
-        action, changes = self._orders.action, []
+        action = self._orders.action
         for entry in settled:
             self._forget(entry.item.uuid)
             self._result.outcomes[entry.item.uuid] = (entry.outcome, entry.error)
@@ -356,8 +365,7 @@ class Engine:
                 columns["outlived_at"] = None if good else now_text()
             if not self._orders.start and good:
                 columns["start_sent_at"] = None  # down after whatever start was sent before
-            changes.append(Change(entry.item.uuid, columns, f"{action}: {entry.outcome}", entry.error))
-        self._write_down(changes)
+            self._unwritten.append(Change(entry.item.uuid, columns, f"{action}: {entry.outcome}", entry.error))
 
     def _forget(self, uuid: str) -> None:
         """What became of a VM before is past."""

@@ -23,6 +23,7 @@ import zlib
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlencode
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 
@@ -316,7 +317,8 @@ class _Session(Session):
         if params:
             request.prepare_url(url, params)
         if form:
-            request.prepare_body(form, None)
+            request.body = urlencode(form)
+            request.headers.update({"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(request.body))})
         return self.send(request, timeout=timeout, allow_redirects=False, stream=True)
 
 

@@ -218,7 +218,7 @@ def test_a_key_refused_half_way_ends_it_with_what_was_answered_written():
 
 def test_a_newer_run_ends_it_without_a_further_call():
     cloud = Cloud(names(9))
-    journal = Journal(stale_at=2)
+    journal = Journal(stale_at=1)
     result = run(cloud, names(9), journal, concurrency=1)
     assert isinstance(result.ended, StaleRun)
     assert len(cloud.calls) == 1
