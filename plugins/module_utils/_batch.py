@@ -35,6 +35,7 @@ class Answer(Enum):
 
     ACCEPTED = "accepted"
     PENDING = "still at work"  # our time limit or a 504: the platform is most likely still at it; never resent
+    OVERLOADED = "overloaded"  # 503: not now, and perhaps heard
     UNCLEAR = "unclear"  # 5xx or a cut connection: done or not; resent only after the state was read
     BUSY = "busy"  # 409
     THROTTLED = "throttled"  # 429: not taken
@@ -44,9 +45,11 @@ class Answer(Enum):
 
 
 # The VM's own time limit runs from the first of these.
-_STARTS_CLOCK = frozenset({Answer.ACCEPTED, Answer.PENDING, Answer.UNCLEAR})
+_STARTS_CLOCK = frozenset({Answer.ACCEPTED, Answer.PENDING, Answer.OVERLOADED, Answer.UNCLEAR})
 # Tried again for as long as twice the time limit; the others for a number of times.
-_BOUND_BY_TIME = frozenset({Answer.BUSY, Answer.THROTTLED, Answer.UNSENT})
+_BOUND_BY_TIME = frozenset({Answer.BUSY, Answer.OVERLOADED, Answer.THROTTLED, Answer.UNSENT})
+# The platform says that it is too much, not that something is wrong with this VM.
+TOO_MUCH = frozenset({Answer.OVERLOADED, Answer.THROTTLED})
 
 
 def meaning(error: ApiError | None) -> Answer:
@@ -63,6 +66,8 @@ def meaning(error: ApiError | None) -> Answer:
         return Answer.PENDING
     if error.status == 429:
         return Answer.THROTTLED
+    if error.status == 503:
+        return Answer.OVERLOADED
     if error.status == 409:
         return Answer.BUSY
     if error.status is not None and 400 <= error.status < 500 and error.detail != "empty body":
@@ -284,7 +289,7 @@ class Batch:
             return (_model.FORCED if self.force else _model.CLEAN), ""
         if item.answer is Answer.GONE and self.start:
             return _model.VANISHED, item.answer_text
-        if item.answer is Answer.UNCLEAR and not item.taken and item.failures <= self.retries:
+        if self._may_be_unheard(item, began):
             # Not done, and perhaps never heard: an outage is not the guest's time.
             item.clock_from = None
             self._move(item, Step.WAITING)
@@ -296,6 +301,11 @@ class Batch:
             last = f"; last answer: {item.answer_text}" if item.answer_text else ""
             return self._missed, f"not done {self.timeout:g} s after its {word} {taken}{last}"
         return None if item.answer in (Answer.ACCEPTED, Answer.PENDING) else self._not_taken(item, began)
+
+    def _may_be_unheard(self, item: Item, began: float) -> bool:
+        if item.answer is Answer.OVERLOADED:
+            return not item.taken and not self._hindered_too_long(item, began)
+        return item.answer is Answer.UNCLEAR and not item.taken and item.failures <= self.retries
 
     def _not_taken(self, item: Item, began: float) -> tuple[str, str] | None:
         """Send again, as long as its bound allows."""
@@ -341,35 +351,6 @@ class Batch:
         self._move(item, Step.WAITING)
         item.clock_from, item.failures = None, 0
         item.taken = item.accepted = item.heard = False
-
-
-@dataclass
-class Throttle:
-    """How many calls may be open. Halved when the platform says that it is too much, doubled after calm."""
-
-    most: int
-    calm: float = 10.0
-    limit: int = field(init=False)
-    _changed_at: float = field(default=float("-inf"), init=False)
-    _silent_until: float = field(default=float("-inf"), init=False)
-
-    def __post_init__(self) -> None:
-        self.limit = self.most
-
-    def slow_down(self, now: float, retry_after: float | None) -> None:
-        # Calls that were open together are refused together: that is one message, not many.
-        if now - self._changed_at >= self.calm / 2:
-            self.limit = max(1, self.limit // 2)
-            self._changed_at = now
-        if retry_after:
-            self._silent_until = max(self._silent_until, now + retry_after)
-
-    def allowed(self, now: float) -> int:
-        """Calls that may be open now."""
-        if self.limit < self.most and now - self._changed_at >= self.calm:
-            self.limit = min(self.most, self.limit * 2)
-            self._changed_at = now
-        return 0 if now < self._silent_until else self.limit
 
 
 @dataclass

@@ -19,6 +19,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _p
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     OUTAGE_LIMIT,
+    TOO_MUCH,
     Answer,
     Batch,
     Brake,
@@ -26,11 +27,11 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     KeyDoubt,
     Settled,
     Step,
-    Throttle,
     sending_seconds,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
+from ansible_collections.pilw.maintenance.plugins.module_utils._throttle import Throttle
 
 _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
 # Seconds in which answers are gathered into one write of the record, so that its readers get a turn: half as long as the last
@@ -152,7 +153,7 @@ class Engine:
         self._orders = orders
         self._journal = journal
         self._clock = clock
-        self._throttle = Throttle(orders.concurrency)
+        self._throttle: Throttle[Future] = Throttle(orders.concurrency)
         self._brake = Brake(orders.max_fail_percentage)
         self._doubt = KeyDoubt()
         self._result = Result()
@@ -267,7 +268,9 @@ class Engine:
             batch.sent(item)
             self._forget(item.uuid)
             self._result.calls += 1
-            open_calls[workers.submit(self._api.power, item.uuid, orders.action, orders.force)] = item
+            call = workers.submit(self._api.power, item.uuid, orders.action, orders.force)
+            open_calls[call] = item
+            self._throttle.sent(call, now)
 
     def _collect(self, batch: Batch, open_calls: dict[Future, Item]) -> None:
         failure = None
@@ -276,13 +279,18 @@ class Engine:
             error = future.exception()
             if error is not None and not isinstance(error, ApiError):
                 failure = of_ours(error)  # once the others are written down
+                self._throttle.lost(future)
                 continue
             now = self._clock()
             state = None if error else future.result()
             answer = batch.answered(item, error, state, now)
             self._doubt.answered(answer, error, now)
-            if error is not None and error.status in (429, 503):
-                self._throttle.slow_down(now, error.retry_after)
+            if error is not None and answer in TOO_MUCH:
+                self._throttle.refused(future, now, error.retry_after)
+            elif answer is Answer.ACCEPTED:
+                self._throttle.taken(future)
+            else:
+                self._throttle.lost(future)
             if isinstance(error, AuthError):
                 # This VM's refusal, or the key's? A list tells, as soon as the platform can be asked again.
                 self._next_list = min(self._next_list, max(now, self._list_allowed))

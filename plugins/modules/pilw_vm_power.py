@@ -48,7 +48,8 @@ options:
     type: raw
   concurrency:
     description:
-      - How many power calls are open at once. Halved for a while when the platform answers 429 or 503.
+      - How many power calls are open at once. Fewer, down to an eighth, for as long as the platform answers 429 or 503 to more
+        than a third of them.
     type: int
     default: 20
   timeout:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from dataclasses import dataclass
 from typing import Any, Coroutine
@@ -63,6 +64,9 @@ class Face:
         self._acts = acts
         self._journal = journal
         self._windows: dict[str, tuple[float, int]] = {}
+        self._chance = random.Random("%s/refused" % options.seed)
+        self._at_work = 0
+        self._refused = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request from arrival to answer, in the journal whatever comes of it."""
@@ -186,14 +190,26 @@ class Face:
     async def _power(self, call: Call, owner: Identity | None, word: str) -> web.Response:
         vm = await self._find(call, owner)
         force = word == "stop" and "force" in call.params and parameters.boolean(call.params, "force")
-        action = await self._desk.begin(word, vm, force)
-        if self._options.power_mode != "early":
-            # Shielded: the action is the platform's, and outlives a gateway or client that waits no longer.
-            await asyncio.shield(action)
+        self._refuse_some()
+        self._at_work += 1
+        try:
+            action = await self._desk.begin(word, vm, force)
+            if self._options.power_mode != "early":
+                # Shielded: the action is the platform's, and outlives a gateway or client that waits no longer.
+                await asyncio.shield(action)
+        finally:
+            self._at_work -= 1
         row = vm_row(vm, self._options)
         if self._desk.feigned(word, vm, force):
             row["status"] = "running" if word == "start" else "stopped"
         return _json(row)
+
+    def _refuse_some(self) -> None:
+        options = self._options
+        too_many = 0 < options.power_at_once <= self._at_work
+        if too_many or (options.power_refused and self._chance.random() < options.power_refused):
+            self._refused += 1
+            raise Refused(options.power_refused_status[self._refused % len(options.power_refused_status)], "Too many requests", None)
 
     async def _listed(self, call: Call) -> list[Vm]:
         vms = await self._backend.vms(call.route.location)

@@ -188,6 +188,9 @@ def test_errors_are_exactly_those_of_the_platform() -> None:
         ask(cloud, "GET", show)
         limited = ask(cloud, "GET", show)
         answers.append((limited, 429, {"message": "API rate limit exceeded"}))
+        cloud.act("options", rate_limit=0, power_refused=1.0)
+        answers += [(stop(cloud, locked), status, {"message": "Too many requests"}) for status in (503, 429)]
+        cloud.act("options", power_refused=0.0)
         for answer, status, body in answers:
             assert answer.status_code == status
             assert (answer.json() if answer.content else None) == body

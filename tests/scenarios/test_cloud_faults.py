@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -206,3 +207,15 @@ def test_handshakes_flap_for_a_while(after_hello: bool, reset: bool) -> None:
         assert ask(cloud, ALL, verify=cloud.ca_path).status_code == 200
         assert len(cloud.journal) == 2
         assert json.loads(json.dumps(cloud.journal.as_dicts()))
+
+
+def test_a_platform_takes_so_many_power_calls_at_once_or_refuses_some_by_chance() -> None:
+    with Cloud(vms=8, time_scale=0.01, stop_seconds=50.0, power_at_once=3, power_refused_status=[503]) as cloud:
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(lambda vm: power(cloud, "stop", vm).status_code, cloud.vms))
+        assert sorted(statuses) == [200] * 3 + [503] * 5
+        assert len(cloud.in_state("stopped")) == 3
+    with Cloud(vms=200, time_scale=0.0, power_refused=0.3) as cloud:
+        statuses = [power(cloud, "stop", vm).status_code for vm in cloud.vms]
+        assert set(statuses) == {200, 429, 503}
+        assert 40 < len(statuses) - statuses.count(200) < 80

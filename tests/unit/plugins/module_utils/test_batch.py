@@ -15,7 +15,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     Brake,
     KeyDoubt,
     Step,
-    Throttle,
     group_seconds,
     meaning,
     sending_seconds,
@@ -37,6 +36,7 @@ ERRORS = {
     "cut": error(),
     "busy": error(409),
     "throttled": error(429),
+    "overloaded": error(503),
     "unsent": error(sent=False),
     "refused": error(403, AuthError),
     "bad": error(400),
@@ -62,7 +62,7 @@ ERRORS = {
         (error(429), Answer.THROTTLED),
         (error(500), Answer.UNCLEAR),
         (error(502), Answer.UNCLEAR),
-        (error(503), Answer.UNCLEAR),
+        (error(503), Answer.OVERLOADED),
         (error(302), Answer.UNCLEAR),
         (error(504), Answer.PENDING),
         (error(timed_out=True), Answer.PENDING),
@@ -111,6 +111,7 @@ class Run:
         ({}, "gateway", "clean"),
         ({}, "unclear", "clean"),
         ({}, "empty", "clean"),
+        ({}, "overloaded", "clean"),
         ({"force": True}, "accepted", "forced"),
         ({}, "busy", "already_stopped"),
         ({}, "throttled", "already_stopped"),
@@ -119,6 +120,7 @@ class Run:
         ({}, "gone", "vanished"),
         ({"start": True}, "accepted", "running"),
         ({"start": True}, "unclear", "running"),
+        ({"start": True}, "overloaded", "running"),
         ({"start": True}, "busy", "already_running"),
         ({"start": True}, "refused", "already_running"),
     ],
@@ -156,6 +158,18 @@ def test_an_unclear_stop_is_sent_again_only_after_a_list_and_then_waited_for():
     run.call("cut")
     assert run.list() == [] and not run.may_send
     assert run.list(200)[0][0] == "would_not_stop"
+
+
+@pytest.mark.parametrize(("start", "outcome"), [(False, "refused"), (True, "failed")])
+def test_a_platform_that_has_too_much_to_do_is_asked_again_for_a_time_and_not_a_number_of_times(start, outcome):
+    run = Run(start=start, retries=0, timeout=100.0)
+    for _each in range(6):
+        assert run.call("overloaded").list() == []
+    while not (told := run.call("overloaded").list()):
+        assert run.now < 400
+    assert 200 <= run.now
+    assert [word for word, _error in told] == [outcome]
+    assert not run.item.outlived, "so no power is cut"
 
 
 def test_an_unclear_start_fails_after_its_retries():
@@ -216,7 +230,7 @@ def test_a_refusal_in_between_ends_the_time_of_being_hindered():
     assert run.list(150) == []
 
 
-@pytest.mark.parametrize(("name", "starts"), [(name, name in ("accepted", "pending", "gateway", "unclear", "cut", "empty")) for name in ERRORS])
+@pytest.mark.parametrize(("name", "starts"), [(name, name in ("accepted", "pending", "gateway", "unclear", "overloaded", "cut", "empty")) for name in ERRORS])
 def test_the_vms_own_clock_starts_only_from_accepted_or_unclear(name, starts):
     run = Run().call(name)
     assert (run.item.clock_from is not None) is starts
@@ -413,32 +427,6 @@ def test_the_longest_waiting_are_sent_first():
     assert sendable(99.0, 9) == []
 
 
-def test_throttle_halves_once_for_calls_refused_together_and_grows_after_calm():
-    throttle = Throttle(20)
-    assert throttle.allowed(0) == 20
-    for _each in range(5):
-        throttle.slow_down(1.0, None)
-    assert throttle.allowed(1.1) == 10
-    throttle.slow_down(7.0, None)
-    assert throttle.allowed(7.0) == 5
-    assert throttle.allowed(16.9) == 5
-    assert throttle.allowed(17.0) == 10
-    assert throttle.allowed(17.1) == 10
-    assert throttle.allowed(27.0) == 20
-    assert throttle.allowed(99.0) == 20
-
-
-def test_throttle_never_ends_the_sending_and_keeps_silent_as_asked():
-    throttle = Throttle(3)
-    for moment in range(0, 100, 6):
-        throttle.slow_down(float(moment), None)
-        assert throttle.allowed(float(moment)) >= 1
-    throttle.slow_down(100.0, 30.0)
-    throttle.slow_down(100.0, 5.0)
-    assert throttle.allowed(129.9) == 0
-    assert throttle.allowed(130.0) >= 1
-
-
 @pytest.mark.parametrize(
     ("percent", "failed", "settled", "pulled"),
     [
@@ -567,21 +555,6 @@ def test_an_unclear_answer_to_the_stop_of_a_vm_that_came_back_is_told_as_unclear
     ((outcome, words),) = run.list(100)
     assert outcome == "would_not_stop"
     assert "its answer left unclear whether it was taken" in words
-
-
-@pytest.mark.parametrize(("gap", "limit"), [(4.0, 10), (4.9, 10), (5.0, 5), (6.0, 5)])
-def test_throttle_takes_refusals_within_half_the_calm_for_one(gap, limit):
-    throttle = Throttle(20, calm=10.0)
-    throttle.slow_down(1.0, None)
-    throttle.slow_down(1.0 + gap, None)
-    assert throttle.limit == limit
-
-
-def test_throttle_goes_down_to_one_call():
-    throttle = Throttle(4, calm=10.0)
-    for moment in (0.0, 10.0, 20.0, 30.0):
-        throttle.slow_down(moment, None)
-    assert throttle.limit == 1
 
 
 def doubtful(count, doubt=None, now=1.0):

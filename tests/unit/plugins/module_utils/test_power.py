@@ -371,7 +371,7 @@ def test_an_outage_has_an_end():
     assert cloud.calls == []
 
 
-def test_too_many_requests_halve_what_is_open():
+def test_each_call_that_is_too_much_leaves_room_for_one_less():
     cloud = Cloud(names(20), {"v0": [error(429)], "v1": [error(503)]})
     cloud.together = threading.Barrier(4)
     engine = Engine(cloud, Orders(start=False, concurrency=4, **FAST), NoJournal())
@@ -381,9 +381,16 @@ def test_too_many_requests_halve_what_is_open():
             cloud.together = None
 
     cloud.on_call = on_call
+    heard, refused = [], engine._throttle.refused
+
+    def noted(*given):
+        refused(*given)
+        heard.append(engine._throttle.limit)
+
+    engine._throttle.refused = noted
     result = engine.run([Wave("all", [Target(uuid, uuid) for uuid in names(20)])])
     assert outcomes(result) == dict.fromkeys(names(20), "clean")
-    assert engine._throttle.limit == 2
+    assert heard == [3, 2]
 
 
 def test_a_failed_start_leaves_no_earlier_outcome_in_the_record():
@@ -770,7 +777,7 @@ def test_refused_starts_pull_the_brake_as_failed_ones_do():
 @pytest.mark.parametrize(("status", "asked"), [(429, [0.01]), (503, [0.01]), (502, []), (409, [])])
 def test_what_asks_for_fewer_calls_gets_fewer_for_as_long_as_it_asks(monkeypatch, status, asked):
     heard = []
-    monkeypatch.setattr(_power.Throttle, "slow_down", lambda self, now, retry_after: heard.append(retry_after))
+    monkeypatch.setattr(_power.Throttle, "refused", lambda self, call, now, retry_after: heard.append(retry_after))
     run(Cloud(["a"], answers={"a": [error(status, retry_after=0.01)]}), ["a"], timeout=0.3)
     assert heard == asked
 
