@@ -1,0 +1,301 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rows of the table. Each measures what is compared side by side, on platforms with the same options, in this one run."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import tempfile
+import typing as t
+from pathlib import Path
+
+from benchmark import contenders, engine
+from benchmark.platform import Journal, Platform
+from benchmark.playbooks import Operator, Play
+from benchmark.table import Row
+
+STOP = 22.0  # seconds of the platform that a graceful stop takes
+START = 4.0
+AT_ONCE = 64
+
+
+def ideal(vms: int, seconds: float, at_once: int = AT_ONCE) -> float:
+    return vms * seconds / at_once
+
+
+def ceiling() -> list[Row]:
+    """How fast the simulated platform itself can be, so that nobody takes it for the limit of a client."""
+    rows = []
+    for tls in (False, True):
+        with Platform(tls=tls, vms=3000, stop_seconds=0.0) as platform:
+            seconds = contenders.curl(platform, platform.uuids(), AT_ONCE)
+            rate, share = 3000 / seconds, platform.cpu_seconds() / seconds
+        rows.append(
+            Row(
+                f"Ceiling of the simulated platform, {'TLS' if tls else 'plain HTTP'}", "curl --parallel-max 64, calls that take no time",
+                "shown", f"{rate:.0f} power calls a second, with {share:.0%} of one processor", details={"calls_a_second": rate},
+            )
+        )
+    return rows
+
+
+def stop_a_thousand(scale: float = 0.05, vms: int = 1000) -> list[Row]:
+    """Against the ideal, and against what others do."""
+    options = {"vms": vms, "owners": 40, "hosts": 10, "time_scale": scale, "stop_seconds": STOP, "start_seconds": START}
+    call = STOP * scale
+    with Platform(**options) as platform, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        play = _good(Operator(platform, Path(folder), scale).prepare())
+        journal = platform.journal()
+    ours = journal.settling(journal.stops())
+    ratio = ours / ideal(vms, call)
+    rows = [
+        Row(
+            f"Stop {vms} VMs, a call blocks {STOP:g} s (time scale {scale:g}), {AT_ONCE} at once", "ideal: N x t / C", "at most 1.10",
+            f"{ratio:.2f} x ideal; the rest of the playbook (Ansible itself, plan, hosts, proof, report) took {play.seconds - ours:.0f} s more",
+            ratio, ratio <= 1.10, {"ideal": ideal(vms, call), "seconds": ours, "whole_playbook": play.seconds, "calls": len(journal.stops())},
+        )
+    ]
+
+    def compare(name: str, count: int, measure: t.Callable[[Platform, list[str]], float], at_once: int, goal: float = 0.0) -> None:
+        with Platform(**options) as platform:
+            seconds = measure(platform, platform.uuids()[:count])
+        # What a call costs beside the platform's time is the same at any time scale.
+        beside = seconds * at_once / count - call
+        here = seconds / count * vms / ours
+        real = (STOP + max(0.0, beside)) * vms / at_once / (ours / scale)
+        rows.append(
+            Row(
+                "The same", name, f"at least {goal:g} times as fast" if goal else "ratio shown",
+                f"{real:.1f} times as fast at the real {STOP:g} s ({here:.1f} in this run; {count} VMs measured)",
+                real, real >= goal if goal else None, {"seconds": seconds, "vms": count, "beside_a_call": beside, "ratio_in_this_run": here},
+            )
+        )
+
+    def in_a_loop(task: str) -> t.Callable[[Platform, list[str]], float]:
+        def measure(platform: Platform, uuids: list[str]) -> float:
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                return contenders.loop(platform, uuids, task, Operator(platform, Path(folder), scale).play, 5 * scale)
+
+        return measure
+
+    compare("runbook, xargs -n 1 curl", 30, lambda platform, uuids: contenders.xargs(platform, uuids), 1, 50.0)
+    compare("xargs -P 64 curl", vms, lambda platform, uuids: contenders.xargs(platform, uuids, AT_ONCE), AT_ONCE)
+    compare("loop over ansible.builtin.uri", 15, in_a_loop(contenders.LOOP_OF_URI), 1)
+    compare("loop over pilw_vm_power, one VM at a time", 8, in_a_loop(contenders.LOOP_OF_OURS), 1)
+    return rows
+
+
+def short_calls(rounds: int = 3, vms: int = 2000, at_once: int = 32) -> list[Row]:
+    """A platform that answers in 20 ms."""
+    options = {"tls": True, "vms": vms, "stop_seconds": 0.02}
+    ours, curls, began = [], [], []
+    for _each in range(rounds):
+        with Platform(**options) as platform:
+            curls.append(contenders.curl(platform, platform.uuids(), at_once))
+        with Platform(**options) as platform:
+            told = engine.measure(platform, concurrency=at_once, poll_interval=1.0)
+            assert told["counts"] == {"clean": vms}, told
+            journal = platform.journal()
+            calls = journal.stops()
+            ours.append(max(entry["ended"] for entry in calls) - min(entry["started"] for entry in calls))
+            began.append(told["before"])
+    ratio = statistics.median(ours) / statistics.median(curls)
+    return [
+        Row(
+            f"{vms} power calls of 20 ms, TLS, {at_once} at once, each on disk before it is sent", f"curl --parallel-max {at_once}",
+            "at most 2", f"{ratio:.2f} x curl's time; start and reading of the list {statistics.median(began):.1f} s more",
+            ratio, ratio <= 2, {"ours": ours, "curl": curls, "ideal": vms * 0.02 / at_once, "start": began},
+        )
+    ]
+
+
+def processor_time(vms: int = 2000, few: int = 400) -> list[Row]:
+    """A call, so what comes with each further one: from two runs, one with many and one with few."""
+
+    def each(measure: t.Callable[[Platform, list[str]], float]) -> float:
+        spent = []
+        for count in (few, vms):
+            with Platform(vms=vms, stop_seconds=0.0) as platform:
+                spent.append(measure(platform, platform.uuids()[:count]))
+        return (spent[1] - spent[0]) / (vms - few)
+
+    def ours(record: bool) -> t.Callable[[Platform, list[str]], float]:
+        return lambda platform, uuids: engine.measure(platform, uuids=uuids, concurrency=20, record=record)["cpu"]
+
+    found = {
+        way: each(lambda platform, uuids, way=way: contenders.client(platform, way, uuids)["cpu"]) for way in ("session", "requests", "urllib3")
+    }
+    bare, written = each(ours(False)), each(ours(True))
+    ratio = bare / found["session"]
+    others = ", ".join(f"{bare / cpu:.2f} x {name}" for name, cpu in (("requests without one", found["requests"]), ("urllib3", found["urllib3"])))
+    return [
+        Row(
+            "Processor time of the module for each further power call, 20 at once", "loop over one requests.Session", "at most 1.3",
+            f"{ratio:.2f}; {others}; with the record {written / found['session']:.2f} x the session",
+            ratio, ratio <= 1.3, {"milliseconds": {**{k: v * 1e3 for k, v in found.items()}, "ours": bare * 1e3, "with record": written * 1e3}},
+        )
+    ]
+
+
+def whole(scale: float = 0.02) -> list[Row]:
+    """Prepare and restore as playbooks, with 1,000 and 10,000 VMs: time, memory, requests, lines."""
+    found: dict[int, dict[str, t.Any]] = {}
+    for vms in (1000, 10_000):
+        options = {"vms": vms, "owners": vms // 25, "hosts": vms // 100, "time_scale": scale, "stop_seconds": STOP, "start_seconds": START}
+        with Platform(**options) as platform, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            operator = Operator(platform, Path(folder), scale)
+            plays = [_good(operator.prepare()), _good(operator.restore())]
+            journal = platform.journal()
+            assert len(platform.running()) == vms
+        found[vms] = {"plays": plays, "journal": journal, "over": _over(plays, vms, scale), "ideal": ideal(vms, (STOP + START) * scale)}
+    few, many = found[1000], found[10_000]
+    growth = many["over"] / few["over"]
+    peak = max(play.peak for play in many["plays"])
+    lines = [[play.lines for play in each["plays"]] for each in (few, many)]
+    return [
+        _requests(few["journal"], 1000),
+        Row(
+            f"10,000 VMs, whole prepare and restore (time scale {scale:g})", "1,000 VMs", "time over the ideal grows at most 10 times",
+            f"{growth:.1f} times; whole time {sum(play.seconds for play in many['plays']) / many['ideal']:.2f} x ideal "
+            f"(1,000: {sum(play.seconds for play in few['plays']) / few['ideal']:.2f})",
+            growth, growth <= 10, {str(vms): {"over": each["over"], "ideal": each["ideal"]} for vms, each in found.items()},
+        ),
+        Row(
+            "Memory of all processes together, 10,000 VMs", "1,000 VMs", "under 400 MB",
+            f"{peak / 1e6:.0f} MB (1,000: {max(play.peak for play in few['plays']) / 1e6:.0f} MB)", peak / 400e6, peak < 400e6,
+            {str(vms): [play.peak for play in each["plays"]] for vms, each in found.items()},
+        ),
+        Row(
+            "Lines of output of prepare and restore, 10,000 VMs", "1,000 VMs", "do not grow with the VMs",
+            f"{lines[1][0]} and {lines[1][1]} (1,000: {lines[0][0]} and {lines[0][1]}); a progress line every few seconds, ever rarer",
+            sum(lines[1]) / sum(lines[0]), sum(lines[1]) <= 1.25 * sum(lines[0]), {"1000": lines[0], "10000": lines[1]},
+        ),
+    ]
+
+
+def _over(plays: list[Play], vms: int, scale: float) -> float:
+    return sum(play.seconds for play in plays) - ideal(vms, (STOP + START) * scale)
+
+
+def _requests(journal: Journal, vms: int) -> Row:
+    calls = journal.stops() + journal.starts()
+    details, lists = len(journal.of("admin_vm_show")), journal.of("vm_all")
+    polls, gaps = [], []
+    for each in (journal.stops(), journal.starts()):
+        begin, end = min(entry["started"] for entry in each), max(entry["ended"] for entry in each)
+        during = [entry for entry in lists if begin <= entry["started"] <= end]
+        polls += during
+        gaps += [(after["started"] - before["started"]) / (before["ended"] - before["started"]) for before, after in zip(during, during[1:])]
+    running_only = all(entry["params"].get("status") == "running" for entry in polls)
+    good = len(calls) <= 2 * vms and running_only and min(gaps, default=10) >= 10
+    return Row(
+        f"Requests of a whole prepare and restore of {vms} VMs", "N", "at most 2 N power calls; polls for running VMs only, ten times their duration apart",
+        f"{len(calls) / vms:.3f} N power calls, {details} details, {len(lists)} lists ({len(polls)} of them polls, all for running VMs: "
+        f"{'yes' if running_only else 'no'}; at least {min(gaps, default=0):.0f} times their duration apart), "
+        f"{len(journal.entries) - len(calls) - details - len(lists)} others",
+        len(calls) / vms, good, {"calls": len(calls), "details": details, "lists": len(lists), "polls": len(polls), "gaps": gaps[:50]},
+    )
+
+
+def too_much(scale: float = 0.05, vms: int = 1000) -> list[Row]:
+    """A platform that refuses calls: by chance, and because they are too many."""
+    rows = []
+    for name, refusing in (
+        ("30 % of the calls answered 429 or 503 by chance", {"power_refused": 0.3}),
+        ("All calls but 40 at once answered 429 or 503", {"power_at_once": 40}),
+    ):
+        options = {"vms": vms, "time_scale": scale, "stop_seconds": STOP, **refusing}
+        with Platform(**options) as platform:
+            told = engine.measure(platform, concurrency=AT_ONCE, poll_interval=5 * scale, timeout=600 * scale)
+            assert told["counts"] == {"clean": vms}, told
+            journal = platform.journal()
+            ours = (sum(1 for entry in journal.stops() if entry["status"] != 200), journal.settling(journal.stops()))
+        with Platform(**options) as platform:
+            pool = contenders.client(platform, "session", platform.uuids(), AT_ONCE)
+        calls, time = ours[0] / max(1.0, pool["failed"]), ours[1] / pool["seconds"]
+        rows.append(
+            Row(
+                f"{name}, {vms} VMs", f"a pool of {AT_ONCE} without back-off", "fewer failed calls and no slower",
+                f"{ours[0]} failed calls against {pool['failed']:.0f} ({calls:.3f} x), time {time:.2f} x",
+                time, calls <= 1 and time <= 1.1, {"failed": ours[0], "seconds": ours[1], "pool": pool},
+            )
+        )
+    return rows
+
+
+def deaf(scale: float = 0.05, vms: int = 1000, hold: float = 60.0) -> list[Row]:
+    """A fifth of the guests does not listen, and each holds its call."""
+    spent, printed = {}, ""
+    for share in (0.0, 0.2):
+        with Platform(vms=vms, time_scale=scale, stop_seconds=STOP, deaf=share, deaf_seconds=hold) as platform:
+            if share:
+                with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                    printed = _good(Operator(platform, Path(folder), 1.0).play("pilw.maintenance.ceph_maint_plan")).text
+            told = engine.measure(platform, concurrency=AT_ONCE, poll_interval=5 * scale, timeout=120 * scale)
+            assert told["counts"].get("would_not_stop", 0) == share * vms, told
+            calls = platform.journal().stops()
+            spent[share] = max(entry["ended"] for entry in calls) - min(entry["started"] for entry in calls)
+    own_share = ideal(vms * 0.8, STOP * scale) + ideal(vms * 0.2, hold * scale)
+    ratio = spent[0.2] / own_share
+    found = re.search(r"at most (\d+) (s|min); whatever", printed)
+    most = int(found.group(1)) * (60 if found.group(2) == "min" else 1) if found else 0
+    return [
+        Row(
+            f"{vms} VMs, a fifth deaf, each holding its call {hold:g} s", "the slots that they hold", "at most 1.10 x; within the plan's bound",
+            f"{ratio:.2f} x ({spent[0.2] / spent[0.0]:.2f} x the time without them); {spent[0.2] / scale:.0f} s of the platform, the plan printed "
+            f"at most {most} s",
+            ratio, ratio <= 1.10 and 0 < spent[0.2] / scale <= most, {"seconds": {str(k): v for k, v in spent.items()}, "plan": most},
+        )
+    ]
+
+
+def brake(scale: float = 0.01, vms: int = 1000) -> list[Row]:
+    """Starts after an outage that go wrong."""
+    with Platform(vms=vms, owners=40, hosts=10, time_scale=scale, fail_start=0.1) as platform, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        operator = Operator(platform, Path(folder), scale, concurrency=20)
+        _good(operator.prepare())
+        first = operator.restore(ceph_maint_max_fail_percentage=5, ceph_maint_start_retries=0)
+        tried = {entry["uuid"] for entry in _named(platform.journal().starts())}
+        second = operator.restore(ceph_maint_max_fail_percentage=100, ceph_maint_start_retries=0)
+        starts = _named(platform.journal().starts())
+        up = platform.running()
+    again = [entry["uuid"] for entry in starts[len(tried):] if entry["uuid"] in tried]
+    twice_up = sum(1 for uuid in again if uuid in up)
+    stopped = first.rc != 0 and "the starting was stopped" in first.text
+    return [
+        Row(
+            f"Start after an outage, {vms} VMs, a tenth does not come up, ceph_maint_max_fail_percentage=5", "the brake",
+            "stops the starting; the same command goes on where it stopped",
+            f"stopped after {len(tried)} VMs; then the other {len({e['uuid'] for e in starts}) - len(tried)} and {len(again)} that had failed, "
+            f"{twice_up} that ran were started again; {len(up)} run",
+            len(tried) / vms, stopped and len(tried) < vms / 2 and not twice_up and len(up) == round(vms * 0.9) and second.rc != 0,
+            {"tried_before_the_brake": len(tried), "again": len(again)},
+        )
+    ]
+
+
+def _named(entries: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    return [{**entry, "uuid": entry["params"].get("uuid", "")} for entry in entries]
+
+
+def record(scale: float = 0.05, vms: int = 1000, rounds: int = 2) -> list[Row]:
+    """What it costs that each VM is on disk before its call is sent."""
+    spent: dict[bool, list[float]] = {False: [], True: []}
+    for _each in range(rounds):
+        for written in (False, True):
+            with Platform(vms=vms, time_scale=scale, stop_seconds=STOP) as platform:
+                spent[written].append(engine.measure(platform, concurrency=AT_ONCE, poll_interval=5 * scale, timeout=600 * scale, record=written)["seconds"])
+    ratio = statistics.median(spent[True]) / statistics.median(spent[False])
+    return [
+        Row(
+            f"Cost of the record, {vms} VMs, {AT_ONCE} at once (time scale {scale:g})", "the same without a record", "under 5 % of the run",
+            f"{ratio - 1:.1%} of a run that is {1 / scale:.0f} times as fast as a real one", ratio, ratio < 1.05,
+            {"with": spent[True], "without": spent[False]},
+        )
+    ]
+
+
+def _good(play: Play) -> Play:
+    assert play.rc == 0, play.text
+    return play

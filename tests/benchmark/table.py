@@ -1,0 +1,68 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table: rows in, JSON and Markdown out, with the machine that they were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sqlite3
+import subprocess
+import typing as t
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+
+@dataclass
+class Row:
+    """One measurement. C(ratio) is what the goal is about, C(met) None where there is none to meet."""
+
+    what: str
+    against: str
+    goal: str
+    measured: str
+    ratio: float | None = None
+    met: bool | None = None
+    details: dict[str, t.Any] = field(default_factory=dict)
+
+
+def machine() -> dict[str, str]:
+    """Where and with what it was measured."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    curl = subprocess.run(["curl", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[1]
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "processors": f"{os.cpu_count()} ({cpu.group(1).strip() if cpu else platform.machine()})",
+        "memory": f"{memory:.0f} GiB",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "ansible-core": version("ansible-core"),
+        "requests": version("requests"),
+        "urllib3": version("urllib3"),
+        "sqlite": sqlite3.sqlite_version,
+        "curl": curl,
+    }
+
+
+def as_json(rows: list[Row], seconds: float) -> dict[str, t.Any]:
+    return {"machine": machine(), "seconds": round(seconds), "rows": [asdict(row) for row in rows]}
+
+
+def as_markdown(data: dict[str, t.Any]) -> str:
+    """What stands in the documentation."""
+    about = ", ".join(f"{name} {value}" for name, value in data["machine"].items() if name != "date")
+    lines = [
+        f"Measured on {data['machine']['date']} in {data['seconds'] // 60 + 1} minutes: {about}.",
+        "",
+        "| What | Against | Goal | Measured | Met |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    words = {True: "yes", False: "**no**", None: ""}
+    for row in data["rows"]:
+        cells = [row["what"], row["against"], row["goal"], row["measured"], words[row["met"]]]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
