@@ -185,10 +185,10 @@ class Batch:
         return sum(1 for item in self.at(Step.ANSWERED) if item.answer in (Answer.UNCLEAR, Answer.UNSENT))
 
     def sendable(self, now: float, room: int, fresh: bool = True) -> list[Item]:
-        """At most C(room) VMs whose call may be sent now, longest waiting first. Not C(fresh): only those tried before."""
+        """At most C(room) VMs whose call may be sent now: first those tried before, soonest due first; C(fresh): then the others."""
         room = max(0, room)
-        found = list(itertools.islice(self._at[Step.FRESH].values(), room)) if fresh else []
-        return found + self._again(now, room - len(found))
+        found = self._again(now, room)
+        return found + list(itertools.islice(self._at[Step.FRESH].values(), room - len(found) if fresh else 0))
 
     def _again(self, now: float, room: int) -> list[Item]:
         entries: dict[str, tuple[float, int, Item]] = {}
@@ -213,7 +213,6 @@ class Batch:
             answer, text = Answer.UNCLEAR, "the platform answered without a word"
         elif answer is Answer.ACCEPTED and self.start and state not in ("", _model.RUNNING):
             answer, text = Answer.UNCLEAR, f"the platform answered the start with state {state}"
-        self._move(item, Step.ANSWERED)
         item.answer, item.answer_text, item.answered_at = answer, text, now
         item.heard = item.heard or answer in _STARTS_CLOCK
         item.accepted = item.accepted or answer is Answer.ACCEPTED
@@ -226,8 +225,13 @@ class Batch:
             item.hindered_from = None
         if answer in (Answer.UNCLEAR, Answer.REFUSED):
             item.failures += 1
-        pause = min(MAX_BACKOFF, self.backoff * 2 ** min(item.calls - 1, 10))
+        # What is too much holds all calls, so a VM of its own need not wait for long.
+        base = self.backoff / 4 if answer in TOO_MUCH else self.backoff
+        pause = min(MAX_BACKOFF, base * 2 ** min(item.calls - 1, 10))
         item.not_before = now + max(pause, (error.retry_after or 0.0) if error else 0.0)
+        # Not taken for sure, so no list need tell.
+        again = answer is Answer.THROTTLED and not self._hindered_too_long(item, now)
+        self._move(item, Step.WAITING if again else Step.ANSWERED)
         return answer
 
     def listed(self, running: t.Container[str], began: float, now: float) -> list[Settled]:
@@ -237,7 +241,7 @@ class Batch:
             runs = item.uuid in running
             if not self.start and not runs:
                 item.was_down = True
-            if item.step is Step.ANSWERED and item.answered_at <= began:
+            if (item.step is Step.ANSWERED or self._there_already(item, runs)) and item.answered_at <= began:
                 decision = self._decide(item, runs, began)
                 if decision:
                     settled.append(self._settle(item, *decision))
@@ -250,6 +254,10 @@ class Batch:
                 if comeback:
                     settled.append(comeback)
         return settled
+
+    def _there_already(self, item: Item, runs: bool) -> bool:
+        """Its call was not taken, and it need not be sent again: somebody else did it."""
+        return item.step is Step.WAITING and item.answer is Answer.THROTTLED and runs == self.start and not item.must_send
 
     def out_of_time(self) -> list[Settled]:
         """The time of the whole group is over: settle what is left. Nothing of it has outlived its own time limit."""

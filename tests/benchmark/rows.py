@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import statistics
 import tempfile
@@ -236,18 +237,26 @@ def deaf(scale: float = 0.05, vms: int = 1000, hold: float = 60.0) -> list[Row]:
             assert told["counts"].get("would_not_stop", 0) == share * vms, told
             calls = platform.journal().stops()
             spent[share] = max(entry["ended"] for entry in calls) - min(entry["started"] for entry in calls)
-    own_share = ideal(vms * 0.8, STOP * scale) + ideal(vms * 0.2, hold * scale)
-    ratio = spent[0.2] / own_share
+    ratio = spent[0.2] / _packed(calls, STOP * scale, hold * scale)
     found = re.search(r"at most (\d+) (s|min); whatever", printed)
     most = int(found.group(1)) * (60 if found.group(2) == "min" else 1) if found else 0
     return [
         Row(
-            f"{vms} VMs, a fifth deaf, each holding its call {hold:g} s", "the slots that they hold", "at most 1.10 x; within the plan's bound",
+            f"{vms} VMs, a fifth deaf, each holding its call {hold:g} s", "slots without a gap, calls in the same order", "at most 1.10 x; within the plan's bound",
             f"{ratio:.2f} x ({spent[0.2] / spent[0.0]:.2f} x the time without them); {spent[0.2] / scale:.0f} s of the platform, the plan printed "
             f"at most {most} s",
             ratio, ratio <= 1.10 and 0 < spent[0.2] / scale <= most, {"seconds": {str(k): v for k, v in spent.items()}, "plan": most},
         )
     ]
+
+
+def _packed(calls: list[dict[str, t.Any]], stop: float, hold: float) -> float:
+    """When the last of these calls would end, in this order, if a call began at the very moment when another ends."""
+    slots = [0.0] * AT_ONCE
+    for call in sorted(calls, key=lambda call: call["started"]):
+        long = call["ended"] - call["started"] > (stop + hold) / 2
+        heapq.heapreplace(slots, slots[0] + (hold if long else stop))
+    return max(slots)
 
 
 def brake(scale: float = 0.01, vms: int = 1000) -> list[Row]:
