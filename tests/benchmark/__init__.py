@@ -1,0 +1,5 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection takes in time and memory, as the number of VMs grows."""
+
+from __future__ import annotations
