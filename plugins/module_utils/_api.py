@@ -100,23 +100,19 @@ class Api:
                 found.append(Location(slug, printable(row.get("display_name")) or slug, row.get("is_default") is True))
         return found
 
-    def vms(self) -> VmList:
-        """Every VM in every state. Not paginated, as far as is known."""
-        return parse_vm_list(self._rows(self._path("user-resource/vm/all")))
+    def vms(self, rows_kept: bool = True) -> VmList:
+        """Every VM in every state. Not paginated, as far as is known.
 
-    def states(self) -> VmList:
-        """The same, without the platform's own rows: a tenth of the memory."""
-        return parse_vm_list(self._rows(self._path("user-resource/vm/all")), rows_kept=False)
-
-    def running_vms(self) -> VmList:
-        """What the platform's own filter calls running, checked row by row: other states are dropped."""
-        return self._running()
+        Not C(rows_kept): without the platform's own rows, which take most of the memory.
+        """
+        return parse_vm_list(self._rows(self._path("user-resource/vm/all")), rows_kept)
 
     def running_vms_now(self) -> VmList:
-        """The same, asked once, for who asks again anyway; without the platform's own rows."""
-        return self._running(once=True, rows_kept=False)
+        """As below, but asked once, for who asks again anyway, and without rows."""
+        return self.running_vms(rows_kept=False, once=True)
 
-    def _running(self, once: bool = False, rows_kept: bool = True) -> VmList:
+    def running_vms(self, rows_kept: bool = True, once: bool = False) -> VmList:
+        """What the platform's own filter calls running, checked row by row: other states are dropped."""
         found = parse_vm_list(self._rows(self._path("user-resource/vm/all"), {"status": RUNNING}, once), rows_kept)
         return VmList({vm.uuid: vm for vm in found.running}, found.unreadable)
 

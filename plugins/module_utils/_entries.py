@@ -36,10 +36,10 @@ def entries(body: bytes) -> t.Iterator[tuple[str, t.Any]]:
         mark = text.next()
         text.at += 1
         if mark not in ("]", ","):
-            raise ValueError("no comma after an entry")
+            raise ValueError
         text.next()
     if text.next():
-        raise ValueError("more after the list")
+        raise ValueError
 
 
 class _Text:
@@ -56,7 +56,7 @@ class _Text:
         """All rows share the names of their fields."""
         return {self._names.setdefault(name, name): value for name, value in pairs}
 
-    def _more(self, size: int = _PIECE) -> bool:
+    def _more(self, size: int) -> bool:
         """Decode further, and forget what lies behind. Whether there was any more."""
         piece = self._body[self._given : self._given + size]
         if not piece:
@@ -70,7 +70,7 @@ class _Text:
         """Go on to what is no blank. Returns that character, empty at the end."""
         while True:
             self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
-            if self.at < len(self.text) or not self._more():
+            if self.at < len(self.text) or not self._more(_PIECE):
                 return self.text[self.at : self.at + 1]
 
     def value(self) -> tuple[str, t.Any]:
