@@ -109,7 +109,7 @@ def test_what_is_replaced_is_kept_under_its_mark(tmp_path, monkeypatch, hard_lin
         monkeypatch.setattr(_files.os, "link", refuse)
     assert _files.keep(str(path), "m") == f"{path}.m"
     _files.write_json(str(path), [2])
-    assert (tmp_path / "a.json.m").read_text() == "[\n 1\n]\n"
+    assert (tmp_path / "a.json.m").read_text() == "[\n1\n]\n"
     assert mode(tmp_path / "a.json.m") == 0o600
     if hard_links:
         assert _files.keep(str(tmp_path / "none"), "m") is None

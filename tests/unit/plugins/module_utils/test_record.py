@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _beside, _record
+from ansible_collections.pilw.maintenance.plugins.module_utils import _beside, _record, _recorded
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
@@ -129,7 +129,7 @@ def test_no_sequence_of_lists_removes_or_overwrites_a_vm(lists, reopen):
                 record = Record(record.path)
                 token = record.begin_run("bob", "prepare")
             assert [one.uuid for one in record.vms()] == list(first)
-            assert [one.row for one in record.vms()] == list(first.values())
+            assert [one.row for one in record.vms(rows=True)] == list(first.values())
             with open(os.path.join(folder, "running_vms.json"), encoding="utf-8") as handle:
                 assert json.load(handle) == list(first.values())
         record.close()
@@ -519,7 +519,7 @@ def test_a_list_that_cannot_be_exported_is_an_error_and_the_record_is_whole(made
 
 
 def test_age(monkeypatch):
-    monkeypatch.setattr(_record._pace.pace, "wall", lambda: 1767225600.0 + 90)
+    monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: 1767225600.0 + 90)
     assert _record.age_seconds("2026-01-01T00:00:00Z") == 90
     assert _record.age_seconds("2026-01-02T00:00:00Z") == 0
 
@@ -555,9 +555,9 @@ def test_how_long_ago_a_stop_was_sent_does_not_hang_on_the_wall_clock(made, monk
     record, token = made
     record.add_running(token, [vm("a")], late=False)
     wall, steady = [1767225600.0], [100.0]
-    monkeypatch.setattr(_record._pace.pace, "boot", lambda: "this")
-    monkeypatch.setattr(_record._pace.pace, "wall", lambda: wall[0])
-    monkeypatch.setattr(_record._pace.pace, "monotonic", lambda: steady[0])
+    monkeypatch.setattr(_recorded._pace.pace, "boot", lambda: "this")
+    monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: wall[0])
+    monkeypatch.setattr(_recorded._pace.pace, "monotonic", lambda: steady[0])
     clock = _record.steady_now().replace("this", boot)
     record.write(token, [Change("a", {"stop_sent_at": _record.now_text(), "stop_sent_clock": clock})])
     wall[0], steady[0] = wall[0] + 7.0, steady[0] + 40.0
