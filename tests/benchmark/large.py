@@ -93,7 +93,7 @@ def part_running(desk: Desk) -> None:
 def part_record(desk: Desk) -> None:
     """A record of all from its beginning: the list, its files, and a change for each VM."""
     from ansible_collections.pilw.maintenance.plugins.module_utils import _folders
-    from ansible_collections.pilw.maintenance.plugins.module_utils._record import STOPPING, Change, Record, now_text, steady_now
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record import STOPPING, Record
 
     folder = Path(_folders.folder_for(str(desk.records), desk.api_host, ""))
     folder.mkdir(parents=True, mode=0o700)
@@ -110,12 +110,7 @@ def part_record(desk: Desk) -> None:
     uuids = list(found.vms)
     del found
     record.set_phase(token, STOPPING)
-    for group in grouped(uuids):
-        sent = {"stop_sent_at": now_text(), "stop_sent_clock": steady_now(), "stop_outcome": None}
-        record.write(token, [Change(uuid, sent, "stop sent") for uuid in group])
-    for group in grouped(uuids[: len(uuids) // 10 * 9]):
-        done = {"stop_outcome": "clean", "stop_error": None, "stopped_at": now_text(), "state": "stopped"}
-        record.write(token, [Change(uuid, done, "stop: clean") for uuid in group])
+    told(record, token, "stop", "clean", "stopped_at", uuids, len(uuids) // 10 * 9)
     record.check()
     desk.note.write_text(json.dumps({"record": path, "run": token}), encoding="utf-8")
 
@@ -140,6 +135,17 @@ def part_progress(desk: Desk) -> None:
     assert str(desk.count) in desk.info("progress", **desk.run())["text"]
 
 
+def part_starts(desk: Desk) -> None:
+    """A change for each VM again, so that the report is of a whole maintenance."""
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, Record
+
+    run = desk.run()
+    record = Record(run["record"])
+    record.set_phase(run["run"], STARTING)
+    uuids = [vm.uuid for vm in record.vms()]
+    told(record, run["run"], "start", "running", "started_at", uuids, len(uuids) // 10 * 9)
+
+
 def part_report(desk: Desk) -> None:
     """The end of a run: its report in three forms."""
     desk.module("pilw_maintenance", api_host=desk.api_host, api_key=KEY, state="ended", **desk.run())
@@ -162,6 +168,19 @@ def part_page(desk: Desk) -> None:
 PARTS: dict[str, Callable[[Desk], None]] = {
     name[len("part_") :]: value for name, value in list(globals().items()) if name.startswith("part_")
 }
+
+
+def told(record: Any, token: str, verb: str, outcome: str, done_at: str, uuids: list[str], done: int) -> None:
+    """What the engine writes down of calls: all sent and answered, and the first C(done) done."""
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, now_text
+
+    for group in grouped(uuids):
+        record.write(token, [Change(uuid, {f"{verb}_sent_at": now_text(), f"{verb}_outcome": None}, f"{verb} sent") for uuid in group])
+    for group in grouped(uuids):
+        record.write(token, [Change(uuid, {f"{verb}_answered_at": now_text()}, f"{verb} answered", "accepted") for uuid in group])
+    for group in grouped(uuids[:done]):
+        columns = {f"{verb}_outcome": outcome, f"{verb}_error": None, done_at: now_text()}
+        record.write(token, [Change(uuid, columns, f"{verb}: {outcome}") for uuid in group])
 
 
 def grouped(uuids: list[str]) -> Iterator[list[str]]:
@@ -189,11 +208,10 @@ def work(part: str, desk: Desk, profile: bool) -> dict[str, float]:
 
 def prepared(folder: Path, count: int) -> None:
     """The answers of the platform, as files. Row by row, so that this process stays small: a new one begins with its peak."""
+    from cloud.backend import Host
     from cloud.estate import make_vm, seeded_uuid
     from cloud.options import Options
     from cloud.rows import host_row, location_rows, vm_row
-
-    from cloud.backend import Host
 
     options = Options(owners=max(3, count // 20))
     hosts = [host_row(Host(seeded_uuid(options, "host", number), f"hv-{number:02}", "tll01"), options) for number in range(HOSTS)]
