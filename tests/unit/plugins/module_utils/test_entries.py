@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 
 import pytest
@@ -118,6 +120,26 @@ def test_one_long_entry_is_not_read_over_and_over():
     finally:
         _entries._PIECE = before
     assert Counting.pieces < 20
+
+
+@pytest.mark.parametrize("body", [b"[1, 2, 3]", b"[1, 2, x]", b"[]"])
+@pytest.mark.parametrize("before", [True, False])
+def test_the_collector_is_as_it_was_whatever_comes(body, before):
+    def read_one():
+        for _entry in _entries.entries(body):
+            assert not gc.isenabled()
+            return
+
+    was = gc.isenabled()
+    try:
+        (gc.enable if before else gc.disable)()
+        read_one()
+        assert gc.isenabled() is before, "the list was read in part"
+        with contextlib.suppress(ValueError):
+            list(_entries.entries(body))
+        assert gc.isenabled() is before
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 def test_all_rows_share_the_names_of_their_fields():

@@ -451,6 +451,59 @@ def test_a_vm_seen_down_has_outlived_nothing(made):
     assert record.seen() == {"a": "stopped", "b": "paused"}
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
+def test_all_are_read_in_pieces(made, tmp_path, monkeypatch, count):
+    monkeypatch.setattr(_record, "_PIECE", 2)
+    record, token = made
+    rows = [{"uuid": f"v{number}", "status": "running", "name": "\u00dc\n"} for number in range(count)]
+    record.add_running(token, parse_vm_list(rows).vms.values(), late=False)
+    record.check()
+    assert [vm.row for vm in record.vms(rows=True)] == rows
+    assert record.uuids() == {row["uuid"] for row in rows}
+    text = (tmp_path / "running_vms.json").read_text()
+    assert json.loads(text) == rows
+    assert len(text.splitlines()) == (count + 2 if count else 1), "each row has a line of its own"
+    assert [event["uuid"] for event in record.events() if event["what"] == "recorded"] == [row["uuid"] for row in rows]
+
+
+def test_the_row_of_the_platform_is_there_only_for_who_asks(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    with pytest.raises(IndexError):
+        print(record.vms()[0].row)
+    assert record.vms(rows=True)[0].row["uuid"] == "a"
+
+
+def test_what_is_at_rest_is_read_once(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    with record.at_rest():
+        assert record.vms() is record.vms()
+        assert record.vms(rows=True)[0].row["uuid"] == "a"
+    record.write(token, [Change("a", {"state": "stopped"})])
+    assert record.vms()[0].state == "stopped"
+
+
+def test_a_list_that_shows_nothing_new_writes_nothing(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    found = parse_vm_list([{"uuid": "a", "status": "running"}, {"uuid": "b", "status": "stopped"}])
+    record.note_states(token, found)
+    before = record._db.total_changes
+    record.note_states(token, found)
+    record.add_running(token, [vm("a")], late=True)
+    assert record._db.total_changes == before
+
+
+def test_since_when_the_phase_is(made, monkeypatch):
+    record, token = made
+    assert record.phase_since() == record.maintenance["opened_at"]
+    for number, phase in enumerate(["stopping", "opening", "stopping"]):
+        monkeypatch.setattr(_record, "now_text", lambda number=number: f"2026-11-24T01:02:0{number}Z")
+        record.set_phase(token, phase)
+    assert record.phase_since() == "2026-11-24T01:02:02Z"
+
+
 def test_done(made):
     record, token = made
     record.write_done(token)
