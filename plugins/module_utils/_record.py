@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.pilw.maintenance.plugins.module_utils import _database
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, REPORT, RUNNING_VMS, SUMMARY, VMS, Beside
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, Host, Vm, VmList, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import Change, RecordedVm, age_seconds, now_text, steady_now
 
 CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
@@ -159,11 +159,26 @@ class Record:
         """The running set, in the order in which it was first seen. C(rows): with the platform's rows, which are most of it."""
         if self._at_rest is not None and not rows:
             return self._at_rest
-        columns = [*_COLUMNS, "api_row"] if rows else _COLUMNS
+        return self._vms([*_COLUMNS, "api_row"] if rows else _COLUMNS)
+
+    def _vms(self, columns: t.Iterable[str], where: str = "1", *values: t.Any) -> list[RecordedVm]:
         return [
             RecordedVm(row["uuid"], row["owner"], row["name"], bool(row["late"]), row["state"], row)
-            for row in self._all(f"SELECT {', '.join(columns)} FROM vms ORDER BY rowid")
+            for row in self._all(f"SELECT {', '.join(columns)} FROM vms WHERE {where} ORDER BY rowid", *values)
         ]
+
+    def vms_at_work(self, starting: bool, since: str) -> tuple[list[RecordedVm], list[str], list[str]]:
+        """The running set in three parts: those of which a look tells more than a count, and the uuids of the others.
+
+        These are done, before C(since), or not asked yet. Most are, at any time.
+        """
+        verb, done_at, good = ("start", "started_at", START_DONE) if starting else ("stop", "stopped_at", STOP_DONE)
+        done = f"(coalesce({verb}_outcome, '') IN ({', '.join('?' * len(good))}) AND coalesce({done_at}, '') < ?)"
+        idle = f"({verb}_outcome IS NULL AND {verb}_sent_at IS NULL{'' if starting else ' AND force_sent_at IS NULL'})"
+        values = (*good, since)
+        others = self._all(f"SELECT uuid, {done} AS done FROM vms WHERE {done} OR {idle}", *values, *values)
+        parts = [row["uuid"] for row in others if row["done"]], [row["uuid"] for row in others if not row["done"]]
+        return self._vms(_COLUMNS, f"NOT ({done} OR {idle})", *values), *parts
 
     @contextlib.contextmanager
     def at_rest(self) -> t.Iterator[None]:

@@ -17,9 +17,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import FAILED, START_DONE, STOP_DONE
 
 
-def now_text() -> str:
-    """The time as the record keeps it: UTC, to the second."""
-    return _text(int(_pace.wall()))
+def now_text(ago: float = 0.0) -> str:
+    """The time, or that so many seconds ago, as the record keeps it: UTC, to the second."""
+    return _text(int(_pace.wall() - ago))
 
 
 @functools.lru_cache(maxsize=8)
