@@ -194,11 +194,14 @@ class Record:
         return {row["uuid"] for row in self._all("SELECT uuid FROM vms")}
 
     def _rows(self) -> t.Iterator[tuple[str, str]]:
-        """Uuid and the platform's row as JSON of each VM of the running set: a piece at a time, so that few are in memory."""
+        """Uuid and the platform's row as JSON of each VM of the running set: a piece at a time, so that few are in memory.
+
+        Every column is read, so that one that cannot be is found.
+        """
         last = 0
-        while found := self._all("SELECT rowid, uuid, api_row FROM vms WHERE rowid>? ORDER BY rowid LIMIT ?", last, _PIECE):
+        while found := self._all("SELECT rowid AS place, * FROM vms WHERE rowid>? ORDER BY rowid LIMIT ?", last, _PIECE):
             yield from ((row["uuid"], row["api_row"]) for row in found)
-            last = found[-1]["rowid"]
+            last = found[-1]["place"]
 
     def count_vms(self) -> int:
         return self._all("SELECT count(*) AS n FROM vms")[0]["n"]

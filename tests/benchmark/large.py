@@ -35,7 +35,7 @@ ROW = 1024  # bytes, about
 HOSTS = 40
 TOGETHER = 64  # VMs of which one transaction tells
 IMPORTED = ("module_utils._client", "module_utils._status", "module_utils._survey", "modules.pilw_maintenance", "plugin_utils.report_page")
-LISTS = {"/v1/config/locations": "locations", "/v1/base-operator/host/list": "hosts", "/v1/user-resource/vm/all": "vms"}
+LISTS = {"/v1/config/locations": "locations", "/v1/base-operator/host/list": "hosts"}
 
 
 class Desk:
@@ -52,6 +52,11 @@ class Desk:
     def note(self) -> Path:
         """Where the record lies, and the token of its run."""
         return self.folder / "run.json"
+
+    @property
+    def down(self) -> Path:
+        """There once the platform shows all VMs stopped."""
+        return self.folder / "down"
 
     def run(self) -> dict[str, str]:
         return json.loads(self.note.read_text(encoding="utf-8"))
@@ -135,6 +140,14 @@ def part_progress(desk: Desk) -> None:
     assert str(desk.count) in desk.info("progress", **desk.run())["text"]
 
 
+def part_proof(desk: Desk) -> None:
+    """All are down: three lists, and what the record learns of them."""
+    desk.down.touch()
+    more = {"proof_interval": 0.0, "settle_timeout": 0.0, "ceph_host": "", "ceph": {"problem": ""}}
+    found = desk.module("pilw_maintenance", api_host=desk.api_host, api_key=KEY, state="proven", **more, **desk.run())
+    assert found["safe"], found["lines"]
+
+
 def part_starts(desk: Desk) -> None:
     """A change for each VM again, so that the report is of a whole maintenance."""
     from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, Record
@@ -163,6 +176,16 @@ def part_page(desk: Desk) -> None:
 
     page = render(json.loads((desk.folder / "handed.json").read_text(encoding="utf-8")))
     (desk.folder / "page.html").write_text(page, encoding="utf-8")
+
+
+def part_fetched(desk: Desk) -> None:
+    """The page, and all forms of the report, where they are brought to where Ansible runs."""
+    from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files
+    from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_page import render
+
+    data = json.loads((Path(desk.run()["record"]).parent / "report.json").read_text(encoding="utf-8"))
+    for name, text in named_files(data, render(data)).items():
+        (desk.folder / name).write_text(text, encoding="utf-8")
 
 
 PARTS: dict[str, Callable[[Desk], None]] = {
@@ -217,13 +240,16 @@ def prepared(folder: Path, count: int) -> None:
     hosts = [host_row(Host(seeded_uuid(options, "host", number), f"hv-{number:02}", "tll01"), options) for number in range(HOSTS)]
     (folder / "hosts").write_text(json.dumps(hosts), encoding="utf-8")
     (folder / "locations").write_text(json.dumps(location_rows(options)), encoding="utf-8")
-    with open(folder / "vms", "w", encoding="utf-8") as stream:
+    with open(folder / "running", "w", encoding="utf-8") as running, open(folder / "stopped", "w", encoding="utf-8") as stopped:
         for number in range(count):
             row = vm_row(make_vm(options, number, "tll01", "running"), options)
             row["storage"].append({"name": "x" * max(0, ROW - len(json.dumps(row)) - 14)})
-            stream.write("[" if number == 0 else ",\n")
-            stream.write(json.dumps(row))
-        stream.write("]" if count else "[]")
+            for stream, state in ((running, "running"), (stopped, "stopped")):
+                stream.write("[" if number == 0 else ",\n")
+                stream.write(json.dumps({**row, "status": state}))
+        for stream in (running, stopped):
+            stream.write("]" if count else "[]")
+    (folder / "none").write_text("[]", encoding="utf-8")
 
 
 class Platform(http.server.BaseHTTPRequestHandler):
@@ -232,7 +258,11 @@ class Platform(http.server.BaseHTTPRequestHandler):
     folder = Path()
 
     def do_GET(self) -> None:
-        with open(self.folder / LISTS[urlsplit(self.path).path], "rb") as stream:
+        asked = urlsplit(self.path)
+        name = LISTS.get(asked.path, "running")
+        if name == "running" and (self.folder / "down").exists():
+            name = "none" if asked.query else "stopped"
+        with open(self.folder / name, "rb") as stream:
             self.send_response(200)
             self.send_header("Content-Length", str(os.fstat(stream.fileno()).st_size))
             self.end_headers()

@@ -358,6 +358,7 @@ def test_a_vm_without_a_name_is_told_as_such(made):
         ("UPDATE vms SET api_row='{\"uuid\": \"z\", \"status\": \"running\"}' WHERE uuid='a'", "the row of VM a is not what the platform gave"),
         ("UPDATE vms SET api_row='{}' WHERE uuid='b'", "the row of VM b is not what the platform gave"),
         ("UPDATE vms SET api_row='{' WHERE uuid='b'", ""),
+        ("UPDATE vms SET stop_error=CAST(x'ff' AS TEXT) WHERE uuid='b'", ""),
         ("DELETE FROM maintenance", "it does not hold exactly one maintenance"),
     ],
 )
