@@ -281,7 +281,7 @@ class Platform(http.server.BaseHTTPRequestHandler):
 
 
 def measure(count: int, parts: Optional[Iterable[str]] = None, profile: bool = False) -> dict[str, dict[str, float]]:
-    """For each part C(cpu_seconds), C(wall_seconds) and C(peak_bytes). Those after C(record) need it."""
+    """For each part C(cpu_seconds), C(wall_seconds) and C(peak_bytes). Those after C(record) need what the parts before them have left."""
     found = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
