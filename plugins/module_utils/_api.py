@@ -79,9 +79,9 @@ class Api:
     def _path(self, tail: str) -> str:
         return f"/v1/{quote(self.location)}/{tail}" if self.location else f"/v1/{tail}"
 
-    def _rows(self, path: str, params: dict[str, str] | None = None, once: bool = False) -> list:
+    def _rows(self, path: str, params: dict[str, str] | None = None, once: bool = False) -> t.Iterable[t.Any]:
         try:
-            rows = self._client.get(path, params, self._list_timeout, once)
+            return self._client.rows(path, params, self._list_timeout, once)
         except NoRoute as exc:
             raise ApiError(
                 "GET",
@@ -90,9 +90,6 @@ class Api:
                 correlation_id=exc.correlation_id,
                 detail=f"{exc.detail}. The location slug is wrong, or this host does not serve the Warren API",
             ) from exc
-        if not isinstance(rows, list):
-            raise ApiError("GET", path, status=200, detail=f"a list was expected, a {type(rows).__name__} came")
-        return rows
 
     def locations(self) -> list[Location]:
         """All locations; unscoped."""
@@ -103,18 +100,21 @@ class Api:
                 found.append(Location(slug, printable(row.get("display_name")) or slug, row.get("is_default") is True))
         return found
 
-    def vms(self) -> VmList:
-        """Every VM in every state. Not paginated, as far as is known."""
-        return parse_vm_list(self._rows(self._path("user-resource/vm/all")))
+    def vms(self, rows_kept: bool = True) -> VmList:
+        """Every VM in every state. Not paginated, as far as is known.
 
-    def running_vms(self, once: bool = False) -> VmList:
-        """What the platform's own filter calls running, checked row by row: other states are dropped."""
-        found = parse_vm_list(self._rows(self._path("user-resource/vm/all"), {"status": RUNNING}, once))
-        return VmList({vm.uuid: vm for vm in found.running}, found.unreadable)
+        Not C(rows_kept): without the platform's own rows, which take most of the memory.
+        """
+        return parse_vm_list(self._rows(self._path("user-resource/vm/all")), rows_kept)
 
     def running_vms_now(self) -> VmList:
-        """The same, asked once: for who asks again anyway."""
-        return self.running_vms(once=True)
+        """As below, but asked once, for who asks again anyway, and without rows."""
+        return self.running_vms(rows_kept=False, once=True)
+
+    def running_vms(self, rows_kept: bool = True, once: bool = False) -> VmList:
+        """What the platform's own filter calls running, checked row by row: other states are dropped."""
+        found = parse_vm_list(self._rows(self._path("user-resource/vm/all"), {"status": RUNNING}, once), rows_kept)
+        return VmList({vm.uuid: vm for vm in found.running}, found.unreadable)
 
     def vm(self, uuid: str) -> Vm | None:
         """One VM by its own detail, the authority for it; None when the platform says that it does not exist."""

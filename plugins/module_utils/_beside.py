@@ -71,11 +71,13 @@ class Beside:
         return os.path.exists(os.path.join(os.path.dirname(self._path), name))
 
     def write(self, files: dict[str, t.Any], identity: str) -> None:
+        """C(files): the text of each by its name, a function that gives it in pieces, or data."""
         for folder in self._folders:
             with self._told(folder):
                 self._claim(folder, identity)
                 for name, data in files.items():
-                    (_files.write_text if isinstance(data, str) else _files.write_json)(os.path.join(folder, name), data)
+                    text = data if isinstance(data, str) else data() if callable(data) else _files.json_text(data)
+                    _files.write_text(os.path.join(folder, name), text)
 
     def archive(self, identity: str) -> None:
         """Put everything away under an id."""

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -15,6 +16,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _transport
+from ansible_collections.pilw.maintenance.plugins.module_utils._entries import NoList, entries
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
     AuthError,
@@ -123,7 +125,7 @@ def _plain(data: t.Any, change: Hide, levels: int = MOST_LEVELS) -> t.Any:
     return {change(key): _plain(value, change, levels - 1) for key, value in data.items()}
 
 
-def inert(data: t.Any, hide: Hide = str) -> t.Any:
+def inert(data: t.Any, hide: Hide = str, levels: int = MOST_LEVELS) -> t.Any:
     """JSON data with no character that steers a terminal, hides text or is none at all (half of a surrogate pair).
 
     Customers choose such text. One half pair would end every task that returns it.
@@ -135,7 +137,7 @@ def inert(data: t.Any, hide: Hide = str) -> t.Any:
             return text
         return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
-    return _plain(data, still)
+    return _plain(data, still, levels)
 
 
 def _one_line(text: str) -> str:
@@ -174,26 +176,53 @@ class Client:
 
     def _hide(self, text: str) -> str:
         """A server that echoes the request must not get the key into messages and records."""
-        # The pattern is slow, and a long list is made of millions of texts.
-        if self._key in text or "%" in text or "\\" in text:
-            return self._spellings.sub("***", text)
-        return text
+        # The pattern is slow.
+        return self._spellings.sub("***", text) if self._may_tell(text) else text
+
+    def _may_tell(self, text: str) -> bool:
+        """Whether the key may be in a text, in whatever spelling."""
+        return self._key in text or "%" in text or "\\" in text
 
     def get(self, path: str, params: dict[str, str] | None, timeout: float, once: bool = False) -> t.Any:
         """Read JSON. Repeats a failed read a few times, unless C(once). C(timeout) in seconds bounds each try."""
+        return self._parsed("GET", path, *self._read(path, params, timeout, once))
+
+    def rows(self, path: str, params: dict[str, str] | None, timeout: float, once: bool = False) -> t.Iterator[t.Any]:
+        """Read a JSON list, likewise. Its entries come one by one, so that what nobody keeps of a long list takes no room."""
+        return self._entries(path, *self._read(path, params, timeout, once))
+
+    def _read(self, path: str, params: dict[str, str] | None, timeout: float, once: bool) -> tuple[bytes, int, str | None]:
         session = self._once if once else self._repeating
         try:
-            answer = self._call(session, "GET", path, params=params, timeout=timeout)
+            return self._call(session, "GET", path, params=params, timeout=timeout)
         except BrokenOff:
             if once:
                 raise
             # urllib3 repeats what is lost before the body begins, and only that.
-            answer = self._call(session, "GET", path, params=params, timeout=timeout)
-        return self._parsed("GET", path, *answer)
+            return self._call(session, "GET", path, params=params, timeout=timeout)
+
+    def _entries(self, path: str, body: bytes, status: int, correlation: str | None) -> t.Iterator[t.Any]:
+        with self._parsing("GET", path, body, status, correlation):
+            for text, entry in entries(body):
+                yield entry if self._harmless(text) else inert(entry, self._hide, MOST_LEVELS - 1)
+
+    def _harmless(self, text: str) -> bool:
+        """Whether nothing in the data of this JSON text is to be changed. Told from the text as a whole: a long list has millions."""
+        shallow = text.count("[") + text.count("{") < MOST_LEVELS
+        return shallow and text.isprintable() and not self._may_tell(text)  # without a backslash each text in it stands there as it is
 
     def _parsed(self, method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Any:
-        try:
+        with self._parsing(method, path, body, status, correlation):
             return inert(json.loads(body), self._hide)
+
+    @contextlib.contextmanager
+    def _parsing(self, method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Iterator[None]:
+        """What is wrong with a body becomes an error of the call."""
+        try:
+            yield
+            return
+        except NoList as exc:
+            detail = f"a list was expected, a {exc} came"
         except RecursionError:
             detail = f"the body is nested deeper than {MOST_LEVELS} levels"
         except MemoryError:

@@ -19,18 +19,43 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import is_
 
 def write_json(path: str, data: t.Any) -> None:
     """Replace a file by JSON."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=True) + "\n")
+    write_text(path, json_text(data))
 
 
-def write_text(path: str, text: str, lasting: bool = True) -> None:
-    """Replace a file in one step, mode 0600. C(lasting): on disk before the call returns."""
+def json_text(data: t.Any) -> t.Iterator[str]:
+    """JSON in pieces, so that never all of a long one is in memory. Each entry of a list, or of one in an object, has a line of its own."""
+    if isinstance(data, dict) and data:
+        lead = "{"
+        for name, value in data.items():
+            yield f"{lead}\n{json.dumps(name)}: "
+            yield from _value_text(value)
+            lead = ","
+        yield "\n}\n"
+    else:
+        yield from _value_text(data)
+        yield "\n"
+
+
+def _value_text(value: t.Any) -> t.Iterator[str]:
+    if isinstance(value, list) and value:
+        lead = "["
+        for entry in value:
+            yield f"{lead}\n{json.dumps(entry)}"
+            lead = ","
+        yield "\n]"
+    else:
+        yield json.dumps(value)
+
+
+def write_text(path: str, text: str | t.Iterable[str], lasting: bool = True) -> None:
+    """Replace a file in one step, mode 0600. C(text): whole or in pieces. C(lasting): on disk before the call returns."""
     unfinished = f"{path}.new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(unfinished)
     handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+            stream.writelines([text] if isinstance(text, str) else text)
             stream.flush()
             if lasting:
                 os.fsync(stream.fileno())

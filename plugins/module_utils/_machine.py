@@ -114,7 +114,7 @@ def matches(vms: t.Iterable[Vm], machines: t.Iterable[dict[str, t.Any]]) -> list
 
 
 def _sign(vm: Vm, own: set[str], macs: set[str], addresses: set[str]) -> tuple[str, bool] | None:
-    if own & spellings(vm.uuid):
+    if own and own & spellings(vm.uuid):
         return "SMBIOS UUID", True
     if str(vm.row.get("mac") or "").lower() in macs:
         return "MAC address", True

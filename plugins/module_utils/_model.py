@@ -39,6 +39,8 @@ def is_uuid(value: t.Any) -> bool:
 
 def normal_state(raw: t.Any) -> str:
     """One of the four known words, or the platform's own word in lower case, or C(unknown)."""
+    if isinstance(raw, str) and raw in _STATES:
+        return _STATES[raw]
     word = printable(raw, 40).lower() if isinstance(raw, str) else ""
     return _STATES.get(word, word or "unknown")
 
@@ -46,13 +48,13 @@ def normal_state(raw: t.Any) -> str:
 def printable(value: t.Any, length: int = 60) -> str:
     """Tenant text that can do no harm on a terminal or in a log: one line, no control or direction marks, short."""
     text = "" if value is None else str(value)
-    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    clean = " ".join((text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)).split())
     return clean if len(clean) <= length else f"{clean[: length - 3]}..."
 
 
 @dataclass(frozen=True)
 class Vm:
-    """One row of a VM list or one detail. C(row) is the platform's own object, untouched."""
+    """One row of a VM list or one detail. C(row) is the platform's own object, untouched; empty where it was not kept."""
 
     uuid: str
     state: str
@@ -109,7 +111,7 @@ class VmList:
         return [vm for vm in self.vms.values() if vm.holds_storage]
 
 
-def parse_vm(row: t.Any) -> Vm | None:
+def parse_vm(row: t.Any, row_kept: bool = True) -> Vm | None:
     """A VM, or None when the row has no usable uuid. No other field is needed."""
     if not isinstance(row, dict) or not is_uuid(row.get("uuid")):
         return None
@@ -118,16 +120,19 @@ def parse_vm(row: t.Any) -> Vm | None:
         state=normal_state(row.get("status")),
         owner=printable(row.get("user_id"), 40) or "unknown",
         name=printable(row.get("name") or row.get("hostname")),
-        row=row,
+        row=row if row_kept else {},
     )
 
 
-def parse_vm_list(rows: list) -> VmList:
-    """All rows of a list. Of two rows with one uuid a running one counts most, then one that holds storage."""
+def parse_vm_list(rows: t.Iterable[t.Any], rows_kept: bool = True) -> VmList:
+    """All rows of a list. Of two rows with one uuid a running one counts most, then one that holds storage.
+
+    Not C(rows_kept): for who wants no more than states and names.
+    """
     vms: dict[str, Vm] = {}
     unreadable = []
     for row in rows:
-        vm = parse_vm(row)
+        vm = parse_vm(row, rows_kept)
         if vm is None:
             unreadable.append(digest(row))
         elif vm.uuid not in vms or _weight(vm) > _weight(vms[vm.uuid]):

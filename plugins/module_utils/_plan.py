@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, field
 
@@ -77,6 +78,11 @@ class Settings:
     stop_time: CallTime = STOP_TIME
     start_time: CallTime = START_TIME
 
+    @functools.cached_property
+    def accepted(self) -> frozenset[str]:
+        """For many questions."""
+        return frozenset(self.accept)
+
     @property
     def place(self) -> str:
         return f"{self.api_host}@{self.location}" if self.location else self.api_host
@@ -143,7 +149,7 @@ def plan_prepare(
     machines: list[dict],
 ) -> Plan:
     """Everything that would later stand in the way of safe is refused here, before any host is closed."""
-    plan, accepted = Plan(), settings.accept
+    plan, accepted = Plan(), settings.accepted
     scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
     chosen = [vm for vm in vms.vms.values() if vm.uuid in scope]
     plan.stop = [vm for vm in chosen if vm.state == RUNNING and f"vm:{vm.uuid}" not in accepted]
@@ -187,7 +193,7 @@ def _check_locations(plan: Plan, settings: Settings, locations: list[LocationFac
     if settings.location and slugs and settings.location not in slugs:
         plan.refuse(
             f"The platform does not list a location {settings.location}; it lists {', '.join(slugs)}.",
-            settings.accept,
+            settings.accepted,
             f"location:{settings.location}",
         )
     for number, one in enumerate(locations):
@@ -196,7 +202,7 @@ def _check_locations(plan: Plan, settings: Settings, locations: list[LocationFac
                 plan.refuse(
                     f"The locations {one.slug} and {other.slug} show the same VMs: this platform seems to ignore the "
                     "location in admin lists, so what a list covers is not known.",
-                    settings.accept,
+                    settings.accepted,
                     f"same-rows:{one.slug}+{other.slug}",
                 )
 
@@ -206,13 +212,13 @@ def _check_rows(plan: Plan, settings: Settings, hosts: HostList, vms: VmList) ->
         plan.refuse(
             f"The platform {settings.place} shows no VM at all. A key without admin rights or a wrong location looks the "
             "same.",
-            settings.accept,
+            settings.accepted,
             f"empty:{settings.place}",
         )
     if not hosts.hosts and not hosts.unreadable:
         plan.refuse(
             f"The platform {settings.place} shows no hypervisor host, so none can be closed to new VMs.",
-            settings.accept,
+            settings.accepted,
             f"no-hosts:{settings.place}",
         )
     for row in (*vms.unreadable, *hosts.unreadable):
@@ -229,12 +235,15 @@ def choose_hosts(hosts: HostList, query: str) -> list[Host]:
 
 def hosts_named(hosts: HostList, names: list[str], option: str) -> set[str]:
     """The uuids of hosts given by uuid or name; a name that fits none is an error."""
+    by_name: dict[str, set[str]] = {}
+    for uuid, host in hosts.hosts.items():
+        for name in (uuid, host.name):
+            by_name.setdefault(name, set()).add(uuid)
     found = set()
     for name in names:
-        uuids = {uuid for uuid, host in hosts.hosts.items() if name in (uuid, host.name)}
-        if not uuids:
+        if name not in by_name:
             raise InputError(f"{option}: no host has the uuid or name {name}. Nothing was changed.")
-        found |= uuids
+        found |= by_name[name]
     return found
 
 
@@ -251,10 +260,11 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
     if hosts.hosts and not chosen:
         plan.refuse(
             f"No host is chosen by ceph_maint_hosts_query, so all {len(hosts.hosts)} would go on taking new VMs.",
-            settings.accept,
+            settings.accepted,
             f"no-hosts:{settings.place}",
         )
-    left_open = [host for host in hosts.hosts.values() if host.accepting and host not in chosen]
+    named = {host.uuid for host in chosen}
+    left_open = [uuid for uuid, host in hosts.hosts.items() if host.accepting and uuid not in named]
     if left_open:
         plan.warnings.append(f"{len(left_open)} hosts that ceph_maint_hosts_query leaves out stay open to new VMs.")
     odd = [host.label() for host in chosen if host.untouchable and host.accepting]
@@ -379,14 +389,16 @@ def plan_restore(
             plan.refuse(HOSTS_NOT_SAID, ())
         text, item = not_running(adopted, adopting)
         if item:
-            plan.refuse(text, settings.accept, item)
+            plan.refuse(text, settings.accepted, item)
     else:
         plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
         plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
-        known = [vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None]
-        group_names(known, settings.groups)
-        starting = {vm.uuid for vm in plan.start}
-        coming = [vm for vm in known if vm.uuid in starting]
+        coming: list[t.Any] = plan.start
+        if settings.groups:
+            known = [vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None]
+            group_names(known, settings.groups)
+            starting = {vm.uuid for vm in plan.start}
+            coming = [vm for vm in known if vm.uuid in starting]
         plan.worst_seconds = settled_seconds(coming, settings.groups, settings.concurrency, settings.start_timeout)
         plan.worst_seconds += trial_seconds(min(settings.canary, len(plan.start)), settings.concurrency, settings.start_timeout)
         plan.whole_seconds = restore_seconds(plan.worst_seconds, max(settings.hold, settings.stop_timeout))

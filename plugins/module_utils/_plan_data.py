@@ -43,7 +43,7 @@ def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList, m
             return "left_out"
         if vm.state == CREATING:
             return "waited_for"
-        return "accepted" if f"vm:{vm.uuid}" in settings.accept else "in_the_way"
+        return "accepted" if f"vm:{vm.uuid}" in settings.accepted else "in_the_way"
 
     return {
         "hosts": [

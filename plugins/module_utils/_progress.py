@@ -75,10 +75,12 @@ class Progress:
         return f"TOO SLOW: the window of {minutes(window)} will be missed by about {minutes(math.ceil(end - window))}" if end > window else ""
 
 
-def progress(vms: list[RecordedVm], starting: bool, age: t.Callable[[str], float] = age_seconds) -> Progress:
-    """C(age): how many seconds ago a time of the record was."""
-    done = failed = unanswered = answered = recent = 0
-    span, took, waiting = 0.0, 0.0, []
+def progress(
+    vms: list[RecordedVm], starting: bool, age: t.Callable[[str], float] = age_seconds, done_before: int = 0, idle: int = 0
+) -> Progress:
+    """C(age): how many seconds ago a time of the record was. C(done_before): further VMs, done before C(RECENT). C(idle): not asked yet."""
+    failed = unanswered = answered = recent = 0
+    done, span, took, waiting = done_before, 0.0, 0.0, []
     for vm in vms:
         sent_at, open_since = _sent(vm, starting)
         if vm.start_done if starting else vm.stop_done:
@@ -99,7 +101,7 @@ def progress(vms: list[RecordedVm], starting: bool, age: t.Callable[[str], float
             failed += 1
     a_minute = recent / min(RECENT, span) * 60 if span else 0.0
     usual = took / recent if recent else 0.0
-    return Progress(starting, len(vms), done, failed, unanswered, answered, a_minute, usual, sorted(waiting, key=lambda one: -one[1]))
+    return Progress(starting, len(vms) + done_before + idle, done, failed, unanswered, answered, a_minute, usual, sorted(waiting, key=lambda one: -one[1]))
 
 
 def totals(starting: bool, counts: dict[str, int], unsettled: int, calls: int, seconds: float) -> str:

@@ -175,6 +175,7 @@ def prove(
             if whole:
                 explain_missing(verdict, found, list(known()), api.vm, query=query, exclude=exclude, accepted=accepted)
             note(found)
+            del found  # before the next of them comes
             if not verdict.clean:
                 return verdict
         verdict.proofs = [

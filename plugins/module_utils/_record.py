@@ -12,21 +12,12 @@ import json
 import secrets
 import sqlite3
 import typing as t
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _database, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _database
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, REPORT, RUNNING_VMS, SUMMARY, VMS, Beside
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
-    FAILED,
-    START_DONE,
-    STOP_DONE,
-    Host,
-    Vm,
-    VmList,
-    parse_vm,
-)
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import Change, RecordedVm, age_seconds, now_text, steady_now
 
 CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
     "closing",
@@ -48,87 +39,10 @@ _VM_COLUMNS = frozenset(
     "state state_at stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
     "start_sent_at start_answered_at start_outcome start_error started_at".split()
 )
-
-
-def now_text() -> str:
-    """The time as the record keeps it: UTC, to the second."""
-    return datetime.fromtimestamp(_pace.wall(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def steady_now() -> str:
-    """A moment on the clock that no one sets, for as long as this machine runs."""
-    return f"{_pace.pace.boot()} {_pace.monotonic():.1f}"
-
-
-def age_seconds(text: str) -> float:
-    """How long ago a time of the record was, by the wall clock; 0 when that clock went back."""
-    when = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    return max(0.0, _pace.wall() - when.timestamp())
-
-
-@dataclass
-class Change:
-    """One change to one recorded VM: columns, and the event that tells it."""
-
-    uuid: str
-    columns: dict[str, t.Any]
-    event: str = ""
-    detail: str = ""
-
-
-@dataclass
-class RecordedVm:
-    """One VM of the running set as the record has it."""
-
-    uuid: str
-    owner: str
-    name: str
-    late: bool
-    state: str
-    columns: dict[str, t.Any] = field(repr=False)
-
-    @property
-    def stop_done(self) -> bool:
-        return self.columns["stop_outcome"] in STOP_DONE
-
-    @property
-    def start_done(self) -> bool:
-        return self.columns["start_outcome"] in START_DONE
-
-    @property
-    def outlived(self) -> bool:
-        """Its graceful stop was accepted or unclear, and it ran on past its own time limit."""
-        return self.columns["outlived_at"] is not None
-
-    @property
-    def start_unclear(self) -> bool:
-        """A start was sent and nobody knows what came of it."""
-        return self.columns["start_sent_at"] is not None and self.columns["start_outcome"] is None
-
-    @property
-    def may_come_up(self) -> bool:
-        """A start was sent, and it is not known to have ended well or to have done nothing."""
-        return self.start_unclear or (self.columns["start_sent_at"] is not None and self.columns["start_outcome"] == FAILED)
-
-    @property
-    def stop_pending(self) -> bool:
-        """A stop was sent and the guest may still obey it."""
-        return self.columns["stop_sent_at"] is not None and not self.stop_done and not self.outlived
-
-    @property
-    def stop_sent_ago(self) -> float:
-        """Seconds since its last stop was sent, also when the wall clock was set meanwhile."""
-        boot, _blank, moment = (self.columns["stop_sent_clock"] or "").partition(" ")
-        if boot and boot == _pace.pace.boot():
-            return max(0.0, _pace.monotonic() - float(moment))
-        return age_seconds(self.columns["stop_sent_at"])
-
-    @property
-    def row(self) -> dict:
-        return json.loads(self.columns["api_row"])
-
-    def label(self) -> str:
-        return f"{self.uuid} ({self.name or 'no name'}, owner {self.owner})"
+_NEW_EVENT = "INSERT INTO events (at, run, what, uuid, detail) VALUES (?,?,?,?,?)"
+_COLUMNS = ("uuid", "owner", "name", "first_seen", "late", *sorted(_VM_COLUMNS))
+# VMs that are read at once where all are looked at one by one.
+_PIECE = 1000
 
 
 class Record:
@@ -138,6 +52,7 @@ class Record:
         self.path = path
         self._beside = Beside(path, copy_dir)
         self._db = _database.connect(path)
+        self._at_rest: list[RecordedVm] | None = None
 
     @classmethod
     def create(cls, path: str, *, api_host: str, location: str, reason: str, copy_dir: str | None = None) -> Record:
@@ -161,10 +76,10 @@ class Record:
             if self.phase not in PHASES:
                 raise DamagedRecord(self.path, f"its phase is {self.phase!a}")
             age_seconds(self.last_event_at())
-            for recorded in self.vms():
-                vm = parse_vm(recorded.row)
-                if vm is None or vm.uuid != recorded.uuid:
-                    raise DamagedRecord(self.path, f"the row of VM {recorded.uuid} is not what the platform gave")
+            for uuid, row in self._rows():
+                vm = parse_vm(json.loads(row))
+                if vm is None or vm.uuid != uuid:
+                    raise DamagedRecord(self.path, f"the row of VM {uuid} is not what the platform gave")
         except (TypeError, ValueError) as exc:
             raise DamagedRecord(self.path, str(exc)) from exc
 
@@ -203,8 +118,18 @@ class Record:
         rows = self._all("SELECT at FROM events ORDER BY number DESC LIMIT 1")
         return rows[0]["at"] if rows else self.maintenance["opened_at"]
 
+    def phase_since(self) -> str:
+        """When the phase was entered."""
+        rows = self._all("SELECT at FROM events WHERE what=? ORDER BY number DESC LIMIT 1", f"phase {self.phase}")
+        return rows[0]["at"] if rows else self.maintenance["opened_at"]
+
     def events(self) -> list[dict[str, t.Any]]:
-        return [dict(row) for row in self._all("SELECT * FROM events ORDER BY number")]
+        # Of a hundred thousand VMs there are nearly a million, made of few different words.
+        word, last, found = {}.setdefault, 0, []
+        while rows := self._all("SELECT * FROM events WHERE number>? ORDER BY number LIMIT ?", last, _PIECE):
+            found += [{name: word(value, value) for name, value in zip(row.keys(), row)} for row in rows]
+            last = rows[-1]["number"]
+        return found
 
     def named_in(self, run: str, what: str) -> set[str]:
         """VMs and hosts of which a run has told an event."""
@@ -230,12 +155,53 @@ class Record:
             for row in self._all("SELECT * FROM hosts ORDER BY rowid")
         ]
 
-    def vms(self) -> list[RecordedVm]:
-        """The running set, in the order in which it was first seen."""
+    def vms(self, rows: bool = False) -> list[RecordedVm]:
+        """The running set, in the order in which it was first seen. C(rows): with the platform's rows, which are most of it."""
+        if self._at_rest is not None and not rows:
+            return self._at_rest
+        return self._vms([*_COLUMNS, "api_row"] if rows else _COLUMNS)
+
+    def _vms(self, columns: t.Iterable[str], where: str = "1", *values: t.Any) -> list[RecordedVm]:
         return [
-            RecordedVm(row["uuid"], row["owner"], row["name"], bool(row["late"]), row["state"], dict(row))
-            for row in self._all("SELECT * FROM vms ORDER BY rowid")
+            RecordedVm(row["uuid"], row["owner"], row["name"], bool(row["late"]), row["state"], row)
+            for row in self._all(f"SELECT {', '.join(columns)} FROM vms WHERE {where} ORDER BY rowid", *values)
         ]
+
+    def vms_at_work(self, starting: bool, since: str) -> tuple[list[RecordedVm], list[str], list[str]]:
+        """The running set in three parts: those of which a look tells more than a count, and the uuids of the others.
+
+        These are done, before C(since), or not asked yet. Most are, at any time.
+        """
+        verb, done_at, good = ("start", "started_at", START_DONE) if starting else ("stop", "stopped_at", STOP_DONE)
+        done = f"(coalesce({verb}_outcome, '') IN ({', '.join('?' * len(good))}) AND coalesce({done_at}, '') < ?)"
+        idle = f"({verb}_outcome IS NULL AND {verb}_sent_at IS NULL{'' if starting else ' AND force_sent_at IS NULL'})"
+        values = (*good, since)
+        others = self._all(f"SELECT uuid, {done} AS done FROM vms WHERE {done} OR {idle}", *values, *values)
+        parts = [row["uuid"] for row in others if row["done"]], [row["uuid"] for row in others if not row["done"]]
+        return self._vms(_COLUMNS, f"NOT ({done} OR {idle})", *values), *parts
+
+    @contextlib.contextmanager
+    def at_rest(self) -> t.Iterator[None]:
+        """In it the running set is read once. For who looks at it from many sides, while nobody changes any of it."""
+        before, self._at_rest = self._at_rest, self.vms()
+        try:
+            yield
+        finally:
+            self._at_rest = before
+
+    def uuids(self) -> set[str]:
+        """Those of the running set."""
+        return {row["uuid"] for row in self._all("SELECT uuid FROM vms")}
+
+    def _rows(self) -> t.Iterator[tuple[str, str]]:
+        """Uuid and the platform's row as JSON of each VM of the running set: a piece at a time, so that few are in memory.
+
+        Every column is read, so that one that cannot be is found.
+        """
+        last = 0
+        while found := self._all("SELECT rowid AS place, * FROM vms WHERE rowid>? ORDER BY rowid LIMIT ?", last, _PIECE):
+            yield from ((row["uuid"], row["api_row"]) for row in found)
+            last = found[-1]["place"]
 
     def count_vms(self) -> int:
         return self._all("SELECT count(*) AS n FROM vms")[0]["n"]
@@ -274,9 +240,12 @@ class Record:
             raise _database.writing_error(self.path, exc) from exc
 
     def _event(self, run: str, what: str, uuid: str | None = None, detail: str | None = None) -> None:
-        self._db.execute(
-            "INSERT INTO events (at, run, what, uuid, detail) VALUES (?,?,?,?,?)", (now_text(), run, what, uuid, detail)
-        )
+        self._db.execute(_NEW_EVENT, (now_text(), run, what, uuid, detail))
+
+    def _events(self, run: str, what: str, uuids: t.Iterable[str]) -> None:
+        """The same of each VM."""
+        stamp = now_text()
+        self._db.executemany(_NEW_EVENT, ((stamp, run, what, uuid, None) for uuid in uuids))
 
     def begin_run(self, actor: str, purpose: str) -> str:
         """Take the record over for a new run; calls that carry an older token are refused from now on."""
@@ -443,47 +412,48 @@ class Record:
         """Add VMs to the running set. Never removes, never overwrites. Returns how many are new."""
         stamp = now_text()
         with self._transaction(token) as db:
-            before = db.execute("SELECT count(*) FROM vms").fetchone()[0]
+            known = self.uuids()
+            new: dict[str, Vm] = {}
             for vm in vms:
-                cursor = db.execute(
-                    "INSERT OR IGNORE INTO vms (uuid, owner, name, api_row, first_seen, late, state, state_at) "
-                    "VALUES (?,?,?,?,?,?,?,?)",
-                    (vm.uuid, vm.owner, vm.name, json.dumps(vm.row), stamp, late, vm.state, stamp),
-                )
-                if cursor.rowcount:
-                    self._event(token, "recorded late" if late else "recorded", vm.uuid)
-            added = db.execute("SELECT count(*) FROM vms").fetchone()[0] - before
+                if vm.uuid not in known:
+                    new.setdefault(vm.uuid, vm)
+            db.executemany(
+                "INSERT INTO vms (uuid, owner, name, api_row, first_seen, late, state, state_at) VALUES (?,?,?,?,?,?,?,?)",
+                ((vm.uuid, vm.owner, vm.name, json.dumps(vm.row), stamp, late, vm.state, stamp) for vm in new.values()),
+            )
+            self._events(token, "recorded late" if late else "recorded", new)
             if adopted_from:
                 db.execute("UPDATE maintenance SET adopted_from=?", (adopted_from,))
             if db.execute("SELECT phase FROM maintenance").fetchone()["phase"] == CLOSING:
                 self._move(db, token, RECORDED)
-        if added or not self._beside.has(RUNNING_VMS):
+        if new or not self._beside.has(RUNNING_VMS):
             self.export()
-        return added
+        return len(new)
 
     def note_states(self, token: str, found: VmList) -> None:
-        """Keep what a whole list showed. A VM seen stopped has not outlived anything any more."""
-        stamp = now_text()
+        """Keep what a whole list showed: what is new in it. A VM seen stopped has not outlived anything any more."""
+        stamp, seen = now_text(), self.seen()
+        shown = {uuid: vm.state for uuid, vm in found.vms.items()}
         with self._transaction(token) as db:
             db.executemany(
                 "INSERT INTO seen (uuid, state, at) VALUES (?,?,?) "
                 "ON CONFLICT(uuid) DO UPDATE SET state=excluded.state, at=excluded.at",
-                [(vm.uuid, vm.state, stamp) for vm in found.vms.values()],
+                [(uuid, state, stamp) for uuid, state in shown.items() if seen.get(uuid) != state],
+            )
+            kept = db.execute("SELECT uuid, state, outlived_at FROM vms").fetchall()
+            db.executemany(
+                "UPDATE vms SET state=?, state_at=? WHERE uuid=?",
+                [(shown[row["uuid"]], stamp, row["uuid"]) for row in kept if shown.get(row["uuid"], row["state"]) != row["state"]],
             )
             db.executemany(
-                "UPDATE vms SET state=?, state_at=? WHERE uuid=? AND state<>?",
-                [(vm.state, stamp, vm.uuid, vm.state) for vm in found.vms.values()],
-            )
-            db.executemany(
-                "UPDATE vms SET outlived_at=NULL WHERE uuid=? AND outlived_at IS NOT NULL",
-                [(vm.uuid,) for vm in found.vms.values() if not vm.holds_storage],
+                "UPDATE vms SET outlived_at=NULL WHERE uuid=?",
+                [(row["uuid"],) for row in kept if row["outlived_at"] is not None and shown.get(row["uuid"]) in RELEASED],
             )
 
     def note_told(self, token: str, kind: str, uuids: t.Iterable[str]) -> None:
         """The owner of these VMs was told, whatever comes of the run."""
         with self._transaction(token):
-            for uuid in uuids:
-                self._event(token, TOLD + kind, uuid)
+            self._events(token, TOLD + kind, uuids)
 
     def note_gone(self, token: str, uuids: t.Iterable[str]) -> None:
         """VMs that are no more by their own detail: lists need not show them any longer."""
@@ -510,10 +480,17 @@ class Record:
 
     def export(self) -> None:
         """Rewrite running_vms.json and hosts_to_open.json beside the record, and the second copy of all."""
-        rows = [vm.row for vm in self.vms()]
         hosts = [{"uuid": host["uuid"], "name": host["name"]} for host in self.hosts() if to_open(host)]
-        self._write_beside({RUNNING_VMS: rows, HOSTS_TO_OPEN: hosts})
+        self._write_beside({RUNNING_VMS: self._row_lines, HOSTS_TO_OPEN: hosts})
         self.copy()
+
+    def _row_lines(self) -> t.Iterator[str]:
+        """The platform's rows as a JSON list, each on a line of its own."""
+        lead = "["
+        for _uuid, row in self._rows():
+            yield f"{lead}\n{row}"
+            lead = ","
+        yield "[]\n" if lead == "[" else "\n]\n"
 
     def _write_beside(self, files: dict[str, t.Any]) -> None:
         try:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import typing as t
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._files import json_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, printable
 from ansible_collections.pilw.maintenance.plugins.module_utils._report import SHOWN, counts_text
 
@@ -90,6 +90,5 @@ def named_files(data: dict[str, t.Any], page: str) -> dict[str, str]:
     identity = data["maintenance"]["id"]
     if not isinstance(identity, str) or not re.fullmatch("[0-9A-Za-z-]{1,64}", identity):
         raise ValueError(f"{str(identity)!r} is no id of a maintenance")
-    report = json.dumps(data, indent=1, ensure_ascii=True) + "\n"
-    files = {"report.html": page, "report.json": report, "vms.csv": vms_csv(data), "summary.md": summary_md(data)}
+    files = {"report.html": page, "report.json": "".join(json_text(data)), "vms.csv": vms_csv(data), "summary.md": summary_md(data)}
     return {f"{identity}.{name}": text for name, text in files.items()}

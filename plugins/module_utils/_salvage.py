@@ -83,7 +83,7 @@ def _copy_is_open(copy_dir: str, path: str) -> bool:
     try:
         with contextlib.closing(Record(copied)) as copy:
             copy.check()
-            return copy.phase != DONE and not _ended(path, copy.maintenance["id"]) and bool(copy.vms() or copy.hosts())
+            return copy.phase != DONE and not _ended(path, copy.maintenance["id"]) and bool(copy.count_vms() or copy.hosts())
     except RecordError:
         return True
 
@@ -229,7 +229,7 @@ def _look_at_copy(salvage: Salvage, path: str, identity: str) -> None:
     try:
         with contextlib.closing(Record(path)) as copy:
             copy.check()
-            known, at, theirs = {vm.uuid for vm in copy.vms()}, copy.last_event_at(), copy.maintenance["id"]
+            known, at, theirs = copy.uuids(), copy.last_event_at(), copy.maintenance["id"]
             ended = copy.phase == DONE or _ended(salvage.path, theirs)
     except RecordError as exc:
         salvage.found.append(f"The second copy cannot be used: {exc.why if isinstance(exc, DamagedRecord) else exc}")

@@ -53,9 +53,14 @@ def summary_of(record: str) -> list[str]:
 def status(record: Record, api: Api) -> dict[str, t.Any]:
     """C(status) holds all that C(lines) tell."""
     try:
-        now: VmList | ApiError = api.vms()
+        now: VmList | ApiError = api.vms(rows_kept=False)
     except ApiError as exc:
         now = exc
+    with record.at_rest():
+        return _told(record, now)
+
+
+def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
     holder = Lock(os.path.dirname(record.path)).holder()
     maintenance, vms = record.maintenance, record.vms()
     starting = maintenance["phase"] in (OPENING, STARTING)
@@ -64,7 +69,7 @@ def status(record: Record, api: Api) -> dict[str, t.Any]:
         "open": True,
         "id": maintenance["id"],
         "phase": maintenance["phase"],
-        "phase_since": phase_since(record),
+        "phase_since": record.phase_since(),
         "opened_at": maintenance["opened_at"],
         "reason": _model.printable(maintenance["reason"], 200),
         "last_run": {name: value for name, value in (record.run() or {}).items() if name != "token"},
@@ -103,13 +108,6 @@ def shortened(told: dict[str, t.Any]) -> dict[str, t.Any]:
     """As a task's result: what is left may be thousands of tenants' VMs."""
     left = told["status"].get("left", [])
     return {**told, "status": {**told["status"], **({"left": left[:NAMED], "left_count": len(left)} if told["open"] else {})}}
-
-
-def phase_since(record: Record) -> str:
-    """When the phase was entered."""
-    wanted = f"phase {record.phase}"
-    times = [event["at"] for event in record.events() if event["what"] == wanted]
-    return times[-1] if times else record.maintenance["opened_at"]
 
 
 def lines_of(data: dict[str, t.Any], at_work: str) -> list[str]:

@@ -79,7 +79,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         hosts = api.hosts()
         made = plan_prepare(settings, hosts, vms, locations, record, machines)
         left = plan_earlier(made, earlier(os.path.dirname(path)), settings, vms, record)
-        add_storage(made, params, hosts.hosts.values(), vms, record, settings.accept)
+        add_storage(made, params, hosts.hosts.values(), vms, record, settings.accepted)
         check_room(head, params, len(made.stop), settings.accept)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
@@ -102,7 +102,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         say_storage(made, params["ceph_host"], record.osd_flags if record else [])
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
-        each = restore_data(made, record, settings.accept)
+        each = restore_data(made, record, settings.accepted)
     check_old(made, record, settings.accept, params["max_age"])
     items = head.items + made.items
     refusals = head.refusals + made.refusals
@@ -144,10 +144,10 @@ def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, r
     stopped = {vm.uuid for vm in record.vms if vm.stop_done} if record else set()
     waiting = [vm.uuid for vm in vms.vms.values() if vm.state not in (_model.RUNNING, _model.DELETED) and vm.uuid not in stopped]
     left = {uuid: before.starts[start_item(uuid)] for uuid in waiting if start_item(uuid) in before.starts}
-    inside = {uuid: text for uuid, text in left.items() if uuid in scope and start_item(uuid) not in settings.accept}
+    inside = {uuid: text for uuid, text in left.items() if uuid in scope and start_item(uuid) not in settings.accepted}
     told = [text for uuid, text in left.items() if uuid not in inside]
     if inside:
-        plan.refuse(f"{starts_text(list(inside.values()))}.", settings.accept, *map(start_item, inside))
+        plan.refuse(f"{starts_text(list(inside.values()))}.", settings.accepted, *map(start_item, inside))
     if told:
         plan.warnings.append(f"Accepted, or left out by the scope: {len(told)} starts that nobody has seen end. {starts_text(told)}.")
     for item, text in before.unread.items():
@@ -156,7 +156,7 @@ def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, r
 
 
 def add_storage(
-    plan: Plan, params: dict[str, t.Any], hosts: t.Iterable[Host], vms: VmList, record: RecordFacts | None, accept: list[str]
+    plan: Plan, params: dict[str, t.Any], hosts: t.Iterable[Host], vms: VmList, record: RecordFacts | None, accept: t.Container[str]
 ) -> None:
     """What Ceph says against a prepare, before any host is closed."""
     storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), lambda: hosts)
@@ -238,7 +238,7 @@ def record_facts(params: dict[str, t.Any], plan: Plan) -> RecordFacts | None:
     """What a plan needs of the open record, or of what a run would make of a damaged one."""
     accept = _argspec.words(params["accept"], "accept") or []
     try:
-        return facts_of(find(record_path(params), _place(params), accept, _copy_dir(params)))
+        return facts_of(find(record_path(params), _place(params), accept, _copy_dir(params)), bool(params["groups"]))
     except DamagedRecord as damage:
         salvage = look(damage, _copy_dir(params))
     except Refused as exc:
@@ -253,7 +253,7 @@ def record_facts(params: dict[str, t.Any], plan: Plan) -> RecordFacts | None:
         path = os.path.join(inside, _folders.RECORD_NAME)
         record, _token = salvage.rebuild(path, _place(params), params["location"] or "", "plan", "plan")
         with contextlib.closing(record):
-            return facts_of(record)
+            return facts_of(record, bool(params["groups"]))
 
 
 def _place(params: dict[str, t.Any]) -> str:
@@ -267,8 +267,8 @@ def _copy_dir(params: dict[str, t.Any]) -> str | None:
     return _folders.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
 
 
-def facts_of(record: Record | None) -> RecordFacts | None:
-    """C(None) for no record, and for one that is done."""
+def facts_of(record: Record | None, rows: bool) -> RecordFacts | None:
+    """C(None) for no record, and for one that is done. C(rows): with those of the platform, out of which groups are made."""
     if record is None or record.phase == DONE:
         return None
     maintenance = record.maintenance
@@ -280,7 +280,7 @@ def facts_of(record: Record | None) -> RecordFacts | None:
         age=age_seconds(record.last_event_at()),
         adopted_from=maintenance["adopted_from"],
         hosts=record.hosts(),
-        vms=record.vms(),
+        vms=record.vms(rows),
         accepted=record.accepted(),
         osd_flags=record.osd_flags(),
         ceph_fsid=maintenance["ceph_fsid"],
@@ -322,7 +322,7 @@ def look_at_locations(api: Api, plan: Plan, params: dict[str, t.Any]) -> list[Lo
     for slug in slugs:
         there = api.at(slug)
         try:
-            vms, hosts = frozenset(there.vms().vms), len(there.hosts().hosts)
+            vms, hosts = frozenset(there.vms(rows_kept=False).vms), len(there.hosts().hosts)
             facts = LocationFacts(slug, vms, hosts)
             plan.lines.append(f"Location {slug}: {len(vms)} VMs, {hosts} hosts" + ("" if vms or hosts else " (empty lists)"))
         except ApiError as exc:
@@ -393,7 +393,7 @@ def wait_for_api(params: dict[str, t.Any], api: Api) -> VmList | None:
     patience = _patience.of(params)
     while True:
         try:
-            return api.running_vms()
+            return api.running_vms(rows_kept=False)
         except AuthError:
             raise
         except ApiError as exc:

@@ -137,8 +137,7 @@ def canaries(vms: list[RecordedVm], groups: list[dict], count: int) -> list[Reco
 
 
 def _group_of(vms: list[RecordedVm], groups: list[dict]) -> dict[str, str]:
-    parsed = [vm for vm in (parse_vm(vm.row) for vm in vms) if vm is not None]
-    return group_names(parsed, groups) if groups else {}
+    return group_names([vm for vm in (parse_vm(vm.row) for vm in vms) if vm is not None], groups) if groups else {}
 
 
 def _by_group(vms: list[RecordedVm], groups: list[dict], stop: bool = False) -> dict[str, Wave]:

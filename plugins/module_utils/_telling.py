@@ -68,7 +68,7 @@ def _of_record(params: dict[str, t.Any], record: Record, event: str) -> dict[str
     maintenance = record.maintenance
     about = About(maintenance["id"], maintenance["reason"], params["api_host"], params["location"] or "")
     restoring = (record.run() or {}).get("purpose") == "restore"
-    found = _notices.of_record(record.vms(), record.accepted(), record.told(), (AFTER, NOT_STARTED) if restoring else (BEFORE,))
+    found = _notices.of_record(record.vms(), set(record.accepted()), record.told(), (AFTER, NOT_STARTED) if restoring else (BEFORE,))
     folder = os.path.join(params["notice_dir"], about.identity) if params["notice_dir"] else os.path.join(os.path.dirname(record.path), NOTICES)
     # What a restore has said is not so any more once a prepare goes on.
     kinds = (AFTER, NOT_STARTED) if restoring else KINDS

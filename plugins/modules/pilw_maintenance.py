@@ -339,7 +339,7 @@ class PlainPause(Pause):
 
 def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> dict[str, t.Any]:
     """Make the proof; the only place that leads to phase safe."""
-    maintenance, accepted, run = record.maintenance, record.accepted(), params["run"]
+    maintenance, accepted, run = record.maintenance, set(record.accepted()), params["run"]
     if maintenance["phase"] == CLOSING:
         raise Refused(
             "Nothing is recorded yet, so nothing can be proved. Go on with: "
@@ -589,9 +589,10 @@ def main() -> None:
             if params["state"] == "told":
                 _telling.told(params, record)
                 return {"changed": True, "phase": record.phase}
-            if params["state"] == "announced":
-                return {"changed": True, "phase": record.phase, **_telling.announced(params, record)}
-            return (ended if params["state"] == "ended" else closed)(params, record)
+            with record.at_rest():
+                if params["state"] == "announced":
+                    return {"changed": True, "phase": record.phase, **_telling.announced(params, record)}
+                return (ended if params["state"] == "ended" else closed)(params, record)
 
     _module.finish(module, work)
 

@@ -353,7 +353,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record, age_seconds, now_text
 
 # What of a plan goes into its file, beside every host and VM.
 IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "worst_seconds", "whole_seconds", "lines")
@@ -393,9 +393,11 @@ def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
     says = holder.get("says", "") if holder and busy else ""
     if says or (not starting and record.phase != STOPPING):  # while hosts are closed or opened nothing happens to VMs yet
         return {"changed": False, "busy": busy, "done": 0, "total": record.count_vms(), "text": says}
-    accepted = set(record.accepted())
-    left_alone = "lost" if starting else "vm"
-    found = _progress.progress([vm for vm in record.vms() if f"{left_alone}:{vm.uuid}" not in accepted], starting)
+    mark = "lost:" if starting else "vm:"
+    left_alone = {item[len(mark) :] for item in record.accepted() if item.startswith(mark)}
+    vms, done_before, idle = record.vms_at_work(starting, now_text(_progress.RECENT + 1))
+    counts = [sum(1 for uuid in uuids if uuid not in left_alone) for uuids in (done_before, idle)]
+    found = _progress.progress([vm for vm in vms if vm.uuid not in left_alone], starting, age_seconds, *counts)
     run = record.run() or {}
     text = "; ".join(filter(None, [found.line(), found.late(run["since"], run["window"])]))
     return {"changed": False, "busy": busy, "done": found.done, "total": found.total, "text": text}

@@ -145,7 +145,7 @@ def run(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
 def predict(params: dict[str, t.Any], api: Api, record: Record) -> dict[str, t.Any]:
     """What a run would add."""
     found = api.vms()
-    known = {vm.uuid for vm in record.vms()}
+    known = record.uuids()
     running = select(found, params, [RUNNING])
     new = [vm for vm in running if vm.uuid not in known]
     return result_of(found, running, [vm.uuid for vm in new], len(known) + len(new), len(known))
@@ -160,7 +160,7 @@ def take(
 ) -> dict[str, t.Any]:
     """Add what runs to the record until nothing is being created and two lists agree."""
     accepted = record.accepted()
-    known = {vm.uuid for vm in record.vms()}
+    known = record.uuids()
     if params["waited"]:  # what earlier calls of the same wait have added is new all the same
         known -= record.named_in(params["run"], "recorded") | record.named_in(params["run"], "recorded late")
     patience = Patience(params["waited"], params["patience"], clock)
@@ -191,8 +191,9 @@ def take(
         elif former is not None:  # each call has two lists to compare, however long a list takes
             patience.check(params["settle_timeout"], "VMs start and stop, so that no two lists agree")
         former = uuids
+        del found, running  # before the next of them comes
         sleep(params["poll_interval"])
-    now = {vm.uuid for vm in record.vms()}
+    now = record.uuids()
     return result_of(found, running, sorted(now - known), len(now), len(known))
 
 

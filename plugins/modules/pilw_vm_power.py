@@ -232,12 +232,12 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
     wrong = [uuid for uuid in uuids if not is_uuid(uuid)]
     if wrong:
         raise InputError(f"vms: these are no uuids: {', '.join(map(repr, wrong))}. Nothing was sent.")
-    found = api.vms().vms
+    found = api.vms(rows_kept=False).vms
     absent = [uuid for uuid in uuids if uuid not in found and api.vm(uuid) is None]
     if absent:
         raise InputError(f"vms: the platform knows no VM {', '.join(absent)}. Nothing was sent.")
     if check_mode:
-        running = api.running_vms().vms
+        running = api.running_vms(rows_kept=False).vms
         return predicted(sum(1 for uuid in uuids if (uuid in running) != orders.start))
     result = Engine(api, orders, NoJournal()).run([Wave("all", [Target(uuid, uuid) for uuid in uuids])])
     told = told_of(result, orders.start)
@@ -256,7 +256,7 @@ def to_start(
 ) -> tuple[list[RecordedVm], list[Change]]:
     """VMs to start, and what to write down of the others: those that run, and those that must not be started."""
     accepted = record.accepted()
-    targets, changes = _targets.to_start(recorded, running, accepted)
+    targets, changes = _targets.to_start(recorded, running, set(accepted))
     if params["which"] == "untried":
         # A look names so many open images only, so what an earlier one held back stays so for this run.
         tried = record.named_in(params["run"], "start sent") | record.named_in(params["run"], HELD)
@@ -277,13 +277,14 @@ def waves_of(
     params: dict[str, t.Any], api: Api, orders: Orders, record: Record
 ) -> tuple[list[Wave], list[Change]]:
     """What to do for the record's VMs, and what to write down without doing anything."""
-    recorded, running, accepted = record.vms(), api.running_vms().vms, record.accepted()
-    groups = _argspec.groups(params["groups"])
+    groups, maintenance = _argspec.groups(params["groups"]), record.maintenance
+    query, exclude = maintenance["query"], maintenance["exclude"]
+    recorded = record.vms(rows=bool(groups or query or exclude))
+    running, accepted = api.running_vms(rows_kept=False).vms, set(record.accepted())
     if orders.start:
         targets, changes = to_start(params, api, record, recorded, running)
         return _targets.start_waves(targets, groups, params["canary"]), changes
-    maintenance = record.maintenance
-    recorded = _targets.within(recorded, maintenance["query"], maintenance["exclude"])
+    recorded = _targets.within(recorded, query, exclude)
     if orders.force:
         return _targets.stop_waves(_targets.to_force(recorded, running, accepted), groups), []
     targets, changes = _targets.to_stop(recorded, running, accepted)

@@ -132,7 +132,7 @@ HELD = "VMs are looked at again when the hold time is over"
 
 def look(api: Api, uuids: list[str]) -> tuple[list[dict[str, str]], VmList]:
     """The state of each VM: one list for all, and the detail of those that the list does not show."""
-    found = api.vms()
+    found = api.vms(rows_kept=False)
     rows, unread = [], 0
     for uuid in uuids:
         vm, absent = found.vms.get(uuid), GONE

@@ -172,6 +172,9 @@ class World:
             return self._row(vm)
         return self._list((params or {}).get("status"), fault)
 
+    def rows(self, path: str, params: dict[str, str] | None, timeout: float, once: bool = False) -> t.Iterator[t.Any]:
+        return iter(self.get(path, params, timeout, once))
+
     def send(self, method: str, path: str, form: dict[str, str], timeout: float) -> t.Any:
         self.passed()
         action = path.rsplit("/", 1)[1]

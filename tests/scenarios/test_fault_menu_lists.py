@@ -64,7 +64,7 @@ BAD: dict[str, tuple[dict[str, t.Any], str]] = {
     "page": ({"kind": "html"}, f"{ALL} answered 200: the body is not JSON: Sign in Please sign in{ID}"),
     "empty 200": ({"kind": "empty", "status": 200}, f"{ALL} answered 200: the body is not JSON: empty body{ID}"),
     "empty 400": ({"kind": "empty", "status": 400}, f"{ALL} answered 400: empty body{ID}"),
-    "no list": ({"status": 200, "body": '{"vms": []}'}, f"{ALL} answered 200: a list was expected, a dict came"),
+    "no list": ({"status": 200, "body": '{"vms": []}'}, f"{ALL} answered 200: a list was expected, a dict came{ID}"),
     "500": ({"status": 500}, f"{ALL} answered 500: An unexpected error occurred{ID}"),
     "503": ({"status": 503}, f"{ALL} answered 503: An unexpected error occurred{ID}"),
     "cut": ({"kind": "cut"}, f"{ALL} gave no answer: .*"),

@@ -52,6 +52,7 @@ QUIET = {
     "_record.closing_host": "words of an event in the record",
     "_record.host_written": "words of an event in the record",
     "_record.forget_flags": "words of an event in the record",
+    "_record.vms_at_work": "conditions of a query",
     "_progress.line": "how far the work is",
     "_progress.totals": "how the work ended",
     "_report.restore_command": "a command",

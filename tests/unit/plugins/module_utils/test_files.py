@@ -32,6 +32,38 @@ def test_json_is_replaced_whole_and_private(tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "victim"]
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ([], "[]\n"),
+        ({}, "{}\n"),
+        (None, "null\n"),
+        ("\u00dc", '"\\u00dc"\n'),
+        ([{"a": [1, 2]}, "b"], '[\n{"a": [1, 2]},\n"b"\n]\n'),
+        ({"a": [1, {"b": []}], "c": {"d": [1]}, "e": []}, '{\n"a": [\n1,\n{"b": []}\n],\n"c": {"d": [1]},\n"e": []\n}\n'),
+    ],
+)
+def test_each_entry_of_a_list_has_a_line_of_its_own(tmp_path, data, text):
+    assert "".join(_files.json_text(data)) == text
+    assert json.loads(text) == data
+    _files.write_text(str(tmp_path / "a.json"), _files.json_text(data))
+    assert (tmp_path / "a.json").read_text() == text
+
+
+def test_a_write_in_pieces_that_fails_leaves_the_former_file(tmp_path):
+    path = tmp_path / "a.json"
+    _files.write_text(str(path), "old")
+
+    def broken():
+        yield "new"
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        _files.write_text(str(path), broken())
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
 def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     _files.write_json(str(path), [1])
@@ -109,7 +141,7 @@ def test_what_is_replaced_is_kept_under_its_mark(tmp_path, monkeypatch, hard_lin
         monkeypatch.setattr(_files.os, "link", refuse)
     assert _files.keep(str(path), "m") == f"{path}.m"
     _files.write_json(str(path), [2])
-    assert (tmp_path / "a.json.m").read_text() == "[\n 1\n]\n"
+    assert (tmp_path / "a.json.m").read_text() == "[\n1\n]\n"
     assert mode(tmp_path / "a.json.m") == 0o600
     if hard_links:
         assert _files.keep(str(tmp_path / "none"), "m") is None

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._progress import progress, totals
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._progress import RECENT, progress, totals
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, age_seconds, now_text
 
 COLUMNS = (
     "stop_sent_at stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
@@ -127,3 +130,32 @@ def test_a_window_that_will_be_missed_is_said_early(window, told):
 
 def test_what_is_done_is_not_late():
     assert progress([down("a")], False, lambda text: NOW - float(text)).late("0", 1.0, lambda text: NOW - float(text)) == ""
+
+
+MOMENTS = st.none() | st.sampled_from([0, 1, 30, 59, 60, 61, 62, 63, 600, -5])
+OUTCOMES = {
+    "stop": st.sampled_from([None, "clean", "forced", "already_stopped", "vanished", "would_not_stop", "refused"]),
+    "start": st.sampled_from([None, "running", "already_running", "vanished", "failed", "refused"]),
+}
+CHANGES = st.fixed_dictionaries(
+    {f"{verb}_outcome": outcomes for verb, outcomes in OUTCOMES.items()}
+    | {name: MOMENTS for name in COLUMNS if name.endswith("_at")}
+)
+
+
+@settings(
+    deadline=None, database=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(st.lists(CHANGES, max_size=12), st.booleans())
+def test_what_is_only_counted_tells_no_more_than_its_count(tmp_path_factory, monkeypatch, given_columns, starting):
+    monkeypatch.setattr("ansible_collections.pilw.maintenance.plugins.module_utils._pace.pace.wall", lambda: 1_800_000_000.0)
+    record = Record.create(str(tmp_path_factory.mktemp("record") / "record.sqlite"), api_host="x", location="", reason="")
+    token = record.begin_run("ann", "prepare")
+    record.add_running(token, [parse_vm({"uuid": f"v{number}"}) for number in range(len(given_columns))], late=False)
+    for number, columns in enumerate(given_columns):
+        texts = {name: now_text(value) if isinstance(value, int) else value for name, value in columns.items()}
+        record.write(token, [Change(f"v{number}", texts)])
+    vms, done, idle = record.vms_at_work(starting, now_text(RECENT + 1))
+    assert sorted([*(one.uuid for one in vms), *done, *idle]) == sorted(record.uuids())
+    assert progress(vms, starting, age_seconds, len(done), len(idle)) == progress(record.vms(), starting)
+    record.close()

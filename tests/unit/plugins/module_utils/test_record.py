@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _beside, _record
+from ansible_collections.pilw.maintenance.plugins.module_utils import _beside, _record, _recorded
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
@@ -129,7 +129,7 @@ def test_no_sequence_of_lists_removes_or_overwrites_a_vm(lists, reopen):
                 record = Record(record.path)
                 token = record.begin_run("bob", "prepare")
             assert [one.uuid for one in record.vms()] == list(first)
-            assert [one.row for one in record.vms()] == list(first.values())
+            assert [one.row for one in record.vms(rows=True)] == list(first.values())
             with open(os.path.join(folder, "running_vms.json"), encoding="utf-8") as handle:
                 assert json.load(handle) == list(first.values())
         record.close()
@@ -451,6 +451,59 @@ def test_a_vm_seen_down_has_outlived_nothing(made):
     assert record.seen() == {"a": "stopped", "b": "paused"}
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
+def test_all_are_read_in_pieces(made, tmp_path, monkeypatch, count):
+    monkeypatch.setattr(_record, "_PIECE", 2)
+    record, token = made
+    rows = [{"uuid": f"v{number}", "status": "running", "name": "\u00dc\n"} for number in range(count)]
+    record.add_running(token, parse_vm_list(rows).vms.values(), late=False)
+    record.check()
+    assert [vm.row for vm in record.vms(rows=True)] == rows
+    assert record.uuids() == {row["uuid"] for row in rows}
+    text = (tmp_path / "running_vms.json").read_text()
+    assert json.loads(text) == rows
+    assert len(text.splitlines()) == (count + 2 if count else 1), "each row has a line of its own"
+    assert [event["uuid"] for event in record.events() if event["what"] == "recorded"] == [row["uuid"] for row in rows]
+
+
+def test_the_row_of_the_platform_is_there_only_for_who_asks(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    with pytest.raises(IndexError):
+        print(record.vms()[0].row)
+    assert record.vms(rows=True)[0].row["uuid"] == "a"
+
+
+def test_what_is_at_rest_is_read_once(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    with record.at_rest():
+        assert record.vms() is record.vms()
+        assert record.vms(rows=True)[0].row["uuid"] == "a"
+    record.write(token, [Change("a", {"state": "stopped"})])
+    assert record.vms()[0].state == "stopped"
+
+
+def test_a_list_that_shows_nothing_new_writes_nothing(made):
+    record, token = made
+    record.add_running(token, [vm("a")], late=False)
+    found = parse_vm_list([{"uuid": "a", "status": "running"}, {"uuid": "b", "status": "stopped"}])
+    record.note_states(token, found)
+    before = record._db.total_changes
+    record.note_states(token, found)
+    record.add_running(token, [vm("a")], late=True)
+    assert record._db.total_changes == before
+
+
+def test_since_when_the_phase_is(made, monkeypatch):
+    record, token = made
+    assert record.phase_since() == record.maintenance["opened_at"]
+    for number, phase in enumerate(["stopping", "opening", "stopping"]):
+        monkeypatch.setattr(_record, "now_text", lambda number=number: f"2026-11-24T01:02:0{number}Z")
+        record.set_phase(token, phase)
+    assert record.phase_since() == "2026-11-24T01:02:02Z"
+
+
 def test_done(made):
     record, token = made
     record.write_done(token)
@@ -519,7 +572,7 @@ def test_a_list_that_cannot_be_exported_is_an_error_and_the_record_is_whole(made
 
 
 def test_age(monkeypatch):
-    monkeypatch.setattr(_record._pace.pace, "wall", lambda: 1767225600.0 + 90)
+    monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: 1767225600.0 + 90)
     assert _record.age_seconds("2026-01-01T00:00:00Z") == 90
     assert _record.age_seconds("2026-01-02T00:00:00Z") == 0
 
@@ -555,9 +608,9 @@ def test_how_long_ago_a_stop_was_sent_does_not_hang_on_the_wall_clock(made, monk
     record, token = made
     record.add_running(token, [vm("a")], late=False)
     wall, steady = [1767225600.0], [100.0]
-    monkeypatch.setattr(_record._pace.pace, "boot", lambda: "this")
-    monkeypatch.setattr(_record._pace.pace, "wall", lambda: wall[0])
-    monkeypatch.setattr(_record._pace.pace, "monotonic", lambda: steady[0])
+    monkeypatch.setattr(_recorded._pace.pace, "boot", lambda: "this")
+    monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: wall[0])
+    monkeypatch.setattr(_recorded._pace.pace, "monotonic", lambda: steady[0])
     clock = _record.steady_now().replace("this", boot)
     record.write(token, [Change("a", {"stop_sent_at": _record.now_text(), "stop_sent_clock": clock})])
     wall[0], steady[0] = wall[0] + 7.0, steady[0] + 40.0

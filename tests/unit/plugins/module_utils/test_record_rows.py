@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _record
+from ansible_collections.pilw.maintenance.plugins.module_utils import _record, _recorded
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 
@@ -212,7 +212,6 @@ CASES = {
         {
             ("vms", "a"): {"state": "stopped", "state_at": "now", "outlived_at": None},
             ("seen", "a"): {"state": "stopped", "at": "now"},
-            ("seen", "b"): {"at": "now"},
             ("seen", "y"): {"state": "paused", "at": "now"},
         },
         [],
@@ -359,6 +358,7 @@ def test_a_vm_without_a_name_is_told_as_such(made):
         ("UPDATE vms SET api_row='{\"uuid\": \"z\", \"status\": \"running\"}' WHERE uuid='a'", "the row of VM a is not what the platform gave"),
         ("UPDATE vms SET api_row='{}' WHERE uuid='b'", "the row of VM b is not what the platform gave"),
         ("UPDATE vms SET api_row='{' WHERE uuid='b'", ""),
+        ("UPDATE vms SET stop_error=CAST(x'ff' AS TEXT) WHERE uuid='b'", ""),
         ("DELETE FROM maintenance", "it does not hold exactly one maintenance"),
     ],
 )
@@ -380,7 +380,7 @@ def test_times_are_utc_wherever_the_machine_is(monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     time.tzset()
     try:
-        monkeypatch.setattr(_record._pace.pace, "wall", lambda: 1_800_000_000.0)
+        monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: 1_800_000_000.0)
         assert _record.age_seconds(_record.now_text()) == 0.0
         assert _record.age_seconds("2027-01-15T07:59:00Z") == 60.0
     finally:

@@ -14,7 +14,7 @@ from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_status
 
 
 class Platform:
-    def vms(self):
+    def vms(self, rows_kept=True):
         return VmList({"a": parse_vm({"uuid": "a", "status": "running"})})
 
 

@@ -20,10 +20,10 @@ STATES = {"a": "running", "b": "running", "c": "stopped", "d": "running"}
 class Platform:
     """Shows VMs; whoever sends a power call fails."""
 
-    def vms(self):
+    def vms(self, rows_kept=True):
         return VmList({uuid: parse_vm({"uuid": uuid, "status": state}) for uuid, state in STATES.items()})
 
-    def running_vms(self):
+    def running_vms(self, rows_kept=True):
         return VmList({uuid: vm for uuid, vm in self.vms().vms.items() if vm.state == "running"})
 
     def vm(self, uuid):
