@@ -12,12 +12,13 @@ MINUTES ?= 30
 SEEDS ?=
 RUN = $(PYTHON) -B tests/tools/run_steps.py --pytest-args='$(ARGS)'
 
-.PHONY: help demo test soak setup unit units scenarios e2e e2e-full integration sanity lint site build clean
+.PHONY: help demo test soak bench setup unit units scenarios e2e e2e-full integration sanity lint site build clean
 
 help:
 	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
 	@echo "make test         what CI asks for: units, scenarios, smoke on each core, sanity, linters, build"
 	@echo "make soak         the random tests for 30 minutes, with seeds of their own"
+	@echo "make bench        against what others do, side by side: one table, in less than 20 minutes"
 	@echo "make unit         unit tests, plain pytest"
 	@echo "make units        unit tests by ansible-test, with each ansible-core"
 	@echo "make scenarios    playbooks against the simulated platform"
@@ -39,6 +40,10 @@ test:
 
 soak:
 	@PILW_TEST_SOAK_MINUTES='$(MINUTES)' PILW_TEST_SOAK_SEEDS='$(SEEDS)' $(RUN) soak soak-killed
+
+# Nothing else should run meanwhile.
+bench:
+	@$(RUN) bench; status=$$?; cat .build/benchmark/table.md; exit $$status
 
 setup:
 	@$(RUN) --setup

@@ -23,6 +23,7 @@ ALL = {
     "deaf": rows.deaf,
     "brake": rows.brake,
     "record": rows.record,
+    "large": rows.hundred_thousand,
 }
 PROGRAMS = ("curl", "xargs")
 

@@ -11,7 +11,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from benchmark import contenders, engine
+from benchmark import contenders, engine, large
 from benchmark.platform import Journal, Platform
 from benchmark.playbooks import Operator, Play
 from benchmark.table import Row
@@ -80,7 +80,7 @@ def stop_a_thousand(scale: float = 0.05, vms: int = 1000) -> list[Row]:
 
         return measure
 
-    compare("runbook, xargs -n 1 curl", 30, lambda platform, uuids: contenders.xargs(platform, uuids), 1, 50.0)
+    compare("runbook, xargs -n 1 curl", 30, contenders.xargs, 1, 50.0)
     compare("xargs -P 64 curl", vms, lambda platform, uuids: contenders.xargs(platform, uuids, AT_ONCE), AT_ONCE)
     compare("loop over ansible.builtin.uri", 15, in_a_loop(contenders.LOOP_OF_URI), 1)
     compare("loop over pilw_vm_power, one VM at a time", 8, in_a_loop(contenders.LOOP_OF_OURS), 1)
@@ -281,6 +281,28 @@ def brake(scale: float = 0.01, vms: int = 1000) -> list[Row]:
             len(tried) / vms, stopped and len(tried) < vms / 2 and not twice_up and len(up) == round(vms * 0.9) and second.rc != 0,
             {"tried_before_the_brake": len(tried), "again": len(again)},
         )
+    ]
+
+
+def hundred_thousand() -> list[Row]:
+    """Each part of the work in a process of its own, rows of 1 KB."""
+    few, many = large.measure(10_000), large.measure(100_000)
+    growth = large.ratios(few, many)
+    # Of what takes less than this the start of a process is the most.
+    slow = {part: ratio for part, ratio in growth.items() if many[part]["cpu_seconds"] >= 1}
+    worst, most = max(slow, key=slow.__getitem__), max(many, key=lambda part: many[part]["peak_bytes"])
+    names = ", ".join(f"{part} {growth[part]:g}" for part in ("list", "record", "plan", "status", "report") if part in growth)
+    peak = many[most]["peak_bytes"]
+    return [
+        Row(
+            "100,000 VMs: list, record, plan, status, report and more, processor time", "10,000 VMs", "linear: about 10 times",
+            f"{names}; the worst is {worst}: {slow[worst]:g} times", slow[worst], slow[worst] <= 12, {"growth": growth, "10000": few, "100000": many},
+        ),
+        Row(
+            "100,000 VMs: memory of any one process", "10,000 VMs", "under 1.5 GB",
+            f"{peak / 1e9:.2f} GB ({most}; 10,000 VMs: {max(part['peak_bytes'] for part in few.values()) / 1e6:.0f} MB)",
+            peak / 1.5e9, peak < 1.5e9,
+        ),
     ]
 
 

@@ -110,6 +110,8 @@ def all_steps() -> list[Step]:
         dataclasses.replace(
             pytest("scenarios-full", "tests/scenarios", "-m", "full", "-n", JOBS, "--dist", "worksteal", lock=BUSY), default=False
         ),
+        # That it measures; what it measures is asked for with make bench.
+        dataclasses.replace(pytest("benchmark", "tests/benchmark"), variables=(("PYTHONPATH", f"{BUILD / 'link'}:{ROOT / 'tests'}"),)),
         # Virtual time, one thread: a core of its own while the scenarios wait.
         pytest("properties", "tests/properties", lock="", timeout=1200),
         dataclasses.replace(
@@ -117,6 +119,13 @@ def all_steps() -> list[Step]:
             variables=(("PYTHONPATH", f"{BUILD / 'link'}:{ROOT / 'tests'}"),),
             must_say=r"^\d+ rounds, seeds: \d",
             timeout=60 * (int(SOAK_MINUTES) + 30),
+            default=False,
+        ),
+        dataclasses.replace(
+            Step("bench", (str(venv("main") / "bin" / "python"), "-m", "benchmark", "--out", str(BUILD / "benchmark"))),
+            variables=(("PYTHONPATH", f"{BUILD / 'link'}:{ROOT / 'tests'}"),),
+            must_say=r"^The table is in ",
+            timeout=3600,
             default=False,
         ),
         dataclasses.replace(

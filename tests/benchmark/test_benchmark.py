@@ -1,0 +1,56 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark still measures what it says. With a few VMs: its numbers are asked for elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import contenders, engine, rows, table
+from benchmark.platform import Platform
+from benchmark.playbooks import Operator
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_each_way_stops_all(tls: bool) -> None:
+    ways = {
+        "ours": lambda platform, uuids: engine.measure(platform, concurrency=4, poll_interval=0.05)["seconds"],
+        "curl": lambda platform, uuids: contenders.curl(platform, uuids, 4),
+        **{way: lambda platform, uuids, way=way: contenders.client(platform, way, uuids, 4)["seconds"] for way in ("session", "urllib3")},
+        **({} if tls else {"xargs": contenders.xargs}),
+    }
+    for name, way in ways.items():
+        with Platform(tls=tls, vms=9, stop_seconds=0.01) as platform:
+            assert way(platform, platform.uuids()) > 0
+            assert platform.running() == set(), name
+            assert len(platform.journal().stops()) == 9, name
+
+
+def test_a_pool_without_back_off_counts_what_failed() -> None:
+    with Platform(vms=40, stop_seconds=0.0, power_refused=0.3) as platform:
+        told = contenders.client(platform, "session", platform.uuids(), 4)
+        assert told["failed"] == sum(1 for entry in platform.journal().stops() if entry["status"] != 200) > 0
+
+
+@pytest.mark.parametrize("task", [contenders.LOOP_OF_URI, contenders.LOOP_OF_OURS])
+def test_loops_of_ansible_stop_all(task: str, tmp_path: Path) -> None:
+    with Platform(vms=2, stop_seconds=0.01) as platform:
+        operator = Operator(platform, tmp_path, 0.01)
+        assert contenders.loop(platform, platform.uuids(), task, operator.play, 0.05) > 0
+        assert platform.running() == set()
+
+
+def test_the_table_tells_what_was_met() -> None:
+    found = rows.record(scale=0.005, vms=20, rounds=1)
+    data = table.as_json([*found, table.Row("a | b", "c", "d", "e", met=False)], 61.0)
+    text = table.as_markdown(json.loads(json.dumps(data)))
+    assert "a \\| b | c | d | e | **no** |" in text
+    assert "ansible-core" in text and data["machine"]["date"] in text
+
+
+def test_calls_in_slots_without_a_gap() -> None:
+    calls = [{"started": float(number), "ended": number + (60.0 if number == 64 else 22.0)} for number in range(65)]
+    assert rows._packed(calls, 22.0, 60.0) == 82.0
