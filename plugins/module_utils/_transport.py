@@ -22,7 +22,6 @@ import typing as t
 import zlib
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlencode
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
@@ -296,17 +295,14 @@ class _BoundedRetry(Retry):
 
 
 class _Session(Session):
-    """Knows no redirects: otherwise requests looks into them, and reads their body, also when none is to be followed.
+    """Asks its adapter, without what requests does around it: no redirect is looked into, whose body would be read, and no cookie kept.
 
-    And no cookies. So of two requests to one path only query and body differ: the rest is made ready once.
+    So of two requests to one path only query and body differ: the rest is made ready once.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._ready: dict[tuple[str, str], t.Any] = {}
-
-    def get_redirect_target(self, resp: t.Any) -> None:
-        return None
 
     def ask(self, method: str, url: str, timeout: tuple[float, float], params: dict[str, str] | None, form: dict[str, str] | None) -> t.Any:
         """The answer as soon as its head is there. Safe to be used by many threads at once."""
@@ -319,7 +315,8 @@ class _Session(Session):
         if form:
             request.body = urlencode(form)
             request.headers.update({"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(request.body))})
-        return self.send(request, timeout=timeout, allow_redirects=False, stream=True)
+        adapter = self.get_adapter(url)
+        return adapter.send(request, stream=True, timeout=timeout, verify=self.verify, proxies=self.proxies)
 
 
 def repeating(backoff: float) -> t.Any:
@@ -340,7 +337,6 @@ def repeating(backoff: float) -> t.Any:
 def session(key: str, verify: bool | str, proxied: str, pool_size: int, retries: t.Any) -> requests.Session:
     """C(proxied): the URL for which the proxy of the environment is used; empty: none is."""
     made = _Session()
-    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Off: otherwise REQUESTS_CA_BUNDLE and netrc of the environment would overrule verify and the key header.
     made.trust_env = False
     made.verify = verify

@@ -259,7 +259,7 @@ def test_what_the_libraries_raise_is_an_error_like_others(method, error, monkeyp
     def send(*given, **named):
         raise error
 
-    monkeypatch.setattr(_transport._Session, "send", send)
+    monkeypatch.setattr(_transport._BoundedAdapter, "send", send)
     got = refused("http://127.0.0.1:9", method)
     assert (got.sent, got.timed_out, got.status) == (True, False, None)
 
