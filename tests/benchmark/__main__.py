@@ -42,9 +42,10 @@ def main() -> int:
         since = time.monotonic()
         found += ALL[name]()
         print(f"[{time.monotonic() - began:6.1f} s] {name} took {time.monotonic() - since:.1f} s", flush=True)
-    data = table.as_json(found, time.monotonic() - began)
-    (arguments.out / "table.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    (arguments.out / "table.md").write_text(table.as_markdown(data), encoding="utf-8")
+        # Each time anew, so that nothing is lost when a later one fails.
+        data = table.as_json(found, time.monotonic() - began)
+        (arguments.out / "table.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        (arguments.out / "table.md").write_text(table.as_markdown(data), encoding="utf-8")
     print(table.as_markdown(data))
     print(f"The table is in {arguments.out}")
     return 0 if all(row.met is not False for row in found) else 1

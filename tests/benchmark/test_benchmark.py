@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import contenders, engine, rows, table
-from benchmark.platform import Platform
+from benchmark import contenders, engine, large, rows, table
+from benchmark.simulated import Platform
 from benchmark.playbooks import Operator
 
 
@@ -41,6 +41,12 @@ def test_loops_of_ansible_stop_all(task: str, tmp_path: Path) -> None:
         operator = Operator(platform, tmp_path, 0.01)
         assert contenders.loop(platform, platform.uuids(), task, operator.play, 0.05) > 0
         assert platform.running() == set()
+
+
+def test_each_part_of_the_work_is_measured() -> None:
+    found = large.measure(30, rows.LARGE)
+    assert list(found) == list(rows.LARGE)
+    assert all(part["cpu_seconds"] > 0 and part["peak_bytes"] > 1 << 20 for part in found.values())
 
 
 def test_the_table_tells_what_was_met() -> None:
