@@ -237,7 +237,10 @@ class Engine:
                     self._check_brake()
             except PilwError as exc:
                 stopping = stopping or exc
-        self._write_down()
+        try:
+            self._write_down()
+        except PilwError as exc:
+            stopping = stopping or exc
         if stopping is not None:
             raise stopping
 

@@ -12,8 +12,8 @@ import typing as t
 from pathlib import Path
 
 from benchmark import contenders, engine, large
-from benchmark.simulated import Journal, Platform
 from benchmark.playbooks import Operator, Play
+from benchmark.simulated import Journal, Platform
 from benchmark.table import Row
 
 STOP = 22.0  # seconds of the platform that a graceful stop takes

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmark import contenders, engine, large, rows, table
-from benchmark.simulated import Platform
 from benchmark.playbooks import Operator
+from benchmark.simulated import Platform
 
 
 @pytest.mark.parametrize("tls", [False, True])
