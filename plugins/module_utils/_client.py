@@ -213,7 +213,8 @@ class Client:
 
     def _parsed(self, method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Any:
         with self._parsing(method, path, body, status, correlation):
-            return inert(json.loads(body), self._hide)
+            text = body.decode(json.detect_encoding(body), "surrogatepass")
+            return json.loads(text) if self._harmless(text) else inert(json.loads(text), self._hide)
 
     @contextlib.contextmanager
     def _parsing(self, method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Iterator[None]:
