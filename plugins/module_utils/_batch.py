@@ -46,7 +46,7 @@ class Answer(Enum):
 
 # The VM's own time limit runs from the first of these.
 _STARTS_CLOCK = frozenset({Answer.ACCEPTED, Answer.PENDING, Answer.OVERLOADED, Answer.UNCLEAR})
-# Tried again for as long as twice the time limit; the others for a number of times.
+# Tried again for as long as twice the time limit (OVERLOADED: once, and then waited for as long); the others for a number of times.
 _BOUND_BY_TIME = frozenset({Answer.BUSY, Answer.OVERLOADED, Answer.THROTTLED, Answer.UNSENT})
 # The platform says that it is too much, not that something is wrong with this VM.
 TOO_MUCH = frozenset({Answer.OVERLOADED, Answer.THROTTLED})
@@ -230,7 +230,7 @@ class Batch:
         pause = min(MAX_BACKOFF, base * 2 ** min(item.calls - 1, 10))
         item.not_before = now + max(pause, (error.retry_after or 0.0) if error else 0.0)
         # Not taken for sure, so no list need tell.
-        again = answer is Answer.THROTTLED and not self._hindered_too_long(item, now)
+        again = answer is Answer.THROTTLED and not self._hindered_for(item, 2 * self.timeout, now)
         self._move(item, Step.WAITING if again else Step.ANSWERED)
         return answer
 
@@ -312,13 +312,17 @@ class Batch:
 
     def _may_be_unheard(self, item: Item, began: float) -> bool:
         if item.answer is Answer.OVERLOADED:
-            return not item.taken and not self._hindered_too_long(item, began)
+            return not item.taken and not self._hindered_for(item, self.timeout, began)
         return item.answer is Answer.UNCLEAR and not item.taken and item.failures <= self.retries
 
     def _not_taken(self, item: Item, began: float) -> tuple[str, str] | None:
         """Send again, as long as its bound allows."""
-        if item.answer in _BOUND_BY_TIME:
-            if self._hindered_too_long(item, began):
+        if item.answer is Answer.OVERLOADED:
+            if self._hindered_for(item, self.timeout, began):
+                return self._given_up(item)
+            self._move(item, Step.WAITING)
+        elif item.answer in _BOUND_BY_TIME:
+            if self._hindered_for(item, 2 * self.timeout, began):
                 return (_model.FAILED if self.start and item.heard else _model.REFUSED), item.answer_text
             self._move(item, Step.WAITING)
         else:
@@ -327,8 +331,9 @@ class Batch:
             self._move(item, Step.WAITING)
         return None
 
-    def _hindered_too_long(self, item: Item, began: float) -> bool:
-        return item.hindered_from is not None and began - item.hindered_from >= 2 * self.timeout
+    @staticmethod
+    def _hindered_for(item: Item, seconds: float, now: float) -> bool:
+        return item.hindered_from is not None and now - item.hindered_from >= seconds
 
     def _given_up(self, item: Item) -> tuple[str, str] | None:
         if item.answer is Answer.REFUSED and item.clock_from is None and not (self.start and item.heard):

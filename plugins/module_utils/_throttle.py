@@ -20,7 +20,7 @@ _LEAST = 8
 # Seconds. A call that is open for longer than refusals take, and this, was taken.
 _SOON = 0.1
 # Seconds, doubled each time: nothing is sent for so long when as many as may be open were refused in a row.
-_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
 
 @dataclass
@@ -32,11 +32,11 @@ class Throttle(t.Generic[Call]):
     _young: dict[Call, float] = field(default_factory=dict, init=False)  # those that may be refused yet, and since when they are open
     _refused_within: float = field(default=_SOON, init=False)
     _in_a_row: int = field(default=0, init=False)
-    _pause: float = field(default=_PAUSE, init=False)
+    _pause: float = field(init=False)
     _silent_until: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
-        self.limit = float(self.most)
+        self.limit, self._pause = float(self.most), FIRST_PAUSE
 
     def sent(self, call: Call, now: float) -> None:
         """A call begins."""
@@ -46,7 +46,7 @@ class Throttle(t.Generic[Call]):
         """It was answered, and not with a refusal of the kind below."""
         if self._young.pop(call, None) is not None:
             self.limit = min(float(self.most), self.limit + _TAKEN)
-            self._in_a_row, self._pause = 0, _PAUSE
+            self._in_a_row, self._pause = 0, FIRST_PAUSE
 
     def refused(self, call: Call, now: float, retry_after: float | None) -> None:
         """It was refused as too much: 429 or 503."""
@@ -57,7 +57,7 @@ class Throttle(t.Generic[Call]):
         self._in_a_row += 1
         if self._in_a_row >= self.limit:
             self._silent_until = max(self._silent_until, now + self._pause)
-            self._in_a_row, self._pause = 0, min(_LONGEST_PAUSE, 2 * self._pause)
+            self._in_a_row, self._pause = 0, min(LONGEST_PAUSE, 2 * self._pause)
         if retry_after:
             self._silent_until = max(self._silent_until, now + retry_after)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
 import sqlite3
 import typing as t
 from pathlib import Path
@@ -14,7 +13,17 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _client, _flags, _module, _opening, _pace, _power, _transport
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _batch,
+    _client,
+    _flags,
+    _module,
+    _opening,
+    _pace,
+    _power,
+    _throttle,
+    _transport,
+)
 from cloud.server import Cloud
 
 SCALE = 0.01
@@ -34,6 +43,8 @@ CONSTANTS = [
         (_opening, "BETWEEN_STEPS"),
         (_flags, "PAUSE"),
         (_flags, "LIMIT"),
+        (_throttle, "FIRST_PAUSE"),
+        (_throttle, "LONGEST_PAUSE"),
     )
 ]
 LISTERS = (*crew.MODULES, _module)
@@ -167,7 +178,6 @@ def scale(patch: pytest.MonkeyPatch) -> None:
     for place in LISTERS:
         if hasattr(place, "LIST_TIMEOUT"):
             patch.setattr(place, "LIST_TIMEOUT", LIST_PATIENCE)
-    patch.setattr(_power, "Throttle", functools.partial(_batch.Throttle, calm=10 * SCALE))
     patch.setitem(_client.Client.__init__.__kwdefaults__, "backoff", SCALE)
 
 

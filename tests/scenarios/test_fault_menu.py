@@ -24,7 +24,7 @@ desk = pytest.fixture(desks)
 # What a fault does to one call, on which try it works, and what the record keeps of the first answer.
 PASSING: dict[str, tuple[dict[str, t.Any], int, str]] = {}
 for _status in (500, 502, 503):
-    _words = f"unclear POST {{path}} answered {_status}: An unexpected error occurred"
+    _words = f"{'overloaded' if _status == 503 else 'unclear'} POST {{path}} answered {_status}: An unexpected error occurred"
     PASSING[f"{_status} before"] = ({"status": _status}, 2, _words)
     PASSING[f"{_status} after"] = ({"status": _status, "after": True}, 1, _words)
 PASSING.update(
@@ -107,11 +107,11 @@ def test_one_call_goes_wrong_once(passing: Maintenance, word: str, name: str) ->
     assert at.answers(word, vm)[0].startswith(said.format(path=f"/v1/user-resource/admin/vm/{word}")), at.answers(word, vm)
 
 
-# A fault that does not pass: how often a stop and a start are sent, and the exact words in the end.
+# A fault that does not pass: how often a stop and a start are sent (0: as often as there is time for), and the exact words in the end.
 LASTING: dict[str, tuple[dict[str, t.Any], int, str]] = {
     "500": ({"status": 500}, 3, "POST {path} answered 500: An unexpected error occurred (X-Warren-Correlation-Id "),
     "502": ({"status": 502}, 3, "POST {path} answered 502: An unexpected error occurred (X-Warren-Correlation-Id "),
-    "503": ({"status": 503}, 3, "POST {path} answered 503: An unexpected error occurred (X-Warren-Correlation-Id "),
+    "503": ({"status": 503}, 0, "POST {path} answered 503: An unexpected error occurred (X-Warren-Correlation-Id "),
     "504": ({"status": 504}, 1, "POST {path} answered 504: An unexpected error occurred (X-Warren-Correlation-Id "),
     "cut": ({"kind": "cut"}, 3, "POST {path} gave no answer: "),
     "hangs": ({"kind": "hang"}, 1, f"POST {{path}} gave no answer: nothing came within {PATIENCE:g} s"),
@@ -147,7 +147,8 @@ def test_the_stop_of_one_vm_goes_wrong_for_good(lasting: tuple[Maintenance, Outc
     (done, _cut, _again), (_fault, calls, words) = lasting, LASTING[name]
     at, uuid = done.at, done.at.uuid(done.vm(name))
     stops = [entry for entry in at.cloud.journal.power(uuid) if entry.kind == "admin_vm_stop"]
-    assert [entry.params.get("force") for entry in stops] == [None] * calls + ["True"]
+    assert [entry.params.get("force") for entry in stops] == [None] * (calls or len(stops) - 1) + ["True"]
+    assert 3 < len(stops) < 20 or calls
     error = at.stop_errors[uuid]
     assert error.startswith(f"not done {STOP_TIMEOUT:g} s after its graceful stop was "), error
     assert f"taken; last answer: {words.format(path='/v1/user-resource/admin/vm/stop')}" in error
@@ -180,8 +181,8 @@ def test_the_start_of_one_vm_goes_wrong_for_good(lasting: tuple[Maintenance, Out
     """The others run, it is named with the platform's words, and the next restore tries it alone."""
     (done, _cut, _again), (_fault, calls, words) = lasting, LASTING[name]
     at, uuid = done.at, done.at.uuid(done.vm(name))
-    assert at.calls[uuid] == calls
-    assert at.sent("start")[uuid] == calls + 1
+    assert at.calls[uuid] == calls or (not calls and 3 < at.calls[uuid] < 20)
+    assert at.sent("start")[uuid] == at.calls[uuid] + 1
     error = at.start_errors[uuid]
     assert words.format(path="/v1/user-resource/admin/vm/start") in error
     assert f"  owner {at.cloud.vm(uuid).owner}: {uuid} {done.vm(name)}: {error}" in done.start.lines
