@@ -525,6 +525,35 @@ def test_hindered_ends_at_just_twice_the_time_limit(after, settled):
     assert run.list(after) == settled
 
 
+@pytest.mark.parametrize("name", ["throttled", "overloaded"])
+def test_what_is_too_much_gives_no_vm_up_for_as_long_as_others_are_taken(name):
+    batch = Batch(False, False, 100.0, 0, 1.0)
+    for uuid in "ab":
+        batch.add(uuid, uuid)
+    refused, taken = batch.items["a"], batch.items["b"]
+    batch.sent(refused)
+    batch.answered(refused, ERRORS[name], None, 0.0)
+    batch.sent(taken)
+    batch.answered(taken, None, "", 150.0)
+    assert [one.item for one in batch.listed({"a"}, 151.0, 151.0)] == [taken]
+    for now, settled in ((300.0, []), (349.0, []), (350.0, [refused])):
+        batch.sent(refused)
+        batch.answered(refused, ERRORS[name], None, now)
+        assert [one.item for one in batch.listed({"a"}, now, now)] == settled
+    assert (refused.outcome, refused.outlived) == ("refused", False)
+
+
+def test_a_busy_vm_is_given_up_also_where_others_are_taken():
+    batch = Batch(False, False, 100.0, 0, 1.0)
+    for uuid in "ab":
+        batch.add(uuid, uuid)
+    busy, taken = batch.items["a"], batch.items["b"]
+    for now, item, got in ((0.0, busy, ERRORS["busy"]), (150.0, taken, None)):
+        batch.sent(item)
+        batch.answered(item, got, "", now)
+    assert [one.item for one in batch.listed({"a"}, 200.0, 200.0)] == [busy, taken]
+
+
 def came_back(retries=2):
     """A VM that was stopped and runs again, and has not been asked again yet."""
     run = Run(retries=retries).call("accepted")
