@@ -76,7 +76,7 @@ class _Watch:
         ends = _clock() + seconds
         with self._changed:
             self._tries[attempt] = ends
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # it could not begin, or ended for want of memory
                 self._thread = threading.Thread(target=self._run, name="pilw-watch", daemon=True)
                 self._thread.start()
             elif ends < self._wakes_at:

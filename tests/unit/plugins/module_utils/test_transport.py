@@ -198,6 +198,46 @@ def test_each_try_has_its_own_end_whatever_others_are_watched():
     assert all(seconds <= took for seconds, took in ended.items())
 
 
+class NoThread(threading.Thread):
+    """On a machine that has no room for another."""
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+
+class Late:
+    """A try that is over at once."""
+
+    def __init__(self, error=None):
+        self.hung_up, self._error = threading.Event(), error
+
+    def hang_up(self):
+        self.hung_up.set()
+        if self._error:
+            raise self._error
+
+
+def test_calls_are_watched_also_after_the_watch_could_not_begin(monkeypatch):
+    watch = _transport._Watch()
+    with monkeypatch.context() as full:
+        full.setattr(_transport.threading, "Thread", NoThread)
+        with pytest.raises(RuntimeError):
+            watch.add(Late(), 0.0)
+    late = Late()
+    watch.add(late, 0.0)
+    assert late.hung_up.wait(PATIENCE)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_calls_are_watched_also_after_the_watch_ended():
+    watch = _transport._Watch()
+    watch.add(Late(MemoryError()), 0.0)
+    watch._thread.join(PATIENCE)
+    late = Late()
+    watch.add(late, 0.0)
+    assert late.hung_up.wait(PATIENCE)
+
+
 def requests_in(asked):
     """Head and body of one may have come in two pieces."""
     return re.split(rb"(?=(?:GET|POST|PUT) /)", b"".join(asked))[1:]
