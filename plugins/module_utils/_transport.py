@@ -160,8 +160,9 @@ class Deadline:
         self._drop()
 
     def sending(self, user: object, line: t.Any) -> None:
-        self.sent = True
+        self.sent = False  # where no more files may be open, nothing goes over a connection that was kept
         self.hold(user, line)
+        self.sent = True
 
     def let_go(self, user: object) -> bool:
         """The connection is free for the next call, which must not be hung up on. Whether it may be used again."""
