@@ -46,7 +46,8 @@ class Answer(Enum):
 
 # The VM's own time limit runs from the first of these.
 _STARTS_CLOCK = frozenset({Answer.ACCEPTED, Answer.PENDING, Answer.OVERLOADED, Answer.UNCLEAR})
-# Tried again for as long as twice the time limit (OVERLOADED: once, and then waited for as long); the others for a number of times.
+# Tried again for as long as twice the time limit, those that are too much from the last call on that was taken of any VM (OVERLOADED:
+# once, and then waited for as long, as it may have been heard); the others for a number of times.
 _BOUND_BY_TIME = frozenset({Answer.BUSY, Answer.OVERLOADED, Answer.THROTTLED, Answer.UNSENT})
 # The platform says that it is too much, not that something is wrong with this VM.
 TOO_MUCH = frozenset({Answer.OVERLOADED, Answer.THROTTLED})
@@ -147,6 +148,7 @@ class Batch:
     # When those waiting are due, soonest first. An entry that no longer holds is dropped once it is met.
     _due: list[tuple[float, int, Item]] = field(default_factory=list, init=False)
     _moves: int = field(default=0, init=False)
+    _taken_at: float = field(default=float("-inf"), init=False)  # when a call was taken last, whichever
 
     def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False) -> None:
         self.items[uuid] = self._at[Step.FRESH][uuid] = Item(uuid, label, must_send, heard=heard)
@@ -216,7 +218,8 @@ class Batch:
         item.answer, item.answer_text, item.answered_at = answer, text, now
         item.heard = item.heard or answer in _STARTS_CLOCK
         item.accepted = item.accepted or answer is Answer.ACCEPTED
-        item.taken = item.taken or answer in (Answer.ACCEPTED, Answer.PENDING)
+        if answer in (Answer.ACCEPTED, Answer.PENDING):
+            item.taken, self._taken_at = True, now
         if answer in _STARTS_CLOCK and item.clock_from is None:
             item.clock_from = now
         if answer in _BOUND_BY_TIME:
@@ -331,9 +334,12 @@ class Batch:
             self._move(item, Step.WAITING)
         return None
 
-    @staticmethod
-    def _hindered_for(item: Item, seconds: float, now: float) -> bool:
-        return item.hindered_from is not None and now - item.hindered_from >= seconds
+    def _hindered_for(self, item: Item, seconds: float, now: float) -> bool:
+        if item.hindered_from is None:
+            return False
+        # What is too much tells nothing of this VM: its turn comes for as long as any is taken.
+        since = max(item.hindered_from, self._taken_at) if item.answer in TOO_MUCH else item.hindered_from
+        return now - since >= seconds
 
     def _given_up(self, item: Item) -> tuple[str, str] | None:
         if item.answer is Answer.REFUSED and item.clock_from is None and not (self.start and item.heard):

@@ -221,7 +221,7 @@ class Engine:
             except PilwError as exc:
                 stopping = stopping or exc
             pending = [*open_calls, *([listing] if listing else [])]
-            pause = min(_TICK, max(0.01, self._next_list - now)) if batch.needs_list and listing is None else _TICK
+            pause = min(_TICK, max(0.01, self._next_list - now)) if stopping is None and batch.needs_list and listing is None else _TICK
             if pending:
                 _pace.pace.wait(pending, pause)
                 _pace.sleep(self._gather)

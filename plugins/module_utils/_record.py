@@ -177,8 +177,10 @@ class Record:
         idle = f"({verb}_outcome IS NULL AND {verb}_sent_at IS NULL{'' if starting else ' AND force_sent_at IS NULL'})"
         values = (*good, since)
         others = self._all(f"SELECT uuid, {done} AS done FROM vms WHERE {done} OR {idle}", *values, *values)
-        parts = [row["uuid"] for row in others if row["done"]], [row["uuid"] for row in others if not row["done"]]
-        return self._vms(_COLUMNS, f"NOT ({done} OR {idle})", *values), *parts
+        vms = self._vms(_COLUMNS, f"NOT ({done} OR {idle})", *values)
+        asked = {vm.uuid for vm in vms}  # some of them between the two
+        parts = [[row["uuid"] for row in others if bool(row["done"]) is wanted and row["uuid"] not in asked] for wanted in (True, False)]
+        return vms, parts[0], parts[1]
 
     @contextlib.contextmanager
     def at_rest(self) -> t.Iterator[None]:

@@ -30,6 +30,7 @@ class Throttle(t.Generic[Call]):
     most: int
     limit: float = field(init=False)
     _young: dict[Call, float] = field(default_factory=dict, init=False)  # those that may be refused yet, and since when they are open
+    _older: dict[Call, float] = field(default_factory=dict, init=False)  # those that counted as taken before their answer
     _refused_within: float = field(default=_SOON, init=False)
     _in_a_row: int = field(default=0, init=False)
     _pause: float = field(init=False)
@@ -44,13 +45,16 @@ class Throttle(t.Generic[Call]):
 
     def taken(self, call: Call) -> None:
         """It was answered, and not with a refusal of the kind below."""
+        self._older.pop(call, None)
         if self._young.pop(call, None) is not None:
             self.limit = min(float(self.most), self.limit + _TAKEN)
             self._in_a_row, self._pause = 0, FIRST_PAUSE
 
     def refused(self, call: Call, now: float, retry_after: float | None) -> None:
         """It was refused as too much: 429 or 503."""
-        since = self._young.pop(call, None)
+        if call in self._older:
+            self.limit -= _TAKEN
+        since = self._young.pop(call, self._older.pop(call, None))
         if since is not None:
             self._refused_within = max(self._refused_within, 2 * (now - since))
         self.limit = max(1.0, float(self.most // _LEAST), self.limit - _REFUSED)
@@ -64,9 +68,11 @@ class Throttle(t.Generic[Call]):
     def lost(self, call: Call) -> None:
         """It ended in a way that tells nothing of how much the platform takes."""
         self._young.pop(call, None)
+        self._older.pop(call, None)
 
     def allowed(self, now: float) -> int:
         """Calls that may be open now."""
-        for call in [call for call, since in self._young.items() if now - since > self._refused_within]:
+        for call, since in [(call, since) for call, since in self._young.items() if now - since > self._refused_within]:
             self.taken(call)
+            self._older[call] = since
         return 0 if now < self._silent_until else int(self.limit)

@@ -76,7 +76,7 @@ class _Watch:
         ends = _clock() + seconds
         with self._changed:
             self._tries[attempt] = ends
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # it could not begin, or ended for want of memory
                 self._thread = threading.Thread(target=self._run, name="pilw-watch", daemon=True)
                 self._thread.start()
             elif ends < self._wakes_at:
@@ -160,8 +160,9 @@ class Deadline:
         self._drop()
 
     def sending(self, user: object, line: t.Any) -> None:
-        self.sent = True
+        self.sent = False  # where no more files may be open, nothing goes over a connection that was kept
         self.hold(user, line)
+        self.sent = True
 
     def let_go(self, user: object) -> bool:
         """The connection is free for the next call, which must not be hung up on. Whether it may be used again."""

@@ -64,8 +64,8 @@ options:
     default: 5.0
   retries:
     description:
-      - How often a call that was refused or failed is tried again for one VM. A busy VM (409) and a throttled call (429)
-        are tried again until twice O(timeout) has passed.
+      - How often a call that was refused or failed is tried again for one VM. A busy VM (409) is tried again until twice O(timeout) has
+        passed, a call that was too much (429, 503) until that has passed since the last call that was taken of any VM.
     type: int
     default: 2
   canary:

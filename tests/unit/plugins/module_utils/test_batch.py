@@ -533,6 +533,39 @@ def test_hindered_ends_at_just_twice_the_time_limit(after, settled):
     assert run.list(after) == settled
 
 
+@pytest.mark.parametrize(("name", "moments"), [("throttled", (300.0, 349.0, 350.0)), ("overloaded", (200.0, 249.0, 250.0))])
+def test_what_is_too_much_gives_no_vm_up_for_as_long_as_others_are_taken(name, moments):
+    batch = Batch(False, False, 100.0, 0, 1.0)
+    for uuid in "ab":
+        batch.add(uuid, uuid)
+    refused, taken = batch.items["a"], batch.items["b"]
+    batch.sent(refused)
+    batch.answered(refused, ERRORS[name], None, 0.0)
+    batch.sent(taken)
+    batch.answered(taken, None, "", 150.0)
+    assert [one.item for one in batch.listed({"a"}, 151.0, 151.0)] == [taken]
+    for now in moments:
+        assert refused.outcome is None and batch.sendable(now + MAX_BACKOFF, 5) == [refused]
+        batch.sent(refused)
+        batch.answered(refused, ERRORS[name], None, now)
+        batch.listed({"a"}, now, now)
+    assert batch.sendable(now + MAX_BACKOFF, 5) == []
+    batch.listed({"a"}, now + 100.0, now + 100.0)
+    # Who was answered 503 may have heard it: so it has its time, and is then left to who may cut power.
+    assert (refused.outcome, refused.outlived) == (("refused", False) if name == "throttled" else ("would_not_stop", True))
+
+
+def test_a_busy_vm_is_given_up_also_where_others_are_taken():
+    batch = Batch(False, False, 100.0, 0, 1.0)
+    for uuid in "ab":
+        batch.add(uuid, uuid)
+    busy, taken = batch.items["a"], batch.items["b"]
+    for now, item, got in ((0.0, busy, ERRORS["busy"]), (150.0, taken, None)):
+        batch.sent(item)
+        batch.answered(item, got, "", now)
+    assert [one.item for one in batch.listed({"a"}, 200.0, 200.0)] == [busy, taken]
+
+
 def came_back(retries=2):
     """A VM that was stopped and runs again, and has not been asked again yet."""
     run = Run(retries=retries).call("accepted")

@@ -159,3 +159,21 @@ def test_what_is_only_counted_tells_no_more_than_its_count(tmp_path_factory, mon
     assert sorted([*(one.uuid for one in vms), *done, *idle]) == sorted(record.uuids())
     assert progress(vms, starting, age_seconds, len(done), len(idle)) == progress(record.vms(), starting)
     record.close()
+
+
+def test_a_vm_that_is_asked_during_the_look_is_counted_once(tmp_path, monkeypatch):
+    record = Record.create(str(tmp_path / "record.sqlite"), api_host="x", location="", reason="")
+    token = record.begin_run("ann", "prepare")
+    record.add_running(token, [parse_vm({"uuid": uuid}) for uuid in "ab"], late=False)
+    read = record._all
+
+    def asked_after_the_first(*given):
+        rows = read(*given)
+        monkeypatch.setattr(record, "_all", read)
+        record.write(token, [Change("a", {"stop_sent_at": now_text()})])
+        return rows
+
+    monkeypatch.setattr(record, "_all", asked_after_the_first)
+    vms, done, idle = record.vms_at_work(False, now_text(RECENT + 1))
+    assert ([vm.uuid for vm in vms], done, idle) == (["a"], [], ["b"])
+    record.close()

@@ -45,6 +45,22 @@ def test_a_call_is_taken_once_it_is_open_for_longer_than_refusals_take():
     assert throttle.allowed(2.2) == 15, "none counts twice"
 
 
+def test_a_call_that_counted_as_taken_too_early_tells_how_long_refusals_take():
+    throttle = Throttle(20)
+    for call in range(20):
+        throttle.sent(call, 0.0)
+    throttle.refused(0, 0.01, None)
+    throttle.refused(1, 0.01, None)
+    assert throttle.allowed(0.2) == 20  # all others counted as taken
+    for call in range(2, 6):
+        throttle.refused(call, 0.3, None)
+    assert throttle.allowed(0.3) == 14, "what each gave is taken back"
+    for call in (20, 21):
+        throttle.sent(call, 0.3)
+    assert throttle.allowed(0.89) == 14, "they may be refused yet"
+    assert throttle.allowed(0.91) == 15
+
+
 def test_what_tells_nothing_counts_for_nothing():
     throttle = Throttle(20)
     for call in range(4):

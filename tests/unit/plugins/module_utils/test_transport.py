@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import re
@@ -196,6 +197,63 @@ def test_each_try_has_its_own_end_whatever_others_are_watched():
         each.join(PATIENCE)
     assert list(ended) == [0.3, 0.6, 0.9]
     assert all(seconds <= took for seconds, took in ended.items())
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_call_for_which_no_file_may_be_opened_is_not_sent(kept, monkeypatch):
+    with talking(answer(b"[]")) as (url, asked):
+        one = _client.Client(url, "key", backoff=0)
+        if kept:
+            one.send("POST", "/v1/x", {"uuid": "a"}, TIMEOUT)
+        monkeypatch.setattr(_transport.os, "dup", no_more)
+        with pytest.raises(ApiError) as caught:
+            one.send("POST", "/v1/x", {"uuid": "b"}, TIMEOUT)
+    assert not caught.value.sent
+    assert not any(b"uuid=b" in request for request in asked)
+
+
+def no_more(_number):
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+class NoThread(threading.Thread):
+    """On a machine that has no room for another."""
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+
+class Late:
+    """A try that is over at once."""
+
+    def __init__(self, error=None):
+        self.hung_up, self._error = threading.Event(), error
+
+    def hang_up(self):
+        self.hung_up.set()
+        if self._error:
+            raise self._error
+
+
+def test_calls_are_watched_also_after_the_watch_could_not_begin(monkeypatch):
+    watch = _transport._Watch()
+    with monkeypatch.context() as full:
+        full.setattr(_transport.threading, "Thread", NoThread)
+        with pytest.raises(RuntimeError):
+            watch.add(Late(), 0.0)
+    late = Late()
+    watch.add(late, 0.0)
+    assert late.hung_up.wait(PATIENCE)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_calls_are_watched_also_after_the_watch_ended():
+    watch = _transport._Watch()
+    watch.add(Late(MemoryError()), 0.0)
+    watch._thread.join(PATIENCE)
+    late = Late()
+    watch.add(late, 0.0)
+    assert late.hung_up.wait(PATIENCE)
 
 
 def requests_in(asked):
