@@ -125,7 +125,8 @@ class Record:
 
     def events(self) -> list[dict[str, t.Any]]:
         # Of a hundred thousand VMs there are nearly a million, made of few different words.
-        word, last, found = {}.setdefault, 0, []
+        words: dict[t.Any, t.Any] = {}
+        word, last, found = words.setdefault, 0, []
         while rows := self._all("SELECT * FROM events WHERE number>? ORDER BY number LIMIT ?", last, _PIECE):
             found += [{name: word(value, value) for name, value in zip(row.keys(), row)} for row in rows]
             last = rows[-1]["number"]

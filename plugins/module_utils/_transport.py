@@ -317,7 +317,7 @@ class _Session(Session):
             request.body = urlencode(form)
             request.headers.update({"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(request.body))})
         adapter = self.get_adapter(url)
-        return adapter.send(request, stream=True, timeout=timeout, verify=self.verify, proxies=self.proxies)
+        return adapter.send(request, stream=True, timeout=timeout, verify=t.cast("bool | str", self.verify), proxies=self.proxies)
 
 
 def repeating(backoff: float) -> t.Any:

@@ -50,8 +50,8 @@ def main() -> None:
     counts: dict[str, int] = {}
     for outcome, _error in result.outcomes.values():
         counts[outcome] = counts.get(outcome, 0) + 1
-    told = {"seconds": ended - ready, "cpu": cpu_ended - cpu, "before": ready - _BEGAN, "calls": result.calls, "counts": counts, "ended": str(result.ended or "")}
-    json.dump(told, sys.stdout)
+    told = {"seconds": ended - ready, "cpu": cpu_ended - cpu, "before": ready - _BEGAN, "calls": result.calls}
+    json.dump({**told, "counts": counts, "ended": str(result.ended or "")}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -247,7 +247,8 @@ def deaf(scale: float = 0.05, vms: int = 1000, hold: float = 60.0) -> list[Row]:
     most = int(found.group(1)) * (60 if found.group(2) == "min" else 1) if found else 0
     return [
         Row(
-            f"{vms} VMs, a fifth deaf, each holding its call {hold:g} s", "slots without a gap, calls in the same order", "at most 1.10 x; within the plan's bound",
+            f"{vms} VMs, a fifth deaf, each holding its call {hold:g} s", "slots without a gap, calls in the same order",
+            "at most 1.10 x; within the plan's bound",
             f"{ratio:.2f} x ({spent[0.2] / spent[0.0]:.2f} x the time without them); {spent[0.2] / scale:.0f} s of the platform, the plan printed "
             f"at most {most} s",
             ratio, ratio <= 1.10 and 0 < spent[0.2] / scale <= most, {"seconds": {str(k): v for k, v in spent.items()}, "plan": most},
@@ -300,7 +301,8 @@ def hundred_thousand() -> list[Row]:
     peak = many[most]["peak_bytes"]
     return [
         Row(
-            "100,000 VMs: list, record, plan, status, report and more, processor time", "10,000 VMs", "linear: about 10 times (15 with what else is on the machine; 100 would be quadratic)",
+            "100,000 VMs: list, record, plan, status, report and more, processor time", "10,000 VMs",
+            "linear: about 10 times, at most 15 with the noise of one run (100 would be quadratic)",
             f"{names}; the worst is {worst}: {slow[worst]:g} times", slow[worst], slow[worst] <= 15, {"growth": growth, "10000": few, "100000": many},
         ),
         Row(
