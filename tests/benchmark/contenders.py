@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -88,7 +89,8 @@ def client(platform: t.Any, way: str, uuids: list[str], at_once: int = 1) -> dic
     """A plain client in a process of its own: seconds, cpu (without its start), failed calls."""
     given = {"url": platform.url, "key": platform.key, "ca_path": platform.ca_path, "way": way, "uuids": uuids, "at_once": at_once}
     done = subprocess.run(
-        [sys.executable, "-m", "benchmark.contenders"], input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", "benchmark.contenders"],
+        input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     return json.loads(done.stdout)
 

@@ -20,7 +20,8 @@ def measure(platform: t.Any, **orders: t.Any) -> dict[str, t.Any]:
     """Stop or start VMs of a platform. C(record): write it all down; C(uuids): which VMs; the rest are the fields of Orders."""
     given = {"url": platform.url, "key": platform.key, "ca_path": platform.ca_path, "uuids": platform.uuids(), "record": True, "start": False, **orders}
     done = subprocess.run(
-        [sys.executable, "-m", "benchmark.engine"], input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", "benchmark.engine"],
+        input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     return json.loads(done.stdout)
 
