@@ -18,7 +18,7 @@ help:
 	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
 	@echo "make test         what CI asks for: units, scenarios, smoke on each core, sanity, linters, build"
 	@echo "make soak         the random tests for 30 minutes, with seeds of their own"
-	@echo "make bench        against what others do, side by side: one table, in less than 20 minutes"
+	@echo "make bench        against what others do, side by side: one table, in about 20 minutes"
 	@echo "make unit         unit tests, plain pytest"
 	@echo "make units        unit tests by ansible-test, with each ansible-core"
 	@echo "make scenarios    playbooks against the simulated platform"

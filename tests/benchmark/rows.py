@@ -90,7 +90,7 @@ def stop_a_thousand(scale: float = 0.05, vms: int = 1000) -> list[Row]:
     return rows
 
 
-def short_calls(rounds: int = 3, vms: int = 2000, at_once: int = 32) -> list[Row]:
+def short_calls(rounds: int = 2, vms: int = 2000, at_once: int = 32) -> list[Row]:
     """A platform that answers in 20 ms."""
     options = {"tls": True, "vms": vms, "stop_seconds": 0.02}
     ours, curls, began = [], [], []
@@ -114,7 +114,7 @@ def short_calls(rounds: int = 3, vms: int = 2000, at_once: int = 32) -> list[Row
     ]
 
 
-def processor_time(vms: int = 1200, few: int = 200, rounds: int = 2) -> list[Row]:
+def processor_time(vms: int = 900, few: int = 150, rounds: int = 2) -> list[Row]:
     """A call, so what comes with each further one: from two runs, one with many and one with few. The least disturbed round counts."""
 
     def ours(written: bool) -> t.Callable[[Platform, list[str]], float]:
@@ -316,7 +316,7 @@ def _named(entries: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
     return [{**entry, "uuid": entry["params"].get("uuid", "")} for entry in entries]
 
 
-def record(scale: float = 0.05, vms: int = 1000, rounds: int = 2) -> list[Row]:
+def record(scale: float = 0.05, vms: int = 600, rounds: int = 2) -> list[Row]:
     """What it costs that each VM is on disk before its call is sent."""
     spent: dict[bool, list[float]] = {False: [], True: []}
     for _each in range(rounds):
