@@ -228,9 +228,10 @@ class Batch:
             item.hindered_from = None
         if answer in (Answer.UNCLEAR, Answer.REFUSED):
             item.failures += 1
-        # What is too much holds all calls, so a VM of its own need not wait for long.
-        base = self.backoff / 4 if answer in TOO_MUCH else self.backoff
-        pause = min(MAX_BACKOFF, base * 2 ** min(item.calls - 1, 10))
+        if answer in TOO_MUCH:  # which holds all calls, so a VM of its own need not wait for long
+            pause = self.backoff / 4
+        else:
+            pause = min(MAX_BACKOFF, self.backoff * 2 ** min(item.calls - 1, 10))
         item.not_before = now + max(pause, (error.retry_after or 0.0) if error else 0.0)
         # Not taken for sure, so no list need tell.
         again = answer is Answer.THROTTLED and not self._hindered_for(item, 2 * self.timeout, now)

@@ -169,9 +169,10 @@ class Client:
         self._key, self._spellings = api_key, _spellings(api_key)
         verify: bool | str = (ca_path or True) if validate_certs else False
         # A proxy would get the key in clear with plain http, and its loopback is not this machine's.
-        proxied = "" if _is_loopback(urlsplit(self.url).hostname) else self.url
+        proxied = not _is_loopback(urlsplit(self.url).hostname)
         self._repeating, self._once = (
-            _transport.session(api_key, verify, proxied, pool_size, retries) for retries in (_transport.repeating(backoff), 0)
+            _transport.Session(self.url, api_key, verify, proxied, pool_size, retries)
+            for retries in (_transport.repeating(backoff), _transport.once())
         )
 
     def _hide(self, text: str) -> str:
@@ -242,7 +243,7 @@ class Client:
 
     def _call(
         self,
-        session: t.Any,
+        session: _transport.Session,
         method: str,
         path: str,
         *,
@@ -253,9 +254,8 @@ class Client:
         response = None
         with Deadline(timeout) as deadline:
             try:
-                limits = (min(_transport.CONNECT_TIMEOUT, timeout), timeout)
-                response = session.ask(method, self.url + path, limits, params, form)
-                good = 200 <= response.status_code < 300
+                response = session.ask(method, path, timeout, params, form)
+                good = 200 <= response.status < 300
                 most = MOST_OF_A_LIST if good and method == "GET" else MOST_OF_THE_REST
                 with response:
                     body = _transport.body_of(response, most)
@@ -264,7 +264,7 @@ class Client:
                     raise
                 detail = f"the answer is larger than {most >> 20} MiB" if isinstance(exc, TooLarge) else _NO_ROOM
                 correlation = self._correlation(response)
-                raise ApiError(method, path, status=response.status_code, detail=detail, correlation_id=correlation) from None
+                raise ApiError(method, path, status=response.status, detail=detail, correlation_id=correlation) from None
             except _transport.FAILURES as exc:
                 # Without its cause: a traceback would show what the other side sent, as it came.
                 raise self._failure(method, path, deadline, timeout, response, exc) from None
@@ -272,9 +272,9 @@ class Client:
             raise self._too_late(method, path, deadline, response)
         correlation = self._correlation(response)
         if good:
-            return body, response.status_code, correlation
+            return body, response.status, correlation
         detail = error_detail(body, self._hide)
-        raise _status_error(method, path, response.status_code, body, detail, correlation, response.headers.get("Retry-After"))
+        raise _status_error(method, path, response.status, body, detail, correlation, response.headers.get("Retry-After"))
 
     def _correlation(self, response: t.Any) -> str | None:
         return (_one_line(self._hide(response.headers.get(CORRELATION_HEADER, ""))) or None) if response is not None else None

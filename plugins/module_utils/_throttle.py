@@ -15,6 +15,8 @@ Call = t.TypeVar("Call", bound=t.Hashable)
 # What one call refused takes from the limit, and one taken gives to it: up to a third may be refused by chance, and
 # nothing slows down. Where calls are refused because they are too many, the limit settles at what the platform takes.
 _REFUSED, _TAKEN = 1.0, 0.5
+# A share of the most that is spared up while all goes well, and spent before anything slows down: else each run of bad luck costs places.
+_SPARE = 4
 # The limit is never less than this share of the most: a refused call costs the platform little, a crawl costs the night.
 _LEAST = 8
 # Seconds. A call that is open for longer than refusals take, and this, was taken.
@@ -28,7 +30,7 @@ class Throttle(t.Generic[Call]):
     """C(most): calls open at once when all is well."""
 
     most: int
-    limit: float = field(init=False)
+    limit: float = field(init=False)  # of what is open at once, and what is spared above the most
     _young: dict[Call, float] = field(default_factory=dict, init=False)  # those that may be refused yet, and since when they are open
     _older: dict[Call, float] = field(default_factory=dict, init=False)  # those that counted as taken before their answer
     _refused_within: float = field(default=_SOON, init=False)
@@ -37,7 +39,11 @@ class Throttle(t.Generic[Call]):
     _silent_until: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
-        self.limit, self._pause = float(self.most), FIRST_PAUSE
+        self.limit, self._pause = self._full, FIRST_PAUSE
+
+    @property
+    def _full(self) -> float:
+        return self.most + self.most / _SPARE
 
     def sent(self, call: Call, now: float) -> None:
         """A call begins."""
@@ -47,7 +53,7 @@ class Throttle(t.Generic[Call]):
         """It was answered, and not with a refusal of the kind below."""
         self._older.pop(call, None)
         if self._young.pop(call, None) is not None:
-            self.limit = min(float(self.most), self.limit + _TAKEN)
+            self.limit = min(self._full, self.limit + _TAKEN)
             self._in_a_row, self._pause = 0, FIRST_PAUSE
 
     def refused(self, call: Call, now: float, retry_after: float | None) -> None:
@@ -59,7 +65,7 @@ class Throttle(t.Generic[Call]):
             self._refused_within = max(self._refused_within, 2 * (now - since))
         self.limit = max(1.0, float(self.most // _LEAST), self.limit - _REFUSED)
         self._in_a_row += 1
-        if self._in_a_row >= self.limit:
+        if self._in_a_row >= min(self.most, self.limit):
             self._silent_until = max(self._silent_until, now + self._pause)
             self._in_a_row, self._pause = 0, min(LONGEST_PAUSE, 2 * self._pause)
         if retry_after:
@@ -75,4 +81,4 @@ class Throttle(t.Generic[Call]):
         for call, since in [(call, since) for call, since in self._young.items() if now - since > self._refused_within]:
             self.taken(call)
             self._older[call] = since
-        return 0 if now < self._silent_until else int(self.limit)
+        return 0 if now < self._silent_until else min(self.most, int(self.limit))

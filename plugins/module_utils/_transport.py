@@ -22,26 +22,26 @@ import typing as t
 import zlib
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 
 try:
     import requests
+    import urllib3
     from requests.adapters import HTTPAdapter
     from requests.exceptions import InvalidSchema, InvalidURL
     from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ReadTimeoutError
     from urllib3.util.retry import Retry
 
     REQUESTS_IMPORT_ERROR = None
-    Session = requests.Session
     # What a call ends with that gave no answer. All of requests' own errors are OSErrors.
     FAILURES: tuple[type[Exception], ...] = (OSError, ValueError, http.client.HTTPException, HTTPError, zlib.error)
     # Those of them that come before there is any connection.
     NEVER_SENT: tuple[type[Exception], ...] = (InvalidSchema, InvalidURL, LocationValueError)
 except ImportError:
     REQUESTS_IMPORT_ERROR = traceback.format_exc()
-    Retry = HTTPAdapter = Session = object  # type: ignore[assignment,misc]
+    Retry = HTTPAdapter = object  # type: ignore[assignment,misc]
 
 USER_AGENT = "pilw.maintenance"
 # The machine's own, whatever pace a test has put in place: the connections are real.
@@ -255,17 +255,14 @@ def _bounded(kind: t.Any) -> type:
 class _BoundedAdapter(HTTPAdapter):
     """Makes pools as above, for direct connections and for each proxy."""
 
-    _making = threading.Lock()
-
     def init_poolmanager(self, *given: t.Any, **named: t.Any) -> None:
         super().init_poolmanager(*given, **named)
         _bind(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **named: t.Any) -> t.Any:
-        with self._making:
-            known = proxy in self.proxy_manager
-            manager = super().proxy_manager_for(proxy, **named)
-            return manager if known else _bind(manager)
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **named)
+        return manager if known else _bind(manager)
 
 
 def _bind(manager: t.Any) -> t.Any:
@@ -295,29 +292,53 @@ class _BoundedRetry(Retry):
         return retry_after_seconds(response.headers.get("Retry-After"))
 
 
-class _Session(Session):
-    """Asks its adapter, without what requests does around it: no redirect is looked into, whose body would be read, and no cookie kept.
+class Session:
+    """Asks below one base URL, safe to be used by many threads at once.
 
-    So of two requests to one path only query and body differ: the rest is made ready once.
+    requests chooses the proxy and the certificates. The call itself goes to its pool of connections: what requests does around each
+    takes more time than the rest of it, follows redirects, whose body it reads, and keeps cookies.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._ready: dict[tuple[str, str], t.Any] = {}
+    def __init__(self, url: str, key: str, verify: bool | str, proxied: bool, pool_size: int, retries: t.Any) -> None:
+        """C(proxied): through the proxy of the environment, if that names one for this URL."""
+        self._url, self._path = url, urlsplit(url).path
+        self._verify, self._proxied, self._retries = verify, proxied, retries
+        self._adapter = _BoundedAdapter(pool_connections=1, pool_maxsize=pool_size)
+        self._making = threading.Lock()
+        self._made: t.Any = None
+        # What can be unpacked below, piece by piece. Others may unpack to a million times their size.
+        self._headers = {"apikey": key, "User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        if not verify:
+            urllib3.disable_warnings()
 
-    def ask(self, method: str, url: str, timeout: tuple[float, float], params: dict[str, str] | None, form: dict[str, str] | None) -> t.Any:
-        """The answer as soon as its head is there. Safe to be used by many threads at once."""
-        ready = self._ready.get((method, url))
-        if ready is None:
-            ready = self._ready[(method, url)] = self.prepare_request(requests.Request(method, url))
-        request = ready.copy()
-        if params:
-            request.prepare_url(url, params)
-        if form:
-            request.body = urlencode(form)
-            request.headers.update({"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(request.body))})
-        adapter = self.get_adapter(url)
-        return adapter.send(request, stream=True, timeout=timeout, verify=t.cast("bool | str", self.verify), proxies=self.proxies)
+    def ask(self, method: str, path: str, timeout: float, params: dict[str, str] | None, form: dict[str, str] | None) -> t.Any:
+        """The answer as soon as its head is there. C(timeout): seconds."""
+        return self.pool().urlopen(
+            method,
+            self._path + path + (f"?{urlencode(params)}" if params else ""),
+            body=urlencode(form) if form else None,
+            headers={**self._headers, "Content-Type": "application/x-www-form-urlencoded"} if form else self._headers,
+            retries=self._retries,
+            redirect=False,
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def pool(self) -> t.Any:
+        """The connections, of which no one is made yet."""
+        with self._making:
+            if self._made is None:
+                proxies = requests.utils.get_environ_proxies(self._url) if self._proxied else {}
+                request = requests.Request("GET", self._url).prepare()
+                url = t.cast("str", request.url)
+                if hasattr(self._adapter, "get_connection_with_tls_context"):
+                    made = self._adapter.get_connection_with_tls_context(request, self._verify, proxies)
+                else:  # requests before 2.32
+                    made = self._adapter.get_connection(url, proxies)
+                self._adapter.cert_verify(made, url, self._verify, None)
+                self._made = made
+        return self._made
 
 
 def repeating(backoff: float) -> t.Any:
@@ -335,25 +356,12 @@ def repeating(backoff: float) -> t.Any:
     )
 
 
-def session(key: str, verify: bool | str, proxied: str, pool_size: int, retries: t.Any) -> requests.Session:
-    """C(proxied): the URL for which the proxy of the environment is used; empty: none is."""
-    made = _Session()
-    # Off: otherwise REQUESTS_CA_BUNDLE and netrc of the environment would overrule verify and the key header.
-    made.trust_env = False
-    made.verify = verify
-    if not verify:
-        requests.packages.urllib3.disable_warnings()  # type: ignore[attr-defined]
-    if proxied:
-        made.proxies = requests.utils.get_environ_proxies(proxied)
-    # What can be unpacked below, piece by piece. Others may unpack to a million times their size.
-    made.headers.update({"apikey": key, "User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"})
-    adapter = _BoundedAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=retries)
-    made.mount("https://", adapter)
-    made.mount("http://", adapter)
-    return made
+def once() -> t.Any:
+    """For all else: whoever asks decides whether it is asked again."""
+    return Retry(0, read=False)  # its own errors, not those of a retry
 
 
-def body_of(response: requests.Response, most: int) -> bytes:
+def body_of(response: t.Any, most: int) -> bytes:
     """The whole body, unpacked. Raises TooLarge above C(most) bytes, before there is more of it in memory."""
     pieces, size = [], 0
     for piece in _unpacked(response):
@@ -364,7 +372,7 @@ def body_of(response: requests.Response, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _unpacked(response: requests.Response) -> t.Iterator[bytes]:
+def _unpacked(response: t.Any) -> t.Iterator[bytes]:
     packing = response.headers.get("Content-Encoding", "").strip().lower()
     if packing in ("", "identity"):
         yield from _read(response)
@@ -382,12 +390,11 @@ def _unpacked(response: requests.Response) -> t.Iterator[bytes]:
         raise http.client.IncompleteRead(b"")
 
 
-def _read(response: requests.Response) -> t.Iterator[bytes]:
-    raw = response.raw
-    while piece := raw.read(_PIECE, decode_content=False):
+def _read(response: t.Any) -> t.Iterator[bytes]:
+    while piece := response.read(_PIECE, decode_content=False):
         yield piece
-    if raw.length_remaining:  # urllib3 1 does not mind
-        raise http.client.IncompleteRead(b"", raw.length_remaining)
+    if response.length_remaining:  # urllib3 1 does not mind
+        raise http.client.IncompleteRead(b"", response.length_remaining)
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:

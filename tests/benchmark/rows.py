@@ -98,7 +98,7 @@ def short_calls(rounds: int = 2, vms: int = 2000, at_once: int = 32) -> list[Row
         with Platform(**options) as platform:
             curls.append(contenders.curl(platform, platform.uuids(), at_once))
         with Platform(**options) as platform:
-            told = engine.measure(platform, concurrency=at_once, poll_interval=1.0)
+            told = engine.measure(platform, concurrency=at_once)
             assert told["counts"] == {"clean": vms}, told
             journal = platform.journal()
             calls = journal.stops()

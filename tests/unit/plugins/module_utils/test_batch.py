@@ -174,7 +174,7 @@ def test_a_platform_that_has_too_much_to_do_is_asked_again_for_a_time_and_not_a_
         told = run.list(5.0)
     assert sent > 6
     assert [word for word, _error in told] == [outcome]
-    assert (100 if start else 200) <= run.now < 300
+    assert (100 if start else 190) <= run.now < 300, "the last call is up to a list before its time"
     assert run.item.outlived is not start
     if not start:
         assert "was sent, and its answer left unclear whether it was taken" in told[0][1]

@@ -7,13 +7,14 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import traceback
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import responses
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,8 +53,11 @@ class Answer:
 
 
 @contextlib.contextmanager
-def serving(*script):
-    """A loopback server that gives these answers in turn, the last one for ever. Yields its URL and what came."""
+def serving(*script, tls=None):
+    """A loopback server that gives these answers in turn, the last one for ever. Yields its URL and what came.
+
+    C(tls): the certificate authority that it has a certificate of.
+    """
     came, over, left = [], threading.Event(), list(script)
 
     class Handler(BaseHTTPRequestHandler):
@@ -84,10 +88,14 @@ def serving(*script):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.issue_cert("127.0.0.1").configure_cert(context)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", came
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}", came
     finally:
         over.set()
         server.shutdown()
@@ -205,40 +213,55 @@ def test_an_empty_key_is_refused():
         _client.Client(HOST, "")
 
 
-@responses.activate
 def test_what_a_request_carries():
-    responses.get(f"{HOST}/v1/x", json=[1])
-    assert client().get("/v1/x", {"status": "running"}, 5) == [1]
-    request = responses.calls[0].request
-    assert request.headers["apikey"] == KEY
-    assert request.headers["User-Agent"] == "pilw.maintenance"
-    assert request.url == f"{HOST}/v1/x?status=running"
+    with serving(Answer(200, b"[1]")) as (url, came):
+        assert client(f"{url}/behind/a/path").get("/v1/x", {"status": "running", "b": "a b&c"}, 5) == [1]
+    [(method, path, body, headers)] = came
+    assert (method, path, body) == ("GET", "/behind/a/path/v1/x?status=running&b=a+b%26c", "")
+    assert headers["apikey"] == KEY
+    assert headers["User-Agent"] == "pilw.maintenance"
 
 
-@responses.activate
+@pytest.mark.parametrize(("form", "body"), [({"uuid": "a", "b": "a b&c\u00e4"}, "uuid=a&b=a+b%26c%C3%A4"), ({}, "")])
+def test_what_a_write_carries(form, body):
+    with serving(Answer(200, b"{}")) as (url, came):
+        client(url).send("POST", "/v1/x", form, 5)
+    assert came[0][:3] == ("POST", "/v1/x", body)
+    assert came[0][3].get("Content-Type") == ("application/x-www-form-urlencoded" if form else None)
+    assert came[0][3]["Content-Length"] == str(len(body))
+
+
+CA, OTHER_CA = trustme.CA(), trustme.CA()
+
+
 @pytest.mark.parametrize(
-    ("options", "verify"),
+    ("options", "good"),
     [
-        ({}, True),
-        ({"ca_path": "/etc/hostname"}, "/etc/hostname"),
-        ({"validate_certs": False}, False),
-        ({"validate_certs": False, "ca_path": "/no/such/ca.pem"}, False),
+        ({}, False),
+        ({"ca_path": "ca.pem"}, True),
+        ({"ca_path": "other.pem"}, False),
+        ({"validate_certs": False}, True),
+        ({"validate_certs": False, "ca_path": "/no/such/ca.pem"}, True),
     ],
 )
-def test_the_environment_overrules_neither_verification_nor_the_key(options, verify, monkeypatch, tmp_path):
-    (tmp_path / "netrc").write_text("machine api.example.com login other password other\n")
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.setenv(name, "/etc/passwd")
+def test_the_environment_overrules_neither_verification_nor_the_key(options, good, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    CA.cert_pem.write_to_path("ca.pem")
+    OTHER_CA.cert_pem.write_to_path("other.pem")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    responses.get(f"{HOST}/v1/x", json=[])
-    responses.post(f"{HOST}/v1/x", json={})
-    one = client(**options)
-    one.get("/v1/x", None, 5)
-    one.send("POST", "/v1/x", {}, 5)
-    for call in responses.calls:
-        assert call.request.req_kwargs["verify"] == verify
-        assert "Authorization" not in call.request.headers
-        assert call.request.headers["apikey"] == KEY
+    # A bundle that would change what is trusted.
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, "other.pem" if good else "ca.pem")
+    with serving(Answer(200, b"[]"), tls=CA) as (url, came):
+        one = client(url, **options)
+        for method in ("GET", "POST"):
+            with contextlib.nullcontext() if good else pytest.raises(ApiError, match="the TLS certificate cannot be verified"):
+                call(one, method)
+    assert len(came) == (2 if good else 0)
+    for _method, _path, _body, headers in came:
+        assert "Authorization" not in headers
+        assert headers["apikey"] == KEY
 
 
 def test_a_ca_path_that_is_not_there_is_said_before_anything_is_sent():
@@ -286,8 +309,8 @@ def test_which_hosts_are_asked_through_the_proxy_of_the_environment(host, no_pro
             monkeypatch.setenv(name if lower else name.upper(), value)
     one = client(host)
     for session in (one._once, one._repeating):
-        assert (session.proxies.get("https") is None) is direct
-        assert direct or session.proxies["https"] == "http://proxy:3128"
+        assert (session.pool().proxy is None) is direct
+        assert direct or str(session.pool().proxy) == "http://proxy:3128"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -311,7 +334,6 @@ def call(one, method, timeout=5.0):
 # What an answer that is not 2xx becomes.
 
 
-@responses.activate
 @pytest.mark.parametrize(
     ("status", "body", "kind", "detail"),
     [
@@ -332,9 +354,8 @@ def call(one, method, timeout=5.0):
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_errors_have_a_kind_and_all_that_is_known(method, status, body, kind, detail):
-    responses.add(method, f"{HOST}/v1/x", body=body, status=status, headers={CORRELATION: "c-17"})
-    with pytest.raises(ApiError) as caught:
-        call(client(), method)
+    with serving(Answer(status, body.encode(), {CORRELATION: "c-17"})) as (url, _came), pytest.raises(ApiError) as caught:
+        call(client(url), method)
     assert caught.type is kind
     advice = " (the API key must be that of an admin user; a frozen account answers so too)" if kind is AuthError else ""
     assert str(caught.value) == f"{method} /v1/x answered {status}: {detail} (X-Warren-Correlation-Id c-17){advice}"
@@ -344,30 +365,25 @@ def test_errors_have_a_kind_and_all_that_is_known(method, status, body, kind, de
     }
 
 
-@responses.activate
 def test_retry_after_reaches_the_one_who_decides():
-    responses.post(f"{HOST}/v1/x", status=429, headers={"Retry-After": "7"}, json={"message": "slow down"})
-    with pytest.raises(ApiError) as caught:
-        call(client(), "POST")
+    with serving(Answer(429, b'{"message": "slow down"}', {"Retry-After": "7"})) as (url, came), pytest.raises(ApiError) as caught:
+        call(client(url), "POST")
     assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
-    assert len(responses.calls) == 1
+    assert len(came) == 1
 
 
-@responses.activate
 @pytest.mark.parametrize("body", ["", "<html>login</html>", "{"])
 def test_a_read_without_json_is_an_error(body):
-    responses.get(f"{HOST}/v1/x", body=body, headers={CORRELATION: "c-1"})
-    with pytest.raises(ApiError) as caught:
-        call(client(), "GET")
+    with serving(Answer(200, body.encode(), {CORRELATION: "c-1"})) as (url, _came), pytest.raises(ApiError) as caught:
+        call(client(url), "GET")
     assert str(caught.value).startswith("GET /v1/x answered 200: the body is not JSON: ")
     assert str(caught.value).endswith("(X-Warren-Correlation-Id c-1)")
 
 
-@responses.activate
 @pytest.mark.parametrize(("status", "body", "given_back"), [(200, "", None), (204, "", None), (200, " ", None), (201, "{}", {})])
 def test_a_write_takes_any_2xx(status, body, given_back):
-    responses.post(f"{HOST}/v1/x", body=body, status=status)
-    assert call(client(), "POST") == given_back
+    with serving(Answer(status, body.encode())) as (url, _came):
+        assert call(client(url), "POST") == given_back
 
 
 # How often something is sent.
@@ -638,12 +654,10 @@ def test_json_that_cannot_be_read_is_an_error_like_others(status, body):
             call(client(url), "GET")
 
 
-@responses.activate
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_correlation_id_does_no_harm_on_a_terminal(method):
-    responses.add(method, f"{HOST}/v1/x", status=400, headers={CORRELATION: "c\x9b31m" + "x" * 9999})
-    with pytest.raises(ApiError) as caught:
-        call(client(), method)
+    with serving(Answer(400, b"", {CORRELATION: "c\x9b31m" + "x" * 9999})) as (url, _came), pytest.raises(ApiError) as caught:
+        call(client(url), method)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
 

@@ -532,6 +532,45 @@ def test_an_error_inside_a_transaction_leaves_the_former_content(made):
     assert record.vms()[0].state == "fine"
 
 
+UUIDS = ["a", "b", "c"]
+
+
+@CALM
+@given(
+    st.lists(
+        st.builds(
+            Change,
+            uuid=st.sampled_from(UUIDS),
+            columns=st.dictionaries(st.sampled_from(["state", "stop_outcome", "stop_error"]), st.sampled_from(["x", "y"]), max_size=2),
+            event=st.sampled_from(["", "sent", "answered"]),
+            detail=st.sampled_from(["", "why"]),
+        )
+    )
+)
+def test_many_changes_in_one_write_are_the_same_as_each_in_its_own(changes):
+    found = []
+    for writes in ([changes], [[change] for change in changes]):
+        with tempfile.TemporaryDirectory() as folder:
+            record, token = make(folder)
+            record.add_running(token, [vm(uuid) for uuid in UUIDS], late=False)
+            for write in writes:
+                record.write(token, write)
+            rows = [tuple(one.columns[name] for name in ("uuid", "state", "stop_outcome", "stop_error")) for one in record.vms()]
+            events = [(event["uuid"], event["what"], event["detail"]) for event in record.events()]
+            found.append((rows, events))
+            record.close()
+    assert found[0] == found[1]
+
+
+def test_as_many_changes_as_there_may_be_are_written_at_once(made):
+    record, token = made
+    many = [f"{number:06}" for number in range(10_000)]
+    record.add_running(token, [vm(uuid) for uuid in many], late=False)
+    record.write(token, [Change(uuid, {"stop_sent_at": "t", "stop_outcome": None}, "stop sent") for uuid in many])
+    assert {one.columns["stop_sent_at"] for one in record.vms()} == {"t"}
+    assert [event["uuid"] for event in record.events() if event["what"] == "stop sent"] == many
+
+
 def test_a_kill_inside_a_transaction_leaves_the_former_content(made):
     record, token = made
     record.add_running(token, [vm("a")], late=False)
