@@ -141,7 +141,8 @@ def inert(data: t.Any, hide: Hide = str, levels: int = MOST_LEVELS) -> t.Any:
 
 
 def _one_line(text: str) -> str:
-    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    plain = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    clean = " ".join(plain.split())
     return clean if len(clean) <= DETAIL_LENGTH else f"{clean[:DETAIL_LENGTH]}..."
 
 

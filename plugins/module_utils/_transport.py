@@ -313,7 +313,7 @@ class Session:
 
     def ask(self, method: str, path: str, timeout: float, params: dict[str, str] | None, form: dict[str, str] | None) -> t.Any:
         """The answer as soon as its head is there. C(timeout): seconds."""
-        return self.pool().urlopen(
+        return self.pool().request(
             method,
             self._path + path + (f"?{urlencode(params)}" if params else ""),
             body=urlencode(form) if form else None,

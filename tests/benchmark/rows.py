@@ -90,8 +90,8 @@ def stop_a_thousand(scale: float = 0.05, vms: int = 1000) -> list[Row]:
     return rows
 
 
-def short_calls(rounds: int = 2, vms: int = 2000, at_once: int = 32) -> list[Row]:
-    """A platform that answers in 20 ms."""
+def short_calls(rounds: int = 3, vms: int = 2000, at_once: int = 32) -> list[Row]:
+    """A platform that answers in 20 ms. The least disturbed round of each counts."""
     options = {"tls": True, "vms": vms, "stop_seconds": 0.02}
     ours, curls, began = [], [], []
     for _each in range(rounds):
@@ -104,7 +104,7 @@ def short_calls(rounds: int = 2, vms: int = 2000, at_once: int = 32) -> list[Row
             calls = journal.stops()
             ours.append(max(entry["ended"] for entry in calls) - min(entry["started"] for entry in calls))
             began.append(told["before"])
-    ratio = statistics.median(ours) / statistics.median(curls)
+    ratio = min(ours) / min(curls)
     return [
         Row(
             f"{vms} power calls of 20 ms, TLS, {at_once} at once, each on disk before it is sent", f"curl --parallel-max {at_once}",

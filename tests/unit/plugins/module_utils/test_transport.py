@@ -314,10 +314,10 @@ def test_a_redirect_to_nowhere_is_a_redirect(method, location):
 @pytest.mark.parametrize("error", [ValueError("no"), UnicodeDecodeError("ascii", b"\xff", 0, 1, "no"), _transport.http.client.HTTPException("no")])
 @METHODS
 def test_what_the_libraries_raise_is_an_error_like_others(method, error, monkeypatch):
-    def urlopen(*given, **named):
+    def fail(*given, **named):
         raise error
 
-    monkeypatch.setattr(_transport.urllib3.HTTPConnectionPool, "urlopen", urlopen)
+    monkeypatch.setattr(_transport.Session, "ask", fail)
     got = refused("http://127.0.0.1:9", method)
     assert (got.sent, got.timed_out, got.status) == (True, False, None)
 
