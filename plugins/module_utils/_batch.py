@@ -26,6 +26,8 @@ MAX_BACKOFF = 60.0
 OUTAGE_LIMIT = 600.0
 # Seconds that the list takes at most that is read when all else is over.
 LAST_LIST = 120.0
+# A VM that had so many calls goes behind those that had none: many that are always refused would take all places.
+TURNS = 3
 # A VM that starts itself again is stopped again this often, then named.
 MAX_COMEBACKS = 3
 
@@ -123,6 +125,14 @@ class Item:
     was_down: bool = False  # a list has shown it down, so the calls until then asked nothing of a running guest
     outlived: bool = False
 
+    @property
+    def behind(self) -> bool:
+        return self.calls >= TURNS
+
+
+# When it is due, a number that no other entry has, and the VM.
+Entry = t.Tuple[float, int, Item]
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -145,8 +155,9 @@ class Batch:
     items: dict[str, Item] = field(default_factory=dict)
     # The same by step, so that a look costs no more with 100,000 VMs than with ten.
     _at: dict[Step, dict[str, Item]] = field(default_factory=lambda: {step: {} for step in Step}, init=False)
-    # When those waiting are due, soonest first. An entry that no longer holds is dropped once it is met.
-    _due: list[tuple[float, int, Item]] = field(default_factory=list, init=False)
+    # When those waiting are due, soonest first: those that go before fresh ones, and those that go behind them. An entry that no
+    # longer holds is dropped once it is met.
+    _due: tuple[list[Entry], list[Entry]] = field(default_factory=lambda: ([], []), init=False)
     _moves: int = field(default=0, init=False)
     _taken_at: float = field(default=float("-inf"), init=False)  # when a call was taken last, whichever
 
@@ -162,7 +173,7 @@ class Batch:
         self._at[step][item.uuid] = item
         if step is Step.WAITING:
             self._moves += 1
-            heapq.heappush(self._due, (item.not_before, self._moves, item))
+            heapq.heappush(self._due[item.behind], (item.not_before, self._moves, item))
 
     @property
     def finished(self) -> bool:
@@ -187,20 +198,23 @@ class Batch:
         return sum(1 for item in self.at(Step.ANSWERED) if item.answer in (Answer.UNCLEAR, Answer.UNSENT))
 
     def sendable(self, now: float, room: int, fresh: bool = True) -> list[Item]:
-        """At most C(room) VMs whose call may be sent now: first those tried before, soonest due first; C(fresh): then the others."""
+        """At most C(room) VMs whose call may be sent now, those tried before soonest due first. C(fresh): also those not tried before."""
         room = max(0, room)
-        found = self._again(now, room)
-        return found + list(itertools.islice(self._at[Step.FRESH].values(), room - len(found) if fresh else 0))
+        found = self._again(now, room, behind=False)
+        if fresh:
+            found += itertools.islice(self._at[Step.FRESH].values(), room - len(found))
+        return found + self._again(now, room - len(found), behind=True)
 
-    def _again(self, now: float, room: int) -> list[Item]:
-        entries: dict[str, tuple[float, int, Item]] = {}
-        while self._due and len(entries) < room and self._due[0][0] <= now:
-            entry = heapq.heappop(self._due)
+    def _again(self, now: float, room: int, behind: bool) -> list[Item]:
+        due = self._due[behind]
+        entries: dict[str, Entry] = {}
+        while due and len(entries) < room and due[0][0] <= now:
+            entry = heapq.heappop(due)
             item = entry[2]
-            if item.step is Step.WAITING and item.not_before == entry[0]:
+            if item.step is Step.WAITING and item.not_before == entry[0] and item.behind is behind:
                 entries[item.uuid] = entry
         for entry in entries.values():  # until they are sent they stay
-            heapq.heappush(self._due, entry)
+            heapq.heappush(due, entry)
         return [item for _moment, _move, item in entries.values()]
 
     def sent(self, item: Item) -> None:
@@ -228,7 +242,7 @@ class Batch:
             item.hindered_from = None
         if answer in (Answer.UNCLEAR, Answer.REFUSED):
             item.failures += 1
-        if answer in TOO_MUCH:  # which holds all calls, so a VM of its own need not wait for long
+        if answer in TOO_MUCH:  # many at once mean fewer calls of all VMs, so no one of them need wait for long
             pause = self.backoff / 4
         else:
             pause = min(MAX_BACKOFF, self.backoff * 2 ** min(item.calls - 1, 10))

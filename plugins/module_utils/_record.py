@@ -178,7 +178,7 @@ class Record:
         These are done, before C(since), or not asked yet. Most are, at any time.
         """
         verb, done_at, good = ("start", "started_at", START_DONE) if starting else ("stop", "stopped_at", STOP_DONE)
-        done = f"(coalesce({verb}_outcome, '') IN ({', '.join('?' * len(good))}) AND coalesce({done_at}, '') < ?)"
+        done = f"(coalesce({verb}_outcome, '') IN ({_marks(good)}) AND coalesce({done_at}, '') < ?)"
         idle = f"({verb}_outcome IS NULL AND {verb}_sent_at IS NULL{'' if starting else ' AND force_sent_at IS NULL'})"
         values = (*good, since)
         others = self._all(f"SELECT uuid, {done} AS done FROM vms WHERE {done} OR {idle}", *values, *values)

@@ -15,8 +15,8 @@ Call = t.TypeVar("Call", bound=t.Hashable)
 # What one call refused takes from the limit, and one taken gives to it: up to a third may be refused by chance, and
 # nothing slows down. Where calls are refused because they are too many, the limit settles at what the platform takes.
 _REFUSED, _TAKEN = 1.0, 0.5
-# A share of the most that is spared up while all goes well, and spent before anything slows down: else each run of bad luck costs places.
-_SPARE = 4
+# Above the most the limit may be by this share of it, which is spent before anything slows down: else each run of bad luck costs places.
+_SAVED = 4
 # The limit is never less than this share of the most: a refused call costs the platform little, a crawl costs the night.
 _LEAST = 8
 # Seconds. A call that is open for longer than refusals take, and this, was taken.
@@ -30,7 +30,7 @@ class Throttle(t.Generic[Call]):
     """C(most): calls open at once when all is well."""
 
     most: int
-    limit: float = field(init=False)  # of what is open at once, and what is spared above the most
+    limit: float = field(init=False)  # with what is saved above the most
     _young: dict[Call, float] = field(default_factory=dict, init=False)  # those that may be refused yet, and since when they are open
     _older: dict[Call, float] = field(default_factory=dict, init=False)  # those that counted as taken before their answer
     _refused_within: float = field(default=_SOON, init=False)
@@ -43,7 +43,11 @@ class Throttle(t.Generic[Call]):
 
     @property
     def _full(self) -> float:
-        return self.most + self.most / _SPARE
+        return float(self.most + self.most // _SAVED)
+
+    @property
+    def _places(self) -> int:
+        return min(self.most, int(self.limit))
 
     def sent(self, call: Call, now: float) -> None:
         """A call begins."""
@@ -65,7 +69,7 @@ class Throttle(t.Generic[Call]):
             self._refused_within = max(self._refused_within, 2 * (now - since))
         self.limit = max(1.0, float(self.most // _LEAST), self.limit - _REFUSED)
         self._in_a_row += 1
-        if self._in_a_row >= min(self.most, self.limit):
+        if self._in_a_row >= self._places:
             self._silent_until = max(self._silent_until, now + self._pause)
             self._in_a_row, self._pause = 0, min(LONGEST_PAUSE, 2 * self._pause)
         if retry_after:
@@ -81,4 +85,4 @@ class Throttle(t.Generic[Call]):
         for call, since in [(call, since) for call, since in self._young.items() if now - since > self._refused_within]:
             self.taken(call)
             self._older[call] = since
-        return 0 if now < self._silent_until else min(self.most, int(self.limit))
+        return 0 if now < self._silent_until else self._places

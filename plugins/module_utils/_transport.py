@@ -3,7 +3,7 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""Connections to the platform, of which every try has an end. The only file that imports requests.
+"""Connections to the platform, of which every try has an end. The only file that imports requests and urllib3.
 
 The time limits of the libraries below count from byte to byte. A L(Deadline) counts from the first step of a try to the last
 byte of its answer, and hangs up.
@@ -30,6 +30,7 @@ try:
     import requests
     import urllib3
     from requests.adapters import HTTPAdapter
+    from requests.certs import where
     from requests.exceptions import InvalidSchema, InvalidURL
     from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ReadTimeoutError
     from urllib3.util.retry import Retry
@@ -295,14 +296,16 @@ class _BoundedRetry(Retry):
 class Session:
     """Asks below one base URL, safe to be used by many threads at once.
 
-    requests chooses the proxy and the certificates. The call itself goes to its pool of connections: what requests does around each
+    requests chooses the proxy. The call itself goes to its pool of connections: what requests does around each
     takes more time than the rest of it, follows redirects, whose body it reads, and keeps cookies.
     """
 
     def __init__(self, url: str, key: str, verify: bool | str, proxied: bool, pool_size: int, retries: t.Any) -> None:
         """C(proxied): through the proxy of the environment, if that names one for this URL."""
         self._url, self._path = url, urlsplit(url).path
-        self._verify, self._proxied, self._retries = verify, proxied, retries
+        self._proxied, self._retries = proxied, retries
+        # Named, as some versions of requests would else ask the environment.
+        self._verify = where() if verify is True else verify
         self._adapter = _BoundedAdapter(pool_connections=1, pool_maxsize=pool_size)
         self._making = threading.Lock()
         self._made: t.Any = None
@@ -326,19 +329,26 @@ class Session:
         )
 
     def pool(self) -> t.Any:
-        """The connections, of which no one is made yet."""
+        """The pool of connections. It is chosen at the first call, which connects nothing."""
         with self._making:
             if self._made is None:
-                proxies = requests.utils.get_environ_proxies(self._url) if self._proxied else {}
-                request = requests.Request("GET", self._url).prepare()
-                url = t.cast("str", request.url)
-                if hasattr(self._adapter, "get_connection_with_tls_context"):
-                    made = self._adapter.get_connection_with_tls_context(request, self._verify, proxies)
-                else:  # requests before 2.32
-                    made = self._adapter.get_connection(url, proxies)
-                self._adapter.cert_verify(made, url, self._verify, None)
-                self._made = made
+                self._made = self._chosen(requests.utils.get_environ_proxies(self._url) if self._proxied else {})
         return self._made
+
+    def _chosen(self, proxies: dict[str, str]) -> t.Any:
+        request = requests.Request("GET", self._url).prepare()
+        url = t.cast("str", request.url)
+        try:
+            if hasattr(self._adapter, "get_connection_with_tls_context"):
+                pool = self._adapter.get_connection_with_tls_context(request, self._verify, proxies)
+            else:  # requests before 2.32.2
+                pool = self._adapter.get_connection(url, proxies)
+        except InvalidSchema:  # SOCKS, and what it needs is missing
+            raise
+        except ValueError as exc:  # its words would show the password
+            raise InvalidURL("the proxy that the environment names is not a URL" if proxies else str(exc)) from None
+        self._adapter.cert_verify(pool, url, self._verify, None)
+        return pool
 
 
 def repeating(backoff: float) -> t.Any:
@@ -358,7 +368,7 @@ def repeating(backoff: float) -> t.Any:
 
 def once() -> t.Any:
     """For all else: whoever asks decides whether it is asked again."""
-    return Retry(0, read=False)  # its own errors, not those of a retry
+    return Retry(0, read=False)
 
 
 def body_of(response: t.Any, most: int) -> bytes:

@@ -251,7 +251,7 @@ def test_the_environment_overrules_neither_verification_nor_the_key(options, goo
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     # A bundle that would change what is trusted.
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "other.pem" if good else "ca.pem")
     with serving(Answer(200, b"[]"), tls=CA) as (url, came):
         one = client(url, **options)
@@ -311,6 +311,16 @@ def test_which_hosts_are_asked_through_the_proxy_of_the_environment(host, no_pro
     for session in (one._once, one._repeating):
         assert (session.pool().proxy is None) is direct
         assert direct or str(session.pool().proxy) == "http://proxy:3128"
+
+
+@pytest.mark.parametrize("proxy", ["http://user:secret@proxy:99999", "http://user:se/cret@proxy", "http://user:secret@[::1", "http://:3128"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_proxy_that_is_no_url_is_told_without_its_password(method, proxy, monkeypatch):
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ApiError) as caught:
+        call(client("https://api.invalid"), method)
+    assert "secret" not in str(caught.value) and "se/cret" not in str(caught.value)
+    assert not caught.value.sent
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -390,7 +390,7 @@ def test_each_call_that_is_too_much_leaves_room_for_one_less():
     engine._throttle.refused = noted
     result = engine.run([Wave("all", [Target(uuid, uuid) for uuid in names(20)])])
     assert outcomes(result) == dict.fromkeys(names(20), "clean")
-    assert heard == [4, 3], "of four, and one that was spared up"
+    assert heard == [4, 3], "of four, and one that was saved"
 
 
 def test_a_failed_start_leaves_no_earlier_outcome_in_the_record():

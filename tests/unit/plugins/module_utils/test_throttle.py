@@ -12,7 +12,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._throttle import 
 
 
 def slowed(most):
-    """One that spent all it had spared up."""
+    """One that spent all it had saved."""
     throttle = Throttle(most)
     for call in range(most // 4):
         throttle.refused(("before", call), 0.0, None)
@@ -39,7 +39,7 @@ def test_some_are_refused_before_anything_slows_down():
         throttle.taken(call)
     for call in range(5):
         throttle.refused(call, 0.2, None)
-    assert throttle.allowed(0.2) == 20, "it is spared up again, and no more than that"
+    assert throttle.allowed(0.2) == 20, "it is saved again, and no more than that"
     throttle.refused(5, 0.2, None)
     assert throttle.allowed(0.2) == 19
 

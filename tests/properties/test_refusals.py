@@ -1,0 +1,88 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A platform that answers calls with 429 or 503: who has to wait for it, and how often it is asked."""
+
+from __future__ import annotations
+
+import random
+import typing as t
+from collections import Counter
+
+import pytest
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _power
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
+from properties.virtual import Process, Virtual
+
+STOP, REFUSAL, LIST = 22.0, 0.05, 0.5  # seconds that they take
+HOUR = 3600.0
+STATUS = pytest.mark.parametrize("status", [429, 503])
+
+
+class Refusing:
+    """A platform. C(refuses): whether it does so for a call to that VM. C(down): when each went down."""
+
+    def __init__(self, time: Virtual, vms: int, refuses: t.Callable[[str], bool], status: int) -> None:
+        self.time, self.refuses, self.status = time, refuses, status
+        self.up = {f"vm-{number:04}" for number in range(vms)}
+        self.calls: list[tuple[float, str]] = []
+        self.down: dict[str, float] = {}
+
+    def power(self, uuid: str, action: str, force: bool = False) -> str:
+        self.calls.append((self.time.now, uuid))
+        if self.refuses(uuid):
+            self.time.sleep(REFUSAL)
+            raise ApiError("POST", "/stop", status=self.status, detail="too much")
+        self.time.sleep(STOP)
+        self.up.discard(uuid)
+        self.down[uuid] = self.time.now
+        return "stopped"
+
+    def running_vms_now(self) -> VmList:
+        shown = {uuid: parse_vm({"uuid": uuid, "status": "running"}) for uuid in self.up}
+        self.time.sleep(LIST)
+        return VmList(t.cast("dict", shown))
+
+
+def stop_all(monkeypatch: pytest.MonkeyPatch, vms: int, at_once: int, refuses: t.Callable[[str], bool], status: int, timeout: float = 600.0) -> Refusing:
+    """All VMs of it, by one engine."""
+    time = Virtual()
+    monkeypatch.setattr(_pace, "pace", time)
+    platform = Refusing(time, vms, refuses, status)
+    orders = _power.Orders(start=False, concurrency=at_once, timeout=timeout)
+    engine = _power.Engine(t.cast("t.Any", platform), orders, _power.NoJournal())
+    wave = _power.Wave("all", [_power.Target(uuid, uuid) for uuid in sorted(platform.up)])
+    future = time.start(Process("ansible-playbook"), lambda: engine.run([wave]))
+    time.run(future.done)
+    assert future.result().ended is None
+    return platform
+
+
+@STATUS
+@pytest.mark.parametrize(("vms", "at_once", "refused"), [(300, 20, 5), (300, 20, 20), (300, 20, 40), (400, 64, 64), (400, 64, 100)])
+def test_vms_that_are_always_refused_hold_nobody_up(status: int, vms: int, at_once: int, refused: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a hypervisor that is dead, or of an owner with a limit of his own."""
+    bad = {f"vm-{number:04}" for number in random.Random(2).sample(range(vms), refused)}
+    platform = stop_all(monkeypatch, vms, at_once, bad.__contains__, status)
+    assert set(platform.down) == {f"vm-{number:04}" for number in range(vms)} - bad
+    assert max(platform.down.values()) < 2.5 * (vms / at_once + 1) * STOP
+
+
+@STATUS
+def test_refusals_by_chance_take_no_time(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random.Random(1)
+    platform = stop_all(monkeypatch, 600, 64, lambda uuid: source.random() < 0.3, status)
+    assert len(platform.down) == 600
+    assert max(platform.down.values()) < 1.2 * 600 / 64 * STOP
+    assert len(platform.calls) < 1.1 * 600 / 0.7
+
+
+@STATUS
+@pytest.mark.parametrize(("at_once", "first_minute", "a_minute"), [(64, 120, 8), (20, 35, 2), (1, 10, 1)])
+def test_a_platform_that_refuses_all_is_hardly_asked(status: int, at_once: int, first_minute: int, a_minute: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = stop_all(monkeypatch, 100, at_once, lambda uuid: True, status, timeout=HOUR / 2)
+    minutes = Counter(int(moment // 60) for moment, _uuid in platform.calls)
+    later = sum(minutes[minute] for minute in range(5, 30))
+    assert 0 < minutes[0] <= first_minute
+    assert 0 < later <= 1.1 * 25 * a_minute
