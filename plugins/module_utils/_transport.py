@@ -30,7 +30,6 @@ try:
     import requests
     import urllib3
     from requests.adapters import HTTPAdapter
-    from requests.certs import where
     from requests.exceptions import InvalidSchema, InvalidURL
     from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ReadTimeoutError
     from urllib3.util.retry import Retry
@@ -305,7 +304,7 @@ class Session:
         self._url, self._path = url, urlsplit(url).path
         self._proxied, self._retries = proxied, retries
         # Named, as some versions of requests would else ask the environment.
-        self._verify = where() if verify is True else verify
+        self._verify = requests.utils.DEFAULT_CA_BUNDLE_PATH if verify is True else verify
         self._adapter = _BoundedAdapter(pool_connections=1, pool_maxsize=pool_size)
         self._making = threading.Lock()
         self._made: t.Any = None
