@@ -242,10 +242,9 @@ class Batch:
             item.hindered_from = None
         if answer in (Answer.UNCLEAR, Answer.REFUSED):
             item.failures += 1
-        if answer in TOO_MUCH:  # many at once mean fewer calls of all VMs, so no one of them need wait for long
-            pause = self.backoff / 4
-        else:
-            pause = min(MAX_BACKOFF, self.backoff * 2 ** min(item.calls - 1, 10))
+        # What is too much takes from the calls of all VMs, so that no one of them need wait for long until it is always refused.
+        base, grown = (self.backoff / 4, item.calls - TURNS) if answer in TOO_MUCH else (self.backoff, item.calls - 1)
+        pause = min(MAX_BACKOFF, base * 2 ** min(max(0, grown), 10))
         item.not_before = now + max(pause, (error.retry_after or 0.0) if error else 0.0)
         # Not taken for sure, so no list need tell.
         again = answer is Answer.THROTTLED and not self._hindered_for(item, 2 * self.timeout, now)
