@@ -26,7 +26,7 @@ MAX_BACKOFF = 60.0
 OUTAGE_LIMIT = 600.0
 # Seconds that the list takes at most that is read when all else is over.
 LAST_LIST = 120.0
-# A VM that had so many calls goes behind those that had none: many that are always refused would take all places.
+# A VM that was too much so often goes behind those that had no call: many that are always refused would take all places.
 TURNS = 3
 # A VM that starts itself again is stopped again this often, then named.
 MAX_COMEBACKS = 3
@@ -127,7 +127,7 @@ class Item:
 
     @property
     def behind(self) -> bool:
-        return self.calls >= TURNS
+        return self.calls >= TURNS and self.answer in TOO_MUCH
 
 
 # When it is due, a number that no other entry has, and the VM.

@@ -180,6 +180,17 @@ def test_a_platform_that_has_too_much_to_do_is_asked_again_for_a_time_and_not_a_
         assert "was sent, and its answer left unclear whether it was taken" in told[0][1]
 
 
+@pytest.mark.parametrize(("name", "calls", "first"), [("throttled", 2, "a"), ("throttled", 3, "b"), ("overloaded", 3, "b"), ("busy", 3, "a")])
+def test_only_a_vm_that_was_too_much_three_times_goes_behind_those_that_had_no_call(name, calls, first):
+    run = Run()
+    for _each in range(calls):
+        run.call(name)
+        run.list()
+    run.batch.add("b", "VM b")
+    assert [item.uuid for item in run.batch.sendable(run.now + MAX_BACKOFF, 1)] == [first]
+    assert len(run.batch.sendable(run.now + MAX_BACKOFF, 5)) == 2
+
+
 def test_an_unclear_start_fails_after_its_retries():
     run = Run(start=True, retries=1).call("unclear")
     assert run.list() == []
