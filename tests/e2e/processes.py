@@ -14,6 +14,8 @@ from e2e.waits import wait_for
 
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"}
 LAST_WAIT = 30.0  # seconds until a process that was killed is really gone
+# The kernel is told to end the child with its parent; should that be gone already, it would never do so.
+WITH_ITS_PARENT = ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"']
 
 
 class Brood:
@@ -31,7 +33,7 @@ class Brood:
     def _start(self, command: t.Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                [*WITH_ITS_PARENT, str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
