@@ -160,6 +160,8 @@ class Batch:
     _due: tuple[list[Entry], list[Entry]] = field(default_factory=lambda: ([], []), init=False)
     _moves: int = field(default=0, init=False)
     _taken_at: float = field(default=float("-inf"), init=False)  # when a call was taken last, whichever
+    _listed_from: float = field(default=float("-inf"), init=False)  # when the last good list was begun
+    _again_last: bool = field(default=False, init=False)  # the last call was not the first of its VM
 
     def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False) -> None:
         self.items[uuid] = self._at[Step.FRESH][uuid] = Item(uuid, label, must_send, heard=heard)
@@ -195,14 +197,19 @@ class Batch:
     @property
     def cut_off(self) -> int:
         """VMs whose call lost its connection since the last list: is the API there at all?"""
-        return sum(1 for item in self.at(Step.ANSWERED) if item.answer in (Answer.UNCLEAR, Answer.UNSENT))
+        lost = (Answer.UNCLEAR, Answer.UNSENT)
+        return sum(1 for item in self.at(Step.ANSWERED) if item.answer in lost and item.answered_at > self._listed_from)
 
     def sendable(self, now: float, room: int, fresh: bool = True) -> list[Item]:
-        """At most C(room) VMs whose call may be sent now, those tried before soonest due first. C(fresh): also those not tried before."""
+        """At most C(room) VMs whose call may be sent now. C(fresh): also those not tried before.
+
+        These and those tried before, soonest due first, take turns: calls that go wrong may be long, and never take all places.
+        """
         room = max(0, room)
-        found = self._again(now, room, behind=False)
-        if fresh:
-            found += itertools.islice(self._at[Step.FRESH].values(), room - len(found))
+        again = self._again(now, room, behind=False)
+        first = list(itertools.islice(self._at[Step.FRESH].values(), room)) if fresh else []
+        turns = itertools.zip_longest(first, again) if self._again_last else itertools.zip_longest(again, first)
+        found = [item for turn in turns for item in turn if item][:room]
         return found + self._again(now, room - len(found), behind=True)
 
     def _again(self, now: float, room: int, behind: bool) -> list[Item]:
@@ -219,6 +226,7 @@ class Batch:
 
     def sent(self, item: Item) -> None:
         self._move(item, Step.OPEN)
+        self._again_last = item.calls > 0
         item.calls += 1
 
     def answered(self, item: Item, error: ApiError | None, state: str | None, now: float) -> Answer:
@@ -254,6 +262,7 @@ class Batch:
     def listed(self, running: t.Container[str], began: float, now: float) -> list[Settled]:
         """Take in a list of the running VMs that was begun at C(began). Returns what is settled now."""
         settled = []
+        self._listed_from = began
         for item in self.items.values():
             runs = item.uuid in running
             if not self.start and not runs:

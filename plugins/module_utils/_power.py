@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
+    LAST_LIST,
     OUTAGE_LIMIT,
     TOO_MUCH,
     Answer,
@@ -197,7 +198,7 @@ class Engine:
         open_calls: dict[Future, Item] = {}
         listing: Future | None = None
         stopping: PilwError | None = None
-        first_look = True
+        first_look, looked_at_last = True, False
         orders, began = self._orders, self._clock()
         size = (len(batch.items), orders.concurrency, orders.timeout, orders.call_seconds)
         last_send = began + sending_seconds(*size)
@@ -209,14 +210,17 @@ class Engine:
                 if stopping is None:
                     self._journal.check_wanted()
                     self._check_outage(now)
-                    if now >= last_send and not open_calls and (now >= end or not batch.needs_list):
+                    over = now >= last_send and not open_calls
+                    if over and (now >= (end if listing is None else end + LAST_LIST) or not batch.needs_list):
                         self._settle(batch.out_of_time())
                         break
                     if not first_look and now < last_send:
                         self._send(batch, open_calls, workers, now)
                     wanted = first_look or batch.needs_list or not self._list_ok
-                    if listing is None and wanted and now >= self._next_list:
-                        listing = workers.submit(self._timed_list)
+                    # Once all calls are over, one list comes however long the last one took: it decides who is named.
+                    if listing is None and wanted and (now >= self._next_list or (over and not looked_at_last)):
+                        looked_at_last = over
+                        listing = self._begin(workers, self._timed_list)
                 self._write_down()
             except PilwError as exc:
                 stopping = stopping or exc
@@ -271,9 +275,19 @@ class Engine:
             batch.sent(item)
             self._forget(item.uuid)
             self._result.calls += 1
-            call = workers.submit(self._api.power, item.uuid, orders.action, orders.force)
+            call = self._begin(workers, self._api.power, item.uuid, orders.action, orders.force)
             open_calls[call] = item
             self._throttle.sent(call, now)
+
+    def _begin(self, workers: Executor, work: t.Callable[..., t.Any], *given: t.Any) -> Future:
+        try:
+            return workers.submit(work, *given)
+        except RuntimeError as exc:
+            raise Stop(
+                f"This host gives no further thread for a call: {exc}. Nothing more is sent; what was answered so far is recorded. "
+                f"Lower ceph_maint_concurrency ({self._orders.concurrency}), or raise this host's limit of processes, then run the "
+                "same command again: it goes on."
+            ) from exc
 
     def _collect(self, batch: Batch, open_calls: dict[Future, Item]) -> None:
         failure = None

@@ -47,6 +47,8 @@ USER_AGENT = "pilw.maintenance"
 # The machine's own, whatever pace a test has put in place: the connections are real.
 _clock = _pace.Pace().monotonic
 CONNECT_TIMEOUT = 10.0
+# A connection that lay idle for longer is made anew: a firewall may have forgotten it, and a call over it would be sent to nobody.
+MAX_IDLE = 20.0
 # A Retry-After longer than this is not waited out in one piece: no wait without a bound.
 MAX_RETRY_AFTER = 60.0
 MAX_BACKOFF = 20.0
@@ -215,6 +217,7 @@ def _bounded(kind: t.Any) -> type:
 
     class Line(kind.ConnectionCls):
         ready = False
+        idle_since = math.inf
 
         def connect(self) -> None:
             self.ready = False
@@ -240,11 +243,17 @@ def _bounded(kind: t.Any) -> type:
         def _get_conn(self, *given: t.Any, **named: t.Any) -> t.Any:
             if _here.deadline is not _NONE:
                 _here.deadline.begin()  # each further try gets a connection too
-            return super()._get_conn(*given, **named)
+            conn = super()._get_conn(*given, **named)
+            if _clock() - conn.idle_since < MAX_IDLE:
+                return conn
+            conn.close()
+            return self._new_conn()
 
         def _put_conn(self, conn: t.Any) -> None:
-            if conn is not None and not _here.deadline.let_go(conn):
-                conn.close()
+            if conn is not None:
+                conn.idle_since = _clock()
+                if not _here.deadline.let_go(conn):
+                    conn.close()
             super()._put_conn(conn)
 
     for made, base in ((Line, kind.ConnectionCls), (Pool, kind)):

@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _power, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _pace, _power, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, PilwError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
@@ -121,6 +122,30 @@ def test_all_are_brought_to_the_state_and_nothing_else_is_touched(start):
     assert cloud.up == ({*vms, "stranger"} if start else {"stranger"})
     assert (result.ended, result.unsettled, result.calls) == (None, [], 9)
     assert result.failed(start) == []
+
+
+class FewThreads(ThreadPoolExecutor):
+    """The host gives no further thread for one work. It is done all the same, in another one's thread, and nobody hears of it."""
+
+    def submit(self, *given, **named):
+        work = super().submit(*given, **named)
+        if next(self.numbers) == self.last:
+            raise RuntimeError("can't start new thread")
+        return work
+
+
+@pytest.mark.parametrize("last", [0, 4])
+def test_a_host_without_threads_ends_it_in_good_order(last, monkeypatch):
+    few = type("Few", (FewThreads,), {"numbers": itertools.count(), "last": last})
+    monkeypatch.setattr(_pace.pace, "workers", few)
+    vms = names(9)
+    cloud = Cloud(vms)
+    journal = Journal(cloud)
+    result = run(cloud, vms, journal, concurrency=9)
+    assert "can't start new thread" in str(result.ended) and "ceph_maint_concurrency (9)" in str(result.ended)
+    assert [uuid for uuid in vms if "stop answered" in journal.events(uuid)] == vms[: max(0, last - 1)]  # the first is a list
+    assert set(cloud.called()) <= {change.uuid for change in journal.changes if change.event == "stop sent"}
+    assert result.unsettled == vms
 
 
 def test_those_already_there_get_no_call():
@@ -487,7 +512,7 @@ def test_a_group_has_an_end_and_what_is_left_is_named(monkeypatch):
 
 def test_a_group_ends_in_its_time_also_where_a_list_hangs(monkeypatch):
     now, over = [0.0], threading.Event()
-    end = _batch.sending_seconds(1, 20, 5.0, 60.0) + 2 * 60.0
+    end = _batch.group_seconds(1, 20, 5.0, 60.0)
 
     def clock():
         now[0] += 0.5

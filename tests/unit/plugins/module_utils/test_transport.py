@@ -180,6 +180,18 @@ def test_connections_are_kept_and_nothing_is_left_to_be_watched():
     assert not _transport._watch._tries
 
 
+def test_a_connection_that_lay_idle_is_not_used_again(monkeypatch):
+    """What lies between may have forgotten it without a word: the call would be sent to nobody, and count as sent."""
+    with talking(answer(b"[1]"), answer(b"[2]")) as (url, _asked):
+        one = _client.Client(url, "key", backoff=0)
+        assert [one.send("POST", "/v1/x", {}, TIMEOUT) for _each in range(2)] == [[1], [1]]
+        with monkeypatch.context() as later:
+            later.setattr(_transport, "_clock", lambda: time.monotonic() + _transport.MAX_IDLE)
+            assert one.send("POST", "/v1/x", {}, 2 * _transport.MAX_IDLE) == [2]
+        assert one.send("POST", "/v1/x", {}, TIMEOUT) == [2]
+    assert not _transport._watch._tries
+
+
 def test_no_try_is_hung_up_on_in_the_place_of_the_one_before():
     deadline = _transport.Deadline(30)
     with deadline:
