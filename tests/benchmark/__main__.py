@@ -48,6 +48,8 @@ def main() -> int:
         (arguments.out / "table.md").write_text(table.as_markdown(data), encoding="utf-8")
     print(table.as_markdown(data))
     print(f"The table is in {arguments.out}")
+    missed = [row.what for row in found if row.met is False]
+    print(f"Goals that were not met: {'; '.join(missed) or 'none'}")
     return 0
 
 

@@ -105,7 +105,7 @@ def main() -> None:
     session.trust_env, session.verify = False, verify
     session.headers.update(headers)
     session.mount(given["url"], requests.adapters.HTTPAdapter(pool_maxsize=given["at_once"]))
-    pool = urllib3.PoolManager(ca_certs=given["ca_path"] or None)
+    pool = urllib3.PoolManager(ca_certs=given["ca_path"] or None, maxsize=given["at_once"])
     ways: dict[str, t.Callable[[dict[str, str]], int]] = {
         "session": lambda form: session.post(url, data=form, timeout=TIMEOUT).status_code,
         "requests": lambda form: requests.post(url, data=form, headers=headers, verify=verify, timeout=TIMEOUT).status_code,

@@ -189,7 +189,20 @@ def part_fetched(desk: Desk) -> None:
         (desk.folder / name).write_text(text, encoding="utf-8")
 
 
-PARTS: dict[str, Callable[[Desk], None]] = {
+def part_playbook(desk: Desk) -> dict[str, int]:
+    """The same by Ansible: the most that all of its processes have in memory together."""
+    from benchmark.playbooks import Operator
+
+    module = {"src": str(Path(desk.run()["record"]).parent / "report.json"), "fetch_dest": str(desk.folder / "fetched")}
+    play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"name": "Report", "pilw.maintenance.pilw_report": module}]}]
+    path = desk.folder / "report.yml"
+    path.write_text(json.dumps(play), encoding="utf-8")
+    ran = Operator(None, desk.folder, 1.0).play(str(path))
+    assert ran.rc == 0, ran.text
+    return {"peak_bytes": ran.peak}
+
+
+PARTS: dict[str, Callable[[Desk], Optional[dict[str, int]]]] = {
     name[len("part_") :]: value for name, value in list(globals().items()) if name.startswith("part_")
 }
 
@@ -213,21 +226,24 @@ def grouped(uuids: list[str]) -> Iterator[list[str]]:
         yield uuids[begin : begin + TOGETHER]
 
 
-def work(part: str, desk: Desk, profile: bool) -> dict[str, float]:
+def work(part: str, desk: Desk, profile: bool) -> dict[str, Any]:
     """One part, in this process. What all of them import is no part of it."""
     for name in IMPORTED:
         import_module(f"ansible_collections.pilw.maintenance.plugins.{name}")
     profiler = cProfile.Profile() if profile else None
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    if profiler:
-        profiler.runcall(PARTS[part], desk)
-    else:
-        PARTS[part](desk)
+    found = (profiler.runcall(PARTS[part], desk) if profiler else PARTS[part](desk)) or {}
     after, wall = resource.getrusage(resource.RUSAGE_SELF), time.monotonic() - began
-    if profiler:
-        pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(25)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"cpu_seconds": round(cpu, 3), "wall_seconds": round(wall, 3), "peak_bytes": peak()}
+    more = profiled(pstats.Stats(profiler)) if profiler else {}
+    return {"cpu_seconds": round(cpu, 3), "wall_seconds": round(wall, 3), "peak_bytes": peak(), **more, **found}
+
+
+def profiled(stats: Any, shown: int = 10) -> dict[str, Any]:
+    """How many functions were called, and in which most of the time was spent, with their share of it."""
+    spent = sorted(((one[2], where) for where, one in stats.stats.items()), reverse=True)[:shown]
+    top = [f"{function.strip('<>')} {seconds / stats.total_tt:.0%}" for seconds, (_file, _line, function) in spent]
+    return {"python_calls": stats.total_calls, "top": top}
 
 
 def peak() -> int:
@@ -280,8 +296,8 @@ class Platform(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def measure(count: int, parts: Optional[Iterable[str]] = None, profile: bool = False) -> dict[str, dict[str, float]]:
-    """For each part C(cpu_seconds), C(wall_seconds) and C(peak_bytes). Those after C(record) need what the parts before them have left."""
+def measure(count: int, parts: Optional[Iterable[str]] = None, profile: bool = False) -> dict[str, dict[str, Any]]:
+    """For each part C(cpu_seconds), C(wall_seconds) and C(peak_bytes), with C(profile) also C(python_calls) and C(top). Those after C(record) need what the parts before them have left."""
     found = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -303,7 +319,7 @@ def measure(count: int, parts: Optional[Iterable[str]] = None, profile: bool = F
     return found
 
 
-def ratios(small: dict[str, dict[str, float]], large: dict[str, dict[str, float]]) -> dict[str, float]:
+def ratios(small: dict[str, dict[str, Any]], large: dict[str, dict[str, Any]]) -> dict[str, float]:
     """How many times the CPU seconds of each part."""
     return {part: round(large[part]["cpu_seconds"] / max(small[part]["cpu_seconds"], 0.001), 1) for part in small if part in large}
 
@@ -312,7 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("count", type=int, nargs="+", help="VMs; of several counts the growth from the first to the last is told too")
     parser.add_argument("--parts", help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--profile", action="store_true", help="show on stderr where the time goes, and take longer")
+    parser.add_argument("--profile", action="store_true", help="also count the calls of functions and tell where the time goes, and take longer")
     arguments = parser.parse_args()
     parts = arguments.parts.split(",") if arguments.parts else None
     found = {count: measure(count, parts, arguments.profile) for count in arguments.count}

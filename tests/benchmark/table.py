@@ -9,11 +9,14 @@ import platform
 import re
 import sqlite3
 import subprocess
+import tempfile
 import typing as t
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -36,6 +39,7 @@ def machine() -> dict[str, str]:
     curl = subprocess.run(["curl", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[1]
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "pilw.maintenance": _collection(),
         "processors": f"{os.cpu_count()} ({cpu.group(1).strip() if cpu else platform.machine()})",
         "memory": f"{memory:.0f} GiB",
         "kernel": platform.release(),
@@ -45,7 +49,21 @@ def machine() -> dict[str, str]:
         "urllib3": version("urllib3"),
         "sqlite": sqlite3.sqlite_version,
         "curl": curl,
+        "file system": _file_system(tempfile.gettempdir()),
     }
+
+
+def _collection() -> str:
+    """Its version, and the commit with what was changed since, where git tells."""
+    found = re.search(r"^version: *(\S+)", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    git = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    return f"{found.group(1) if found else ''} {f'({git})' if git else ''}".strip()
+
+
+def _file_system(folder: str) -> str:
+    """Where the records of the benchmark lie: each write of them waits for it."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    return max((len(place), kind) for place, kind in mounts if Path(folder).resolve().is_relative_to(place))[1]
 
 
 def as_json(rows: list[Row], seconds: float) -> dict[str, t.Any]:

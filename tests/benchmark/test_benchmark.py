@@ -44,8 +44,8 @@ def test_loops_of_ansible_stop_all(task: str, tmp_path: Path) -> None:
 
 
 def test_each_part_of_the_work_is_measured() -> None:
-    found = large.measure(30, rows.LARGE)
-    assert list(found) == list(rows.LARGE)
+    found = large.measure(30, (*rows.LARGE, "playbook"))
+    assert list(found) == [*rows.LARGE, "playbook"]
     assert all(part["cpu_seconds"] > 0 and part["peak_bytes"] > 1 << 20 for part in found.values())
 
 
@@ -57,6 +57,12 @@ def test_the_table_tells_what_was_met() -> None:
     assert "ansible-core" in text and data["machine"]["date"] in text
 
 
-def test_calls_in_slots_without_a_gap() -> None:
-    calls = [{"started": float(number), "ended": number + (60.0 if number == 64 else 22.0)} for number in range(65)]
-    assert rows._packed(calls, 22.0, 60.0) == 82.0
+def test_calls_after_too_many_have_failed() -> None:
+    calls = [{"started": number, "ended": number + 1.5, "status": 500 if number in (3, 30, 40) else 200} for number in range(50)]
+    assert rows._after_too_many(calls, 5) == 39  # from the tenth answer on one of them is too many; the next call but one has begun by then
+    assert rows._after_too_many(calls, 10) == 0
+
+
+def test_each_part_can_be_profiled() -> None:
+    found = large.measure(30, ["list"], profile=True)["list"]
+    assert found["python_calls"] > 30 and len(found["top"]) > 3
