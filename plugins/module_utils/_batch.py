@@ -28,6 +28,9 @@ OUTAGE_LIMIT = 600.0
 LAST_LIST = 120.0
 # A VM that was too much so often goes behind those that had no call: many that are always refused would take all places.
 TURNS = 3
+# While so many calls in a row were unclear, and none was taken, no more than so many are sent before the next list: it may be the platform
+# that is ill and not some of the VMs, and each of these has a few tries only.
+PROBES = 3
 # A VM that starts itself again is stopped again this often, then named.
 MAX_COMEBACKS = 3
 
@@ -162,6 +165,8 @@ class Batch:
     _taken_at: float = field(default=float("-inf"), init=False)  # when a call was taken last, whichever
     _listed_from: float = field(default=float("-inf"), init=False)  # when the last good list was begun
     _again_last: bool = field(default=False, init=False)  # the last call was not the first of its VM
+    _unclear: int = field(default=0, init=False)  # calls that were, since one was taken last
+    _unlisted: int = field(default=0, init=False)  # calls sent since the last good list
 
     def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False) -> None:
         self.items[uuid] = self._at[Step.FRESH][uuid] = Item(uuid, label, must_send, heard=heard)
@@ -183,7 +188,11 @@ class Batch:
 
     @property
     def needs_list(self) -> bool:
-        return bool(self._at[Step.ANSWERED])
+        return bool(self._at[Step.ANSWERED]) or (self._probing and self._unlisted >= PROBES)
+
+    @property
+    def _probing(self) -> bool:
+        return self._unclear >= PROBES
 
     @property
     def doubtful(self) -> int:
@@ -205,11 +214,12 @@ class Batch:
 
         These and those tried before, soonest due first, take turns: calls that go wrong may be long, and never take all places.
         """
-        room = max(0, room)
+        room = max(0, min(room, PROBES - self._unlisted) if self._probing else room)
         again = self._again(now, room, behind=False)
         first = list(itertools.islice(self._at[Step.FRESH].values(), room)) if fresh else []
         turns = itertools.zip_longest(first, again) if self._again_last else itertools.zip_longest(again, first)
-        found = [item for turn in turns for item in turn if item][:room]
+        found = first + again if self._probing else [item for turn in turns for item in turn if item]
+        found = found[:room]
         return found + self._again(now, room - len(found), behind=True)
 
     def _again(self, now: float, room: int, behind: bool) -> list[Item]:
@@ -227,6 +237,7 @@ class Batch:
     def sent(self, item: Item) -> None:
         self._move(item, Step.OPEN)
         self._again_last = item.calls > 0
+        self._unlisted += 1
         item.calls += 1
 
     def answered(self, item: Item, error: ApiError | None, state: str | None, now: float) -> Answer:
@@ -241,13 +252,15 @@ class Batch:
         item.heard = item.heard or answer in _STARTS_CLOCK
         item.accepted = item.accepted or answer is Answer.ACCEPTED
         if answer in (Answer.ACCEPTED, Answer.PENDING):
-            item.taken, self._taken_at = True, now
+            item.taken, self._taken_at, self._unclear = True, now, 0
         if answer in _STARTS_CLOCK and item.clock_from is None:
             item.clock_from = now
         if answer in _BOUND_BY_TIME:
             item.hindered_from = now if item.hindered_from is None else item.hindered_from
         else:
             item.hindered_from = None
+        if answer is Answer.UNCLEAR:
+            self._unclear += 1
         if answer in (Answer.UNCLEAR, Answer.REFUSED):
             item.failures += 1
         # What is too much takes from the calls of all VMs, so that no one of them need wait for long until it is always refused.
@@ -262,7 +275,7 @@ class Batch:
     def listed(self, running: t.Container[str], began: float, now: float) -> list[Settled]:
         """Take in a list of the running VMs that was begun at C(began). Returns what is settled now."""
         settled = []
-        self._listed_from = began
+        self._listed_from, self._unlisted = began, 0
         for item in self.items.values():
             runs = item.uuid in running
             if not self.start and not runs:

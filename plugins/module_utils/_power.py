@@ -211,7 +211,7 @@ class Engine:
                     self._journal.check_wanted()
                     self._check_outage(now)
                     over = now >= last_send and not open_calls
-                    if over and (now >= (end if listing is None else end + LAST_LIST) or not batch.needs_list):
+                    if over and (now >= (end if looked_at_last and listing is None else end + LAST_LIST) or not batch.needs_list):
                         self._settle(batch.out_of_time())
                         break
                     if not first_look and now < last_send:

@@ -84,7 +84,7 @@ def stop_a_thousand(scale: float = 0.05, vms: int = 1000) -> list[Row]:
 
         return measure
 
-    compare("runbook, xargs -n 1 curl", 30, contenders.xargs, 1, 50.0)
+    compare("runbook, xargs -n 1 curl", 15, contenders.xargs, 1, 50.0)
     compare("xargs -P 64 curl", vms, lambda platform, uuids: contenders.xargs(platform, uuids, AT_ONCE), AT_ONCE)
     compare("loop over ansible.builtin.uri", 12, in_a_loop(contenders.LOOP_OF_URI), 1)
     compare("loop over pilw_vm_power, one VM at a time", 6, in_a_loop(contenders.LOOP_OF_OURS), 1)
@@ -127,7 +127,7 @@ def _spent(calls: list[dict[str, t.Any]]) -> float:
     return max(entry["ended"] for entry in calls) - min(entry["started"] for entry in calls)
 
 
-def processor_time(vms: int = 900, few: int = 150, rounds: int = 3) -> list[Row]:
+def processor_time(vms: int = 900, few: int = 150, rounds: int = 2) -> list[Row]:
     """A call, so what comes with each further one: from two runs, one with many and one with few. The least disturbed of each counts."""
 
     def ours(written: bool) -> t.Callable[[Platform, list[str]], float]:
@@ -218,7 +218,7 @@ def _requests(journal: Journal, vms: int) -> Row:
     )
 
 
-def too_much(scale: float = 0.05, vms: int = 1000) -> list[Row]:
+def too_much(scale: float = 0.05, vms: int = 600) -> list[Row]:
     """A platform that refuses calls: by chance, which refuses as many to any client, and because they are too many."""
     rows = []
     for name, refusing, fewer in (
@@ -245,7 +245,7 @@ def too_much(scale: float = 0.05, vms: int = 1000) -> list[Row]:
     return rows
 
 
-def deaf(scale: float = 0.05, vms: int = 1000, hold: float = 60.0, share: float = 0.2) -> list[Row]:
+def deaf(scale: float = 0.05, vms: int = 600, hold: float = 60.0, share: float = 0.2) -> list[Row]:
     """A fifth of the guests does not listen, and each holds its call. Nobody knows which, so one may be the last that is sent."""
     with Platform(vms=vms, time_scale=scale, stop_seconds=STOP, deaf=share, deaf_seconds=hold) as platform:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -330,7 +330,7 @@ def hundred_thousand() -> list[Row]:
     ]
 
 
-def _profile(few: int = 2000, many: int = 20_000) -> Row:
+def _profile(few: int = 1000, many: int = 10_000) -> Row:
     """Counted and not timed, so without noise."""
     small, big = (large.measure(vms, LARGE, profile=True) for vms in (few, many))
     growth = {part: big[part]["python_calls"] / small[part]["python_calls"] for part in LARGE}

@@ -103,6 +103,16 @@ def test_a_platform_that_refuses_all_is_hardly_asked(status: int, at_once: int, 
     assert 0 < later <= 1.1 * 25 * a_minute
 
 
+@pytest.mark.parametrize("seconds", [REFUSAL, STOP])
+@pytest.mark.parametrize("minutes", [2, 5])
+def test_a_platform_that_is_ill_for_minutes_uses_nobody_up(minutes: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives lists, and answers each call with 500. Each VM has three tries only, after which its power may be cut."""
+    platform = stop_all(monkeypatch, 400, 20, lambda uuid: _pace.monotonic() < 60 * minutes, 500, seconds=seconds)
+    assert platform.outcomes == {"clean": 400}
+    assert len(platform.calls) < 400 + 20 + minutes * 12 * 3
+    assert max(platform.down.values()) < 60 * minutes + 1.3 * (400 / 20 + 1) * STOP
+
+
 def test_a_vm_that_went_down_late_is_looked_at_however_slow_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a list of 110 s the next is due 1,100 s after its begin: here not before the time of the group is over."""
     platform = stop_all(monkeypatch, 20, 20, lambda uuid: uuid == "vm-0000" and _pace.monotonic() < 1150, 429, list_seconds=110.0)
