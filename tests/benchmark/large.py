@@ -297,7 +297,10 @@ class Platform(http.server.BaseHTTPRequestHandler):
 
 
 def measure(count: int, parts: Optional[Iterable[str]] = None, profile: bool = False) -> dict[str, dict[str, Any]]:
-    """For each part C(cpu_seconds), C(wall_seconds) and C(peak_bytes), with C(profile) also C(python_calls) and C(top). Those after C(record) need what the parts before them have left."""
+    """For each part C(cpu_seconds), C(wall_seconds) and C(peak_bytes), with C(profile) also C(python_calls) and C(top).
+
+    Those after C(record) need what the parts before them have left.
+    """
     found = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -177,7 +177,8 @@ def whole(scale: float = 0.02) -> list[Row]:
         _requests(many["journal"], 10_000),
         Row(
             f"10,000 VMs, whole prepare and restore (time scale {scale:g})", "1,000 VMs", "time over the ideal grows at most 10 times",
-            f"{growth:.1f} times, {(many['over'] - few['over']) / 9:.1f} ms for each further VM; whole time {sum(play.seconds for play in many['plays']) / many['ideal']:.2f} x ideal "
+            f"{growth:.1f} times, {(many['over'] - few['over']) / 9:.1f} ms for each further VM; whole time "
+            f"{sum(play.seconds for play in many['plays']) / many['ideal']:.2f} x ideal "
             f"(1,000: {sum(play.seconds for play in few['plays']) / few['ideal']:.2f})",
             growth, growth <= 10, {str(vms): {"over": each["over"], "ideal": each["ideal"]} for vms, each in found.items()},
         ),
@@ -210,7 +211,8 @@ def _requests(journal: Journal, vms: int) -> Row:
     running_only = all(entry["params"].get("status") == "running" for entry in polls)
     good = len(calls) <= 2 * vms and details == 0 and running_only and len(gaps) >= 5 and min(gaps) >= 10
     return Row(
-        f"Requests of a whole prepare and restore of {vms} VMs", "N", "at most 2 N power calls; polls for running VMs only, begun ten times their duration apart",
+        f"Requests of a whole prepare and restore of {vms} VMs", "N",
+        "at most 2 N power calls; polls for running VMs only, begun ten times their duration apart",
         f"{len(calls) / vms:.3f} N power calls, {details} details, {len(lists)} lists ({len(polls)} of them polls, all for running VMs: "
         f"{'yes' if running_only else 'no'}; at least {min(gaps, default=0):.0f} times their duration apart), "
         f"{len(journal.entries) - len(calls) - details - len(lists)} others",
