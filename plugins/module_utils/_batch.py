@@ -28,9 +28,6 @@ OUTAGE_LIMIT = 600.0
 LAST_LIST = 120.0
 # A VM that was too much so often goes behind those that had no call: many that are always refused would take all places.
 TURNS = 3
-# While so many calls in a row were unclear, and none was taken, no more than so many are sent before the next list: it may be the platform
-# that is ill and not some of the VMs, and each of these has a few tries only.
-PROBES = 3
 # A VM that starts itself again is stopped again this often, then named.
 MAX_COMEBACKS = 3
 
@@ -54,6 +51,8 @@ _STARTS_CLOCK = frozenset({Answer.ACCEPTED, Answer.PENDING, Answer.OVERLOADED, A
 # Tried again for as long as twice the time limit, those that are too much from the last call on that was taken of any VM (OVERLOADED:
 # once, and then waited for as long, as it may have been heard); the others for a number of times.
 _BOUND_BY_TIME = frozenset({Answer.BUSY, Answer.OVERLOADED, Answer.THROTTLED, Answer.UNSENT})
+# Sent again after a while, in which it may come to its state.
+_SENT_LATER = frozenset({Answer.OVERLOADED, Answer.UNCLEAR, Answer.THROTTLED})
 # The platform says that it is too much, not that something is wrong with this VM.
 TOO_MUCH = frozenset({Answer.OVERLOADED, Answer.THROTTLED})
 
@@ -165,8 +164,7 @@ class Batch:
     _taken_at: float = field(default=float("-inf"), init=False)  # when a call was taken last, whichever
     _listed_from: float = field(default=float("-inf"), init=False)  # when the last good list was begun
     _again_last: bool = field(default=False, init=False)  # the last call was not the first of its VM
-    _unclear: int = field(default=0, init=False)  # calls that were, since one was taken last
-    _unlisted: int = field(default=0, init=False)  # calls sent since the last good list
+    _hoped: set[str] = field(default_factory=set, init=False)  # those waiting whose last call may yet be obeyed
 
     def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False) -> None:
         self.items[uuid] = self._at[Step.FRESH][uuid] = Item(uuid, label, must_send, heard=heard)
@@ -178,7 +176,10 @@ class Batch:
         del self._at[item.step][item.uuid]
         item.step = step
         self._at[step][item.uuid] = item
+        self._hoped.discard(item.uuid)
         if step is Step.WAITING:
+            if item.answer is Answer.UNCLEAR:
+                self._hoped.add(item.uuid)
             self._moves += 1
             heapq.heappush(self._due[item.behind], (item.not_before, self._moves, item))
 
@@ -188,11 +189,7 @@ class Batch:
 
     @property
     def needs_list(self) -> bool:
-        return bool(self._at[Step.ANSWERED]) or (self._probing and self._unlisted >= PROBES)
-
-    @property
-    def _probing(self) -> bool:
-        return self._unclear >= PROBES
+        return bool(self._at[Step.ANSWERED] or self._hoped)
 
     @property
     def doubtful(self) -> int:
@@ -214,12 +211,11 @@ class Batch:
 
         These and those tried before, soonest due first, take turns: calls that go wrong may be long, and never take all places.
         """
-        room = max(0, min(room, PROBES - self._unlisted) if self._probing else room)
+        room = max(0, room)
         again = self._again(now, room, behind=False)
         first = list(itertools.islice(self._at[Step.FRESH].values(), room)) if fresh else []
         turns = itertools.zip_longest(first, again) if self._again_last else itertools.zip_longest(again, first)
-        found = first + again if self._probing else [item for turn in turns for item in turn if item]
-        found = found[:room]
+        found = [item for turn in turns for item in turn if item][:room]
         return found + self._again(now, room - len(found), behind=True)
 
     def _again(self, now: float, room: int, behind: bool) -> list[Item]:
@@ -237,7 +233,6 @@ class Batch:
     def sent(self, item: Item) -> None:
         self._move(item, Step.OPEN)
         self._again_last = item.calls > 0
-        self._unlisted += 1
         item.calls += 1
 
     def answered(self, item: Item, error: ApiError | None, state: str | None, now: float) -> Answer:
@@ -252,20 +247,21 @@ class Batch:
         item.heard = item.heard or answer in _STARTS_CLOCK
         item.accepted = item.accepted or answer is Answer.ACCEPTED
         if answer in (Answer.ACCEPTED, Answer.PENDING):
-            item.taken, self._taken_at, self._unclear = True, now, 0
+            item.taken, self._taken_at = True, now
         if answer in _STARTS_CLOCK and item.clock_from is None:
             item.clock_from = now
         if answer in _BOUND_BY_TIME:
             item.hindered_from = now if item.hindered_from is None else item.hindered_from
         else:
             item.hindered_from = None
-        if answer is Answer.UNCLEAR:
-            self._unclear += 1
         if answer in (Answer.UNCLEAR, Answer.REFUSED):
             item.failures += 1
         # What is too much takes from the calls of all VMs, so that no one of them need wait for long until it is always refused.
         base, grown = (self.backoff / 4, item.calls - TURNS) if answer in TOO_MUCH else (self.backoff, item.calls - 1)
         pause = min(MAX_BACKOFF, base * 2 ** min(max(0, grown), 10))
+        if answer is Answer.UNCLEAR and not self.start and item.failures == self.retries:
+            # Its last try, after which its power may be cut: not within minutes for which the platform itself is ill.
+            pause = max(pause, self.timeout / 2)
         item.not_before = now + max(pause, (error.retry_after or 0.0) if error else 0.0)
         # Not taken for sure, so no list need tell.
         again = answer is Answer.THROTTLED and not self._hindered_for(item, 2 * self.timeout, now)
@@ -275,7 +271,7 @@ class Batch:
     def listed(self, running: t.Container[str], began: float, now: float) -> list[Settled]:
         """Take in a list of the running VMs that was begun at C(began). Returns what is settled now."""
         settled = []
-        self._listed_from, self._unlisted = began, 0
+        self._listed_from = began
         for item in self.items.values():
             runs = item.uuid in running
             if not self.start and not runs:
@@ -295,8 +291,8 @@ class Batch:
         return settled
 
     def _there_already(self, item: Item, runs: bool) -> bool:
-        """Its call was not taken, and it need not be sent again: somebody else did it."""
-        return item.step is Step.WAITING and item.answer is Answer.THROTTLED and runs == self.start and not item.must_send
+        """It need not be sent again: it was heard after all, or somebody else did it."""
+        return item.step is Step.WAITING and item.answer in _SENT_LATER and runs == self.start and not item.must_send
 
     def out_of_time(self) -> list[Settled]:
         """The time of the whole group is over: settle what is left. Nothing of it has outlived its own time limit."""

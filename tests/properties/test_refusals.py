@@ -21,10 +21,15 @@ STATUS = pytest.mark.parametrize("status", [429, 503])
 
 
 class Refusing:
-    """A platform. C(refuses): whether it does so for a call to that VM, C(seconds) that it takes for that. C(down): when each went down."""
+    """A platform. C(refuses): whether it does so for a call to that VM, C(seconds) that it takes for that.
 
-    def __init__(self, time: Virtual, vms: int, refuses: t.Callable[[str], bool], status: int, seconds: float, list_seconds: float) -> None:
-        self.time, self.refuses, self.status, self.seconds, self.list_seconds = time, refuses, status, seconds, list_seconds
+    C(obeys): the VM goes down all the same, so many seconds later. C(down): when each went down.
+    """
+
+    def __init__(
+        self, time: Virtual, vms: int, refuses: t.Callable[[str], bool], status: int, seconds: float, list_seconds: float, obeys: float | None,
+    ) -> None:
+        self.time, self.refuses, self.status, self.seconds, self.list_seconds, self.obeys = time, refuses, status, seconds, list_seconds, obeys
         self.up = {f"vm-{number:04}" for number in range(vms)}
         self.calls: list[tuple[float, str]] = []
         self.down: dict[str, float] = {}
@@ -34,6 +39,8 @@ class Refusing:
         self.calls.append((self.time.now, uuid))
         if self.refuses(uuid):
             self.time.sleep(self.seconds)
+            if self.obeys is not None:
+                self.time.later(self.obeys, lambda: self.up.discard(uuid))
             raise ApiError("POST", "/stop", status=self.status, detail="too much")
         self.time.sleep(STOP)
         self.up.discard(uuid)
@@ -48,12 +55,12 @@ class Refusing:
 
 def stop_all(
     monkeypatch: pytest.MonkeyPatch, vms: int, at_once: int, refuses: t.Callable[[str], bool], status: int,
-    timeout: float = 600.0, seconds: float = REFUSAL, list_seconds: float = LIST,
+    timeout: float = 600.0, seconds: float = REFUSAL, list_seconds: float = LIST, obeys: float | None = None,
 ) -> Refusing:
     """All VMs of it, by one engine."""
     time = Virtual()
     monkeypatch.setattr(_pace, "pace", time)
-    platform = Refusing(time, vms, refuses, status, seconds, list_seconds)
+    platform = Refusing(time, vms, refuses, status, seconds, list_seconds, obeys)
     orders = _power.Orders(start=False, concurrency=at_once, timeout=timeout)
     engine = _power.Engine(t.cast("t.Any", platform), orders, _power.NoJournal())
     wave = _power.Wave("all", [_power.Target(uuid, uuid) for uuid in sorted(platform.up)])
@@ -104,13 +111,30 @@ def test_a_platform_that_refuses_all_is_hardly_asked(status: int, at_once: int, 
 
 
 @pytest.mark.parametrize("seconds", [REFUSAL, STOP])
-@pytest.mark.parametrize("minutes", [2, 5])
-def test_a_platform_that_is_ill_for_minutes_uses_nobody_up(minutes: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gives lists, and answers each call with 500. Each VM has three tries only, after which its power may be cut."""
-    platform = stop_all(monkeypatch, 400, 20, lambda uuid: _pace.monotonic() < 60 * minutes, 500, seconds=seconds)
-    assert platform.outcomes == {"clean": 400}
-    assert len(platform.calls) < 400 + 20 + minutes * 12 * 3
-    assert max(platform.down.values()) < 60 * minutes + 1.3 * (400 / 20 + 1) * STOP
+@pytest.mark.parametrize("minutes", [2, 4])
+@pytest.mark.parametrize("vms", [5, 60, 400])
+@pytest.mark.parametrize("taken", [0.0, 0.1])
+def test_a_platform_that_is_ill_for_minutes_uses_nobody_up(
+    vms: int, minutes: int, seconds: float, taken: float, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It gives lists, and answers most calls with 500. Each VM has three tries only, after which its power may be cut."""
+    source = random.Random(3)
+    platform = stop_all(
+        monkeypatch, vms, 20, lambda uuid: _pace.monotonic() < 60 * minutes and source.random() >= taken, 500, seconds=seconds,
+    )
+    assert platform.outcomes == {"clean": vms}
+    assert len(platform.calls) <= 3 * vms
+    assert max(platform.down.values()) < 60 * minutes + 300 + 1.3 * (vms / 20 + 1) * STOP
+
+
+@pytest.mark.parametrize("later", [0.0, 20.0])
+@pytest.mark.parametrize("seconds", [REFUSAL, STOP])
+def test_a_platform_that_obeys_and_says_otherwise_takes_no_time(seconds: float, later: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call is answered with 500, and each VM goes down."""
+    platform = stop_all(monkeypatch, 600, 64, lambda uuid: True, 500, seconds=seconds, obeys=later)
+    assert platform.outcomes == {"clean": 600}
+    assert max(moment for moment, _uuid in platform.calls) < 1.5 * (600 / 64 + 1) * (STOP + later)
+    assert len(platform.calls) <= 2 * 600
 
 
 def test_a_vm_that_went_down_late_is_looked_at_however_slow_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
