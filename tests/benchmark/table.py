@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -56,7 +57,8 @@ def machine() -> dict[str, str]:
 def _collection() -> str:
     """Its version, and the commit with what was changed since, where git tells."""
     found = re.search(r"^version: *(\S+)", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.MULTILINE)
-    git = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    git = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if shutil.which("git") else ""
     return f"{found.group(1) if found else ''} {f'({git})' if git else ''}".strip()
 
 
