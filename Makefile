@@ -4,79 +4,78 @@
 # Needs only Python 3.11 or later with its venv package, make and git. All that is built or downloaded goes to .build/.
 # make test PYTHON=python3.13      another interpreter
 # make unit ARGS="-k record -x"    arguments for pytest
-# make soak MINUTES=5 SEEDS="1 2"  shorter, and with seeds of an earlier run first
 
 PYTHON ?= python3
 ARGS ?=
 MINUTES ?= 30
 SEEDS ?=
-RUN = $(PYTHON) -B tests/tools/run_steps.py --pytest-args='$(ARGS)'
+NOX := .build/nox-venv
+LANES = exec $(NOX)/bin/python -B tests/tools/lanes.py
+RUN = $(NOX)/bin/nox --noxfile noxfile.py --session
 
-.PHONY: help demo test soak bench setup unit units scenarios e2e e2e-full integration sanity lint site build clean
+.PHONY: help demo test test-all test-full soak bench setup unit scenarios e2e e2e-full integration sanity lint site build clean
 
 help:
 	@echo "make demo         a maintenance of a simulated platform, from beginning to end"
-	@echo "make test         what CI asks for: units, scenarios, smoke on each core, sanity, linters, build"
-	@echo "make soak         the random tests for 30 minutes, with seeds of their own"
+	@echo "make test         units, scenarios, ten whole playbooks, sanity, linters, docs, build: under ten minutes"
+	@echo "make test-all     what CI runs: that, all playbooks, each ansible-core, SSH, a real Ceph with real guests, a browser"
+	@echo "make test-full    that, the long scenarios, soak and bench: hours"
+	@echo "make unit scenarios lint sanity integration site build e2e e2e-full     parts of it"
+	@echo "make soak         the random tests for 30 minutes, with seeds of their own; MINUTES=5 SEEDS=\"1 2\""
 	@echo "make bench        against what others do, side by side: one table, in about 20 minutes"
-	@echo "make unit         unit tests, plain pytest"
-	@echo "make units        unit tests by ansible-test, with each ansible-core"
-	@echo "make scenarios    playbooks against the simulated platform"
-	@echo "make e2e          maintenances of real guests on a real Ceph; as root, installs Debian packages"
-	@echo "make e2e-full     these and the long ones: Ceph that comes back broken, kills, outages in between"
-	@echo "make integration  integration targets by ansible-test, with each ansible-core"
-	@echo "make sanity       ansible-test sanity, with each ansible-core"
-	@echo "make lint         linters, types, documentation, changelog, licences"
-	@echo "make site         the documentation as a web site, in .build/site/html"
-	@echo "make build        build, install and import check of the collection file"
-	@echo "make setup        only the environments"
+	@echo "make setup        an environment with Ansible and what the tests need: .build/nox/dev"
 	@echo "make clean        remove .build"
+	@echo "$(NOX)/bin/nox --list     all sessions"
+
+$(NOX)/made: tests/requirements-nox.txt
+	@$(PYTHON) -m venv --clear $(NOX)
+	@$(NOX)/bin/python -m pip install -q --disable-pip-version-check -r tests/requirements-nox.txt
+	@touch $@
+
+demo setup test test-all test-full soak bench unit scenarios e2e e2e-full integration sanity lint site build: $(NOX)/made
 
 demo:
-	@$(PYTHON) -B tests/tools/run_steps.py --exec main sh tests/tools/demo.sh
+	@$(RUN) demo
+
+setup:
+	@$(RUN) dev
 
 test:
-	@$(RUN)
+	@$(LANES) test
+
+test-all:
+	@$(LANES) test all
+
+# Nothing else should run during the measurements of the last session.
+test-full:
+	@$(LANES) --limit 180 test all full
 
 soak:
-	@PILW_TEST_SOAK_MINUTES='$(MINUTES)' PILW_TEST_SOAK_SEEDS='$(SEEDS)' $(RUN) soak soak-killed
+	@$(RUN) soak -- $(MINUTES) $(SEEDS)
 
-# Nothing else should run meanwhile.
 bench:
 	@$(RUN) bench; status=$$?; cat .build/benchmark/table.md; exit $$status
 
-setup:
-	@$(RUN) --setup
-
 unit:
-	@$(RUN) unit
-
-units:
-	@$(RUN) 'units-*'
+	@$(LANES) unit -- $(ARGS)
 
 scenarios:
-	@$(RUN) scenarios
+	@$(LANES) scenarios playbooks playbooks-all -- $(ARGS)
 
 e2e:
-	@$(RUN) e2e-packages e2e
+	@$(LANES) --limit 60 e2e -- $(ARGS)
 
 e2e-full:
-	@$(RUN) e2e-packages e2e e2e-full scenarios-full
+	@$(LANES) --limit 180 e2e e2e-full playbooks-full -- $(ARGS)
 
-integration:
-	@$(RUN) 'integration-*'
-
-sanity:
-	@$(RUN) 'sanity-*'
+integration sanity:
+	@$(LANES) $@
 
 lint:
-	@$(RUN) ruff yamllint shellcheck 'ansible-lint*' docs site changelog reuse mypy
+	@$(LANES) lint ansible-lint ansible-lint-args docs-check license-check extra-checks
 
-site:
-	@$(RUN) site
-
-build:
-	@$(RUN) build importer
+site build:
+	@$(RUN) $@
 
 clean:
 	rm -rf .build

@@ -5,7 +5,7 @@
 # A night with 2,000 VMs on a simulated platform, as an operator types it; the recording in docs/recording is of this:
 #   asciinema rec -c "sh tests/demo/two_thousand.sh" docs/recording/two_thousand.cast
 # All times of the platform, and those that the operator gives, are a tenth of what they would be: a stop takes 2.2 s in the place of 22.
-# Run it from a checkout whose environment is made and active (make setup; . .build/venv/main/bin/activate).
+# Run it from a checkout whose environment is made and active (make setup; . .build/nox/dev/bin/activate).
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)

@@ -3,7 +3,7 @@
 
 """Stand-in for the pip bootstrap script that ansible-test would download.
 
-setup_env.py puts it where ansible-test looks first. pip comes from Python's own ensurepip, and then in the wanted version
+noxfile.py puts it where ansible-test looks first. pip comes from Python's own ensurepip, and then in the wanted version
 from the package index that pip is set up for.
 """
 

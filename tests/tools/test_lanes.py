@@ -1,0 +1,107 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tool that runs the sessions: it counts what ran, and leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+LANES = Path(__file__).with_name("lanes.py")
+NOXFILE = """
+import nox
+
+@nox.session(python=False, tags=["test", "busy"])
+def runs(session):
+    session.run("python3", "-c", "print('ran')")
+
+@nox.session(python=False, tags=["test"])
+def fails(session):
+    session.error("broken on purpose")
+
+@nox.session(python=False, tags=["test"])
+def skips(session):
+    session.skip("no Python 3.99")
+
+@nox.session(python=False, tags=["test"])
+def hangs(session):
+    session.run("python3", {child!r})
+"""
+# As a job of Ansible: a process that leaves its parent and its session, and ignores TERM.
+CHILD = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.fork() == 0:
+        open({pid!r}, "w").write(str(os.getpid()))
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def lanes(tmp_path: Path) -> list[str]:
+    child = tmp_path / "child.py"
+    child.write_text(CHILD.format(pid=str(tmp_path / "pid")), encoding="utf-8")
+    noxfile = tmp_path / "noxfile.py"
+    noxfile.write_text(NOXFILE.format(child=str(child)), encoding="utf-8")
+    return [sys.executable, str(LANES), "--noxfile", str(noxfile)]
+
+
+def run(command: list[str]) -> tuple[int, list[str]]:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout.splitlines()
+
+
+def wait_for(path: Path) -> int:
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline, f"{path} was not written"
+        time.sleep(0.05)
+    return int(path.read_text(encoding="utf-8"))
+
+
+def test_passed_failed_and_skipped_sessions_are_counted(lanes: list[str]) -> None:
+    status, lines = run([*lanes, "runs", "fails", "skips"])
+    assert status == 1
+    assert lines[-1] == "1 passed, 1 failed, 1 skipped"
+    assert "FAILED  fails: broken on purpose" in lines
+    assert "skipped  skips: no Python 3.99" in lines
+
+
+def test_run_in_which_all_was_skipped_has_failed(lanes: list[str]) -> None:
+    status, lines = run([*lanes, "skips"])
+    assert (status, lines[-1]) == (1, "0 passed, 1 failed, 1 skipped")
+
+
+def test_unknown_name_is_rejected(lanes: list[str]) -> None:
+    status, lines = run([*lanes, "runs", "rums"])
+    assert (status, lines) == (1, [])
+
+
+def test_session_over_its_limit_is_ended(lanes: list[str], tmp_path: Path) -> None:
+    status, lines = run([*lanes, "--limit", "0.05", "hangs", "runs"])
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+    assert "FAILED  hangs: stopped after 3 s" in lines
+    assert not psutil.pid_exists(wait_for(tmp_path / "pid"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_run_leaves_no_process(lanes: list[str], tmp_path: Path, number: int) -> None:
+    process = subprocess.Popen([*lanes, "hangs", "runs"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    tree = [wait_for(tmp_path / "pid"), *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+    os.kill(process.pid, number)
+    output, _errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.splitlines()[-1].endswith("failed")
+    assert not [pid for pid in tree if psutil.pid_exists(pid)]
