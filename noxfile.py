@@ -54,6 +54,8 @@ MAIN = [core for core, (wanted, pythons) in CORES.items() if OURS in pythons and
 FLOOR = ("requests==2.28.0", "urllib3==1.26.*", "jmespath==1.0.0")
 FLOOR_PYTHON = "3.9"
 
+DISTLIB = "distlib>=0.4.2"  # needed by `ansible-galaxy collection build`, as galaxy.yml lists the files
+
 PROBE = "import ensurepip, sqlite3, ssl, sys; print('%d.%d' % sys.version_info[:2])"
 # Printed by ansible-test, with exit status 0, when it did less than it was asked to.
 SILENT_PASS = re.compile(r'All targets skipped|Required program "|Skipping sanity test|^WARNING: Excluding', re.MULTILINE)
@@ -150,7 +152,7 @@ def scenarios(session: nox.Session, core: str) -> None:
 
 def playbooks(session: nox.Session, core: str, which: str) -> None:
     """Scenarios that run ansible-playbook; `smoke` are about ten that together walk every path of the roles."""
-    install(session, core, "ansible-runner>=2.4", "ansible-builder>=3.1")
+    install(session, core, "ansible-runner>=2.4", "ansible-builder>=3.1", DISTLIB)
     target = find_python(FLOOR_PYTHON)
     more = {}
     if target:
@@ -277,6 +279,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", "--no-cache", ".", env=env)
     session.run("yamllint", "--strict", ".", env=env)
     session.run("shellcheck", *scripts, env=env)
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, ROOT.glob(".github/workflows/*.yml")), env=env)
+    session.run("zizmor", "--offline", ".github", env=env)
     session.run("antsibull-changelog", "lint", env=env)
     with session.chdir(LINK):
         types = ("--config-file", str(ROOT / "mypy.ini"), "--cache-dir", str(BUILD / "cache" / "mypy"))
@@ -306,7 +310,7 @@ def site(session: nox.Session) -> None:
 
 def build(session: nox.Session) -> None:
     """Build the collection file, install it as a user would, and check what arrived; the file is in .build/dist."""
-    session.install(CORES[MAIN][0], "distlib>=0.3")
+    session.install(CORES[MAIN][0], DISTLIB, "pytest>=8.0", "pyyaml")
     session.run("sh", "tests/tools/check_build.sh", str(copy_tree(session)), str(BUILD / "dist"), external=True, env=environment(session, PYTHONPATH=""))
 
 
@@ -330,7 +334,7 @@ def bench(session: nox.Session) -> None:
 
 def dev(session: nox.Session) -> None:
     """An environment with Ansible and all that the tests need: `. .build/nox/dev/bin/activate`."""
-    install(session, MAIN, "ansible-runner>=2.4", "ansible-builder>=3.1", "distlib>=0.3")
+    install(session, MAIN, "ansible-runner>=2.4", "ansible-builder>=3.1", DISTLIB)
 
 
 def demo(session: nox.Session) -> None:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -105,3 +107,15 @@ def test_interrupted_run_leaves_no_process(lanes: list[str], tmp_path: Path, num
     assert process.returncode == 1
     assert output.splitlines()[-1].endswith("failed")
     assert not [pid for pid in tree if psutil.pid_exists(pid)]
+
+
+def test_sessions_that_workflows_name_exist() -> None:
+    root = LANES.parents[2]
+    listed = subprocess.run(
+        [sys.executable, "-m", "nox", "--noxfile", str(root / "noxfile.py"), "--list", "--json"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    known = {entry["session"] for entry in json.loads(listed.stdout)}
+    text = (root / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    cores = set(re.findall(r'core: "(\S+)"', text))
+    named = {name.replace("$CORE", core) for line in re.findall(r"nox -s (.*)", text) for name in re.findall(r"[\w$.-]+", line) for core in cores}
+    assert {"e2e", *(f"sanity-{core}" for core in cores)} <= named <= known
