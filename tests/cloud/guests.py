@@ -27,22 +27,30 @@ class Guest(Protocol):
     """What carries a VM. No method waits for the guest, only for what carries it, and that not for long."""
 
     @property
-    def alive(self) -> bool: ...
+    def alive(self) -> bool:
+        """Whether the process that carries the VM runs."""
 
     @property
-    def up(self) -> bool: ...
+    def up(self) -> bool:
+        """Whether the guest has booted."""
 
-    def make_disk(self) -> None: ...
+    def make_disk(self) -> None:
+        """Create its empty disk."""
 
-    def remove_disk(self) -> None: ...
+    def remove_disk(self) -> None:
+        """Delete its disk."""
 
-    def start(self, deaf: bool, slow: float) -> None: ...
+    def start(self, deaf: bool, slow: float) -> None:
+        """Start it; a ``deaf`` guest ignores the power button, and ``slow`` is how many seconds its shutdown takes."""
 
-    def press_power_button(self) -> bool: ...
+    def press_power_button(self) -> bool:
+        """Request a shutdown; return whether the request was accepted."""
 
-    def quit(self) -> bool: ...
+    def quit(self) -> bool:
+        """Force it off in a way that closes its disk; return whether the request was accepted."""
 
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        """Force it off, even if its disk stays open."""
 
 
 MakeGuest = Callable[[str], Guest]

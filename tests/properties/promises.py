@@ -79,7 +79,8 @@ class Watcher:
         @contextlib.contextmanager
         def transaction(record: Record, token: str | None) -> t.Iterator[sqlite3.Connection]:
             watcher.passed()
-            with former[2](record, token) as db:  # pylint: disable=contextmanager-generator-missing-cleanup
+            with contextlib.ExitStack() as stack:
+                db = stack.enter_context(former[2](record, token))
                 before = watcher.phase(db)
                 yield db
                 if watcher.phase(db) == "safe" != before and watcher.proving != (token or "nobody"):
