@@ -15,6 +15,18 @@ from scenarios.quick import QuickOperator
 from scenarios.runner_desk import RunnerOperator
 from scenarios.storage_desk import StorageOperator
 
+PLAYBOOK_FIXTURES = {"platform", "runner"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test whose operator runs ansible-playbook, directly or by way of another fixture.
+
+    A test that runs it without such a fixture has the marker by hand.
+    """
+    for item in items:
+        if PLAYBOOK_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.playbook)
+
 
 @pytest.fixture
 def platform(tmp_path: Path) -> t.Iterator[t.Callable[..., Operator]]:
