@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import typing as t
 from pathlib import Path
 
 import pytest
 
-from scenarios.desk import Operator, Run, open_hosts
-from scenarios.quick import QuickOperator
+from scenarios.desk import ROOT, Operator, Run, open_hosts
 
 Platform = t.Callable[..., Operator]
 LOCAL = "ansible_connection=local ansible_python_interpreter='{{ ansible_playbook_python }}'"
+INVENTORY = f"[ceph]\nceph1 {LOCAL}\nceph2 {LOCAL}\nmaint {LOCAL}\n"
+UNREACHABLE = "ansible_host=127.0.0.1 ansible_port=1 ansible_ssh_common_args='-o ConnectTimeout=1'"
+GUARDS = ROOT / "playbooks" / "internal"
 CEPH_WORK = """
 - name: Ceph work
   hosts: ceph
@@ -39,7 +43,7 @@ class Chain:
         self.playbook = op.folder / "ceph.yml"
         self.playbook.write_text(CEPH_WORK)
         self.inventory = op.folder / "inventory"
-        self.inventory.write_text(f"[ceph]\nceph1 {LOCAL}\nceph2 {LOCAL}\nmaint {LOCAL}\n")
+        self.inventory.write_text(INVENTORY)
         self.before, self.hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
 
     def run(self, *arguments: str, **variables: t.Any) -> Run:
@@ -59,7 +63,10 @@ def chain(platform: Platform) -> Chain:
     return Chain(platform(vms=4, running=3))
 
 
-def test_the_chain(chain: Chain) -> None:
+@pytest.mark.smoke
+@pytest.mark.every_core
+def test_chain_restores_everything_under_any_strategy(chain: Chain) -> None:
+    chain.op.extra_environment["ANSIBLE_STRATEGY"] = "free"
     run = chain.run()
     assert run.rc == 0, run.text
     assert chain.ceph_was_down()
@@ -69,163 +76,63 @@ def test_the_chain(chain: Chain) -> None:
     assert "If this run ends here: 3 hosts are closed by us and 3 VMs are down" in before_ceph
 
 
+@pytest.mark.smoke
+def test_chain_on_another_host_stops_at_a_failed_ceph_host(chain: Chain) -> None:
+    """The maintenance host has a HOME and, where the environment names one, a Python of its own."""
+    home = chain.op.folder / "box-home"
+    home.mkdir()
+    python = os.environ.get("PILW_TEST_TARGET_PYTHON", chain.op.python)
+    chain.inventory.write_text(f"box ansible_connection=cut ansible_python_interpreter={python} ansible_remote_tmp=~/tmp\n{INVENTORY}")
+    chain.op.extra_environment = {
+        "ANSIBLE_CONNECTION_PLUGINS": str(Path(__file__).parent / "connection_plugins"),
+        "PILW_TEST_CUT": str(chain.op.folder / "never"),
+        "PILW_TEST_HOME": str(home),
+    }
+    on_box = {"ceph_maint_host": "box", "ceph_maint_record_dir": "~/records"}
+    run = chain.run(broken="ceph2", **on_box)
+    assert run.rc != 0
+    assert chain.ceph_was_down()
+    assert "Your Ceph playbook failed on, or did not reach: ceph2" in run.text, run.text
+    assert not chain.op.cloud.journal.of("admin_vm_start")
+    assert open_hosts(chain.op.cloud) == set()
+    chain.op.records = home / "records"
+    assert chain.op.phase() == "safe"
+    run = chain.op.restore("-i", str(chain.inventory), **on_box)
+    assert run.rc == 0, run.text
+    chain.assert_as_before()
+    assert not chain.op.place.joinpath("record.sqlite").exists()
+    assert list(chain.op.place.glob("*.record.sqlite")), "the record is kept in the HOME of that host"
+
+
 def test_without_a_ceph_playbook_it_stops_at_once_and_explains(chain: Chain) -> None:
+    """One in the variables of the inventory is not seen by an import."""
+    chain.inventory.write_text(f"{INVENTORY}[all:vars]\nceph_maint_playbook={chain.playbook}\n")
     run = chain.op.play("ceph_maintenance", "-i", str(chain.inventory), ceph_maint_confirm="true")
     assert run.rc != 0
+    assert "a variable of the inventory is not seen here" in run.text
     assert "pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true" in run.text
     assert not chain.op.cloud.journal.entries
 
 
-def test_a_ceph_playbook_in_group_vars_is_not_seen_and_said_so(chain: Chain) -> None:
-    chain.inventory.write_text(chain.inventory.read_text() + f"[all:vars]\nceph_maint_playbook={chain.playbook}\n")
-    run = chain.op.play("ceph_maintenance", "-i", str(chain.inventory), ceph_maint_confirm="true")
-    assert run.rc != 0
-    assert "a variable of the inventory is not seen here" in run.text
-    assert not chain.op.cloud.journal.entries
-
-
 def test_an_inventory_without_ceph_hosts_is_refused(chain: Chain) -> None:
-    given = {"ceph_maint_confirm": "true", "ceph_maint_playbook": chain.playbook, "ceph_maint_accept": "vm:abc"}
-    run = chain.op.play("ceph_maintenance", **given)
+    """Localhost, written in the inventory, is none."""
+    chain.inventory.write_text("localhost ansible_connection=local\n")
+    run = chain.run(ceph_maint_accept="vm:abc")
     assert run.rc != 0
     assert "The inventory has no host beside the maintenance host" in run.text
     assert not chain.op.cloud.journal.entries
     name, value = run.accept_argument().split("=")
     assert value == "vm:abc,inventory:localhost"
-    run = chain.op.play("ceph_maintenance", ceph_maint_confirm="true", ceph_maint_playbook=chain.playbook, **{name: value})
-    assert run.rc == 0, run.text
-    chain.assert_as_before()
+    run = chain.run("--check", **{name: value})
+    assert run.rc == 0 and "To stop: 3 VMs" in run.text, run.text
 
 
-@pytest.mark.every_core
 def test_a_group_of_the_inventory_by_the_name_of_one_of_ours_is_refused(chain: Chain) -> None:
-    chain.inventory.write_text(chain.inventory.read_text() + "[ceph_maint_hosts]\nceph1\n")
+    chain.inventory.write_text(f"{INVENTORY}[ceph_maint_hosts]\nceph1\n")
     run = chain.run()
     assert run.rc != 0
     assert "The inventory has a group called ceph_maint_hosts" in run.text
     assert not chain.op.cloud.journal.entries and not chain.op.records.exists()
-
-
-@pytest.mark.every_core
-def test_a_strategy_of_the_environment_changes_nothing(chain: Chain) -> None:
-    chain.op.extra_environment["ANSIBLE_STRATEGY"] = "free"
-    run = chain.run()
-    assert run.rc == 0, run.text
-    assert chain.ceph_was_down()
-    chain.assert_as_before()
-
-
-def test_one_of_two_ceph_hosts_fails(chain: Chain) -> None:
-    run = chain.run(broken="ceph2")
-    assert run.rc != 0
-    assert chain.ceph_was_down()
-    assert "Your Ceph playbook failed on, or did not reach: ceph2" in run.text
-    assert not chain.op.cloud.journal.of("admin_vm_start")
-    assert open_hosts(chain.op.cloud) == set()
-    assert chain.op.phase() == "safe"
-    assert QuickOperator(chain.op.cloud, chain.op.folder).restore().rc == 0
-    chain.assert_as_before()
-
-
-def test_all_ceph_hosts_fail(chain: Chain) -> None:
-    run = chain.run(broken="ceph1,ceph2")
-    assert run.rc != 0
-    assert not chain.op.cloud.journal.of("admin_vm_start")
-    assert chain.op.phase() == "safe"
-
-
-def test_one_ceph_host_is_unreachable(chain: Chain) -> None:
-    gone = "ansible_host=127.0.0.1 ansible_port=1 ansible_ssh_common_args='-o ConnectTimeout=1'"
-    chain.inventory.write_text(f"[ceph]\nceph1 {LOCAL}\nceph2 {gone}\n")
-    run = chain.run()
-    assert run.rc != 0
-    assert "did not reach: ceph2" in run.text
-    assert not chain.op.cloud.journal.of("admin_vm_start")
-
-
-def test_a_prepare_that_is_not_safe_ends_the_chain(platform: Platform) -> None:
-    chain = Chain(platform(vms=4, deaf=["vm-0"]))
-    run = chain.run()
-    assert run.rc != 0
-    assert not chain.ceph_was_down()
-    assert not chain.op.cloud.journal.of("admin_vm_start")
-
-
-def test_a_scope_ends_the_chain(chain: Chain) -> None:
-    run = chain.run(ceph_maint_query=f"[?user_id==`{chain.op.cloud.vms[0].owner}`]")
-    assert run.rc != 0
-    assert "SCOPE STOPPED, NOT SAFE TO TAKE CEPH DOWN" in run.text
-    assert not chain.ceph_was_down()
-
-
-def test_check_mode_of_the_chain_only_plans(chain: Chain) -> None:
-    run = chain.run("--check")
-    assert run.rc == 0, run.text
-    assert "To stop: 3 VMs" in run.text
-    assert not chain.ceph_was_down()
-    assert not chain.op.cloud.journal.writes()
-    assert not chain.op.records.exists()
-
-
-def test_without_confirm_nothing_happens(chain: Chain) -> None:
-    run = chain.run(ceph_maint_confirm="false")
-    assert run.rc != 0
-    assert not chain.ceph_was_down()
-    assert not chain.op.cloud.journal.writes()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        pytest.param(["--limit", "ceph"], marks=pytest.mark.every_core),
-        ["--tags", "ceph"],
-        ["--tags", "always"],
-        pytest.param(["--skip-tags", "all,always"], marks=pytest.mark.every_core),
-        ["--step"],
-        ["--start-at-task", "Leave a trace"],
-        ["--start-at-task", "Stop when a host failed or was not reached"],
-        ["--start-at-task", "Stop unless this very run has restored"],
-        pytest.param(["--start-at-task", "no such task"], marks=pytest.mark.every_core),
-    ],
-    ids=" ".join,
-)
-def test_no_argument_slips_past_the_guards(chain: Chain, arguments: list[str]) -> None:
-    run = chain.run(*arguments)
-    assert run.rc != 0, run.text
-    assert not chain.ceph_was_down()
-    assert not chain.op.cloud.journal.writes()
-
-
-@pytest.mark.parametrize("playbook", ["plan", "prepare", "force", "verify", "restore", "close", "status"])
-@pytest.mark.parametrize("arguments", [["--limit", "ceph1"], ["--skip-tags", "always"], ["--start-at-task", "no such task"]], ids=" ".join)
-def test_no_step_ends_well_when_it_was_skipped(chain: Chain, playbook: str, arguments: list[str]) -> None:
-    run = chain.op.play(f"ceph_maint_{playbook}", "-i", str(chain.inventory), *arguments, ceph_maint_confirm="true")
-    assert run.rc != 0, run.text
-    assert not chain.op.cloud.journal.writes()
-
-
-def test_a_maintenance_host_that_is_not_localhost(chain: Chain) -> None:
-    """The whole chain on one: below."""
-    run = chain.run("--check", ceph_maint_host="maint")
-    assert run.rc == 0, run.text
-    assert "ok: [maint]" in run.text and "To stop: 3 VMs" in run.text
-
-
-def test_the_maintenance_host_from_group_vars_without_an_interpreter(chain: Chain) -> None:
-    """On a local connection it gets the Python of Ansible."""
-    text = chain.inventory.read_text().replace(f"maint {LOCAL}", "maint ansible_connection=local")
-    chain.inventory.write_text(text + "[all:vars]\nceph_maint_host=maint\n")
-    run = chain.run()
-    assert run.rc == 0, run.text
-    assert "changed: [maint]" in run.text
-    chain.assert_as_before()
-
-
-def test_localhost_written_in_the_inventory(chain: Chain) -> None:
-    chain.inventory.write_text(chain.inventory.read_text() + "localhost ansible_connection=local\n")
-    run = chain.run()
-    assert run.rc == 0, run.text
-    chain.assert_as_before()
 
 
 def test_a_typo_in_the_maintenance_host_is_refused(chain: Chain) -> None:
@@ -235,10 +142,80 @@ def test_a_typo_in_the_maintenance_host_is_refused(chain: Chain) -> None:
     assert not chain.op.cloud.journal.entries
 
 
-@pytest.mark.every_core
-def test_it_runs_from_a_path_too(chain: Chain) -> None:
-    from scenarios.desk import ROOT
-
-    playbook = Path(ROOT) / "playbooks" / "ceph_maint_plan.yml"
-    run = chain.op.play(str(playbook))
+def test_check_mode_of_the_chain_only_plans(chain: Chain) -> None:
+    """On a maintenance host from the inventory's variables; without an interpreter of its own it gets the Python of Ansible."""
+    host = "ansible_connection=local ansible_python_interpreter"
+    text = INVENTORY.replace(f"maint {LOCAL}", "maint ansible_connection=local")
+    assert text.count(host) == 2
+    chain.inventory.write_text(f"{text}[all:vars]\nceph_maint_host=maint\n")
+    run = chain.run("--check")
     assert run.rc == 0, run.text
+    assert "ok: [maint]" in run.text and "To stop: 3 VMs" in run.text
+    assert "discovered Python interpreter" not in run.text
+    assert not chain.ceph_was_down()
+    assert not chain.op.cloud.journal.writes()
+    assert not chain.op.records.exists()
+
+
+def test_chain_ends_with_a_prepare_that_failed(chain: Chain) -> None:
+    run = chain.run(ceph_maint_confirm="false")
+    assert run.rc != 0
+    assert not chain.ceph_was_down()
+    assert not chain.op.cloud.journal.writes()
+
+
+@pytest.mark.every_core
+def test_no_argument_slips_past_the_guards(chain: Chain) -> None:
+    for arguments in (
+        ["--limit", "ceph"],
+        ["--tags", "always"],
+        ["--skip-tags", "all,always"],
+        ["--step"],
+        ["--start-at-task", "Stop unless this very run has restored"],
+        ["--start-at-task", "no such task"],
+    ):
+        run = chain.run(*arguments)
+        assert run.rc != 0 and f"{arguments[0]} is refused" in run.text, run.text
+        assert not chain.ceph_was_down()
+        assert not chain.op.cloud.journal.writes()
+
+
+def test_a_playbook_runs_from_a_path_too(chain: Chain) -> None:
+    run = chain.op.play(str(ROOT / "playbooks" / "ceph_maint_status.yml"))
+    assert run.rc == 0, run.text
+
+
+def between_plays(chain: Chain, guard: str, *arguments: str, group: str = "", **variables: t.Any) -> bool:
+    """Whether a play behind a guard is reached, where the one before it makes a group or is the Ceph work."""
+    made = [{"ansible.builtin.group_by": {"key": group}}] if group else []
+    plays = [
+        {"hosts": "localhost", "gather_facts": False, "tasks": made},
+        {"ansible.builtin.import_playbook": str(chain.playbook)},
+        {"ansible.builtin.import_playbook": str(GUARDS / f"{guard}.yml")},
+        {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.debug": {"msg": "REACHED"}}]},
+    ]
+    playbook = chain.op.folder / "guarded.yml"
+    playbook.write_text(json.dumps(plays))
+    run = chain.op.play(str(playbook), "-i", str(chain.inventory), *arguments, **variables)
+    reached = "REACHED" in run.text
+    assert reached == (run.rc == 0), run.text
+    return reached
+
+
+@pytest.mark.parametrize(
+    ("broken", "more", "reached"),
+    [("", "", True), ("ceph2", "", False), ("ceph1,ceph2,maint", "", False), ("", f"ceph3 {UNREACHABLE}", False)],
+    ids=["none", "one", "all", "unreachable"],
+)
+def test_restore_follows_only_ceph_work_that_failed_nowhere(chain: Chain, broken: str, more: str, reached: bool) -> None:
+    chain.inventory.write_text(INVENTORY.replace("[ceph]", f"[ceph]\n{more}"))
+    assert between_plays(chain, "require_ceph_done", broken=broken) is reached
+
+
+@pytest.mark.parametrize(
+    ("guard", "group"), [("require_safe", "ceph_maint_safe"), ("require_done", "ceph_maint_done"), ("require_restored", "ceph_maint_restored")]
+)
+def test_guard_passes_only_what_this_run_has_done(chain: Chain, guard: str, group: str) -> None:
+    assert not between_plays(chain, guard)
+    assert between_plays(chain, guard, group=group)
+    assert between_plays(chain, guard, "--check") is (guard != "require_done")

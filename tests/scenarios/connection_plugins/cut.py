@@ -1,7 +1,10 @@
 # Copyright (c) 2026, pilw.maintenance contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A connection to this very machine that is lost while a file named by PILW_TEST_CUT exists. What runs there goes on."""
+"""A connection to this very machine that is lost while a file named by PILW_TEST_CUT exists. What runs there goes on.
+
+PILW_TEST_HOME: the HOME that commands have there, where it is not that of ansible-playbook.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ options: {}
 """
 
 import os
+import shlex
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.connection.local import Connection as Local
@@ -27,9 +31,11 @@ class Connection(Local):
         if os.path.exists(os.environ["PILW_TEST_CUT"]):
             raise AnsibleConnectionFailure("ssh: connect to host box port 22: Connection timed out")
 
-    def exec_command(self, *args, **more):
+    def exec_command(self, cmd, *args, **more):
         self._there()
-        result = super().exec_command(*args, **more)
+        if home := os.environ.get("PILW_TEST_HOME"):
+            cmd = f"export HOME={shlex.quote(home)}; {cmd}"
+        result = super().exec_command(cmd, *args, **more)
         self._there()
         return result
 
