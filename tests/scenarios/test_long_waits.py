@@ -54,23 +54,33 @@ def made_impatient(platform: Platform) -> Platform:
     return make
 
 
-@pytest.mark.every_core
-def test_the_proof_says_how_far_it_is_and_why_it_is_begun_anew(impatient: Platform) -> None:
+def test_a_verify_says_whom_it_waits_for_and_why_the_proof_is_begun_anew(impatient: Platform) -> None:
     op = impatient(vms=6, running=4)
     assert QuickOperator(op.cloud, op.folder).prepare().rc == 0
     moving = next(iter(op.cloud.in_state("stopped")))
     op.cloud.act("state", vm=moving, state="migrating")
     op.cloud.schedule("state", when="vm_all", nth=3, vm=moving, state="stopped")
-    run = op.play("ceph_maint_verify", ceph_maint_proof_interval="3", ceph_maint_settle_timeout="60")
+    crew.run_module(pilw_maintenance, opening(op))
+    with contextlib.ExitStack() as held:
+        held.enter_context(Lock(str(op.place)).held(AT_WORK))
+
+        def ends_once_it_was_named() -> bool:
+            if "the former run is to end" in (op.folder / "killed.log").read_text(encoding="utf-8"):
+                held.close()
+            return False
+
+        settings = {"ceph_maint_proof_interval": "3", "ceph_maint_settle_timeout": "60"}
+        run = op.killed("ceph_maint_verify", ends_once_it_was_named, may_end=True, **settings)
     assert run.rc == 0, run.text
     assert '"SAFE TO TAKE CEPH DOWN"' in run.text
+    assert told(run.text, rf"After (\d+) of at most 132 s: the former run is to end: {NAMED_RUN}"), run.text
+    assert len(op.ask("SELECT 1 FROM runs WHERE purpose='verify'")) == 2
     anew = told(run.text, rf"Proof begun anew for (\d+) of at most 60 s: {NAMED}; the next list in [0-3] s")
     assert anew, run.text
     assert told(run.text, r"Proof begun anew for \d+ of at most 60 s: ([12]) of 3 lists; the next list in [0-3] s"), run.text
     assert len(told(run.text, "(Proof) .+")) < 20, "a quiet output"
 
 
-@pytest.mark.every_core
 def test_a_restore_says_that_it_waits_for_the_api_and_for_the_hold_time(impatient: Platform) -> None:
     op = impatient(vms=6, running=4)
     before = op.cloud.in_state("running")
@@ -85,19 +95,20 @@ def test_a_restore_says_that_it_waits_for_the_api_and_for_the_hold_time(impatien
     assert "fatal:" not in run.text and "failed=0" in run.recap
 
 
-def test_the_api_that_stays_away_is_said_once_more_in_the_end(impatient: Platform) -> None:
-    op = impatient(vms=3)
-    assert QuickOperator(op.cloud, op.folder).prepare().rc == 0
+def test_the_api_that_stays_away_is_named_in_the_end(quick: Platform) -> None:
+    op = quick(vms=3)
+    assert op.prepare().rc == 0
     op.cloud.act("fault", kind="html", status=404, times=-1)
-    run = op.restore(ceph_maint_api_wait="4")
+    run = op.restore(ceph_maint_api_wait="1")
     assert run.rc == 2
-    assert told(run.text, r"After (\d+) of at most 4 s: .+")
-    assert "The API has not answered for 4 s: GET " in run.text, run.text
+    assert "The API has not answered for 1 s: GET " in run.text, run.text
 
 
-def test_a_proof_that_is_killed_says_nothing_and_ends_within_its_lease(impatient: Platform) -> None:
-    op = impatient(vms=6, running=4)
-    before = op.cloud.in_state("running")
+def test_a_proof_that_is_killed_says_nothing_and_ends_within_its_lease(platform: Platform) -> None:
+    op = platform(vms=4, deaf=["vm-1"])
+    before, quick = op.cloud.in_state("running"), QuickOperator(op.cloud, op.folder)
+    assert quick.prepare(ceph_maint_stop_timeout="1").rc == 2
+    op.cloud.act("stop", vm="vm-1")  # so nothing but the proof is left to do
 
     def proving() -> bool:
         try:
@@ -106,34 +117,15 @@ def test_a_proof_that_is_killed_says_nothing_and_ends_within_its_lease(impatient
             return False
         return about.get("says", "").startswith("Proof: 1 of 3")
 
-    settings = {"ceph_maint_proof_interval": "60", "ceph_maint_lease": "8"}
-    op.killed("ceph_maint_prepare", proving, ceph_maint_confirm="true", **settings)
+    op.killed("ceph_maint_verify", proving, ceph_maint_proof_interval="60", ceph_maint_lease="5")
     asked = len(op.cloud.journal.of("vm_all"))
     wait_until(lambda: op.holder() is None, limit=30)
     assert op.phase() == "stopping"
     assert op.ask("SELECT safe_at FROM maintenance") in ([(None,)], [("",)])
     assert len(op.cloud.journal.of("vm_all")) == asked, "the second list was asked for"
-    run = QuickOperator(op.cloud, op.folder).prepare()
+    run = quick.prepare()
     assert run.rc == 0, run.text
     assert (op.phase(), op.recorded(), op.cloud.in_state("running")) == ("safe", before, set())
-
-
-def test_the_former_run_is_waited_for_by_name(impatient: Platform) -> None:
-    op = impatient(vms=3)
-    assert QuickOperator(op.cloud, op.folder).prepare().rc == 0
-    crew.run_module(pilw_maintenance, opening(op))
-    with contextlib.ExitStack() as held:
-        held.enter_context(Lock(str(op.place)).held(AT_WORK))
-
-        def ends_once_it_was_named() -> bool:
-            if "the former run is to end" in (op.folder / "killed.log").read_text(encoding="utf-8"):
-                held.close()
-            return False
-
-        run = op.killed("ceph_maint_verify", ends_once_it_was_named, may_end=True)
-    assert run.rc == 0, run.text
-    assert told(run.text, rf"After (\d+) of at most 132 s: the former run is to end: {NAMED_RUN}"), run.text
-    assert len(op.ask("SELECT 1 FROM runs WHERE purpose='verify'")) == 2
 
 
 def test_who_takes_over_is_the_same_run_in_each_call(quick: t.Callable[..., QuickOperator]) -> None:

@@ -16,16 +16,17 @@ ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}|[a-z_]{0,20}")  # of a record, and a 
 
 
 def test_a_maintenance_of_jobs_one_of_which_is_cancelled(runner: t.Callable[..., RunnerOperator]) -> None:
-    op = runner(vms=12, running=11, closed_hosts=1, time_scale=0.2)
+    op = runner(vms=12, running=11, closed_hosts=1, time_scale=0.1)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
 
     plan = op.launch("ceph_maint_plan")
     assert (plan.status, plan.rc) == ("successful", 0), plan.text
     assert "To stop: 11 VMs of" in plan.text
+    assert plan.stats[STATS] == {"record_id": "", "phase": "none", "hosts_planned": 2, "vms_planned": 11, "refusals": 0}
     assert not op.cloud.journal.writes()
     assert_keeps_secrets(op, plan)
 
-    with op.job("ceph_maint_prepare", ceph_maint_confirm=True, ceph_maint_concurrency=1) as cancelled:
+    with op.job("ceph_maint_prepare", ceph_maint_confirm=True, ceph_maint_concurrency=1, ceph_maint_lease=5) as cancelled:
         cancelled.comes_to(lambda: any(is_progress(event) for event in cancelled.events))
         assert op.cloud.in_state("running"), "the line came when there was nothing left to tell of"
         cancelled.cancel()
@@ -45,6 +46,8 @@ def test_a_maintenance_of_jobs_one_of_which_is_cancelled(runner: t.Callable[...,
     restore = op.launch("ceph_maint_restore", ceph_maint_confirm=True, ceph_maint_ceph_is_back=True)
     assert (restore.status, restore.rc) == ("successful", 0), restore.text
     assert (op.cloud.in_state("running"), open_hosts(op.cloud), op.phase()) == (before, hosts, "")
+    end = restore.stats[STATS]
+    assert (end["phase"], end["hosts_left_closed"], end["vms_left"]) == ("done", 0, 0)
     assert_keeps_secrets(op, restore)
 
     for job in (plan, prepare, restore):

@@ -8,6 +8,7 @@ import re
 import typing as t
 
 from scenarios.desk import Operator, open_hosts
+from scenarios.quick import QuickOperator
 
 Platform = t.Callable[..., Operator]
 AT_ONCE = 64
@@ -37,7 +38,7 @@ def test_a_thousand_vms(platform: Platform) -> None:
     assert told and all(int(down) + int(up) == 900 for down, up in told), run.text
     totals = rf"^  Stopping has ended after \d+ s, \d+ calls: stopped clean {900 - len(forced)}, would not stop {len(forced)}$"
     assert re.search(totals, run.text, re.MULTILINE), run.text
-    run = op.restore(**common)
+    run = QuickOperator(op.cloud, op.folder).restore(**common)
     assert run.rc == 0, run.text
     assert op.cloud.in_state("running") == before
     assert open_hosts(op.cloud) == hosts
