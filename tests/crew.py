@@ -29,18 +29,18 @@ from ansible_collections.pilw.maintenance.plugins.modules import (
 )
 
 MODULES = (pilw_host_flags, pilw_maintenance, pilw_maintenance_info, pilw_vm_list, pilw_vm_power, pilw_vm_status)
-# Nobody asks Ceph here: tests/scenarios and tests/e2e do.
-NO_CEPH: dict[str, t.Any] = {"ceph_host": "", "ceph": {"problem": ""}}
 ROUNDS = 3  # as the prepare role has them
 # The settings that each role gives to its plan.
 PLANNED = {
     "prepare": (
         "record_copy", "record_dir_persistent", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
         "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age", "notice_templates", "notice_dir",
+        "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger", "osd_flags",
     ),
     "restore": (
         "record_copy", "record_dir_persistent", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
         "start_timeout", "canary", "max_fail_percentage", "lease", "window", "notice_dir",
+        "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger",
     ),
 }  # fmt: skip
 
@@ -55,7 +55,7 @@ class _Ended(BaseException):
         self.result = result
 
 
-class _Bench:
+class Bench:
     """In the place of AnsibleModule: takes arguments from here and gives the result back."""
 
     def __init__(self, argument_spec: dict[str, t.Any], supports_check_mode: bool = False, **rules: t.Any) -> None:
@@ -77,7 +77,7 @@ class _Bench:
 
 
 for _module in MODULES:
-    _module.AnsibleModule = _Bench  # type: ignore[attr-defined]
+    _module.AnsibleModule = Bench  # type: ignore[attr-defined]
 
 
 def run_module(module: ModuleType, given: dict[str, t.Any], check: bool = False, tmpdir: str = "") -> dict[str, t.Any]:
@@ -137,7 +137,9 @@ class Outcome:
 
 
 class Crew:
-    """An operator with settings; each method is a playbook."""
+    """An operator with settings; each method is a playbook. Without a Ceph host: harness/ceph_in_process.py adds one."""
+
+    check_mode = False
 
     SETTINGS: dict[str, t.Any] = {
         "record_copy": None,
@@ -172,6 +174,12 @@ class Crew:
         "notice_dir": None,
         "hook": None,  # a function that is given each notice, in the place of the operator's task file
         "request_timeout": None,
+        "ceph_host": "",
+        "ceph_timeout": 30.0,
+        "ceph_wait": 1800.0,
+        "ceph_wave": 200,
+        "watchers_linger": 35.0,
+        "osd_flags": ["noout"],
     }
     # For a platform whose own times are scaled down, as tests/fast.yml is.
     FAST: dict[str, t.Any] = {
@@ -192,6 +200,7 @@ class Crew:
         self.record_dir = folder / "records"
         self.actor = actor
         self.settings = {**self.SETTINGS, **settings}
+        self.accept = ""  # of the playbook that runs
         self.connection = {"api_host": api_host, "api_key": api_key}
         self.tmpdir = tempfile.mkdtemp(dir=folder)
         self.jobs: t.Callable[[], Executor] = lambda: _pace.pace.workers(1)
@@ -218,7 +227,7 @@ class Crew:
         out = Outcome()
 
         def work(run: dict[str, t.Any]) -> None:
-            self._prove(out, run)
+            self._prove(out, run, osd_flags=[])
             self._conclude(out)
 
         self._guarded(out, lambda: self._opened(out, "verify", accept, work))
@@ -246,12 +255,13 @@ class Crew:
         out = Outcome()
 
         def work(run: dict[str, t.Any]) -> None:
+            self._wait_for_ceph(out)
             self._job(out, "open_hosts", pilw_host_flags, restored=True, **self._kept_closed(), **run)
-            self._power(out, run, "start", which="pending", canary=self.settings["canary"])
+            self._start_in_waves(out, run)
             self._task(out, "verify", pilw_vm_status, state="running", **run)
             hold = {"hold": self.settings["verify_hold"], **self._chosen("stop_timeout")}
             if self._task(out, "verify_hold", pilw_vm_status, state="running", **hold, **run)["fallen"]:
-                self._power(out, run, "start", which="fallen", canary=0)
+                self._start(out, run, self._check_ceph(out, way="image"), which="fallen", canary=0, at_most=0)
                 self._task(out, "verify_again", pilw_vm_status, state="running", **run)
 
         def conclude(run: dict[str, t.Any]) -> None:
@@ -291,27 +301,28 @@ class Crew:
     # Their parts.
 
     def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
+        self.accept = ",".join(accept)
         settings = self._chosen(*PLANNED[purpose])
-        settings.update({**NO_CEPH, "osd_flags": ["noout"]} if purpose == "prepare" else {"ceph_host": ""})
-        settings.update(file=None, notify_timeout=60.0, ceph_timeout=30.0, ceph_wait=1800.0, ceph_wave=200, watchers_linger=35.0)
+        settings.update(file=None, notify_timeout=60.0)
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         else:
-            settings.update(notices=False, reason="", tell=False)
-        result = self._info(out, "plan", gather="plan", purpose=purpose, accept=",".join(accept), **settings, **more)
+            settings.update(notices=False, reason="", tell=False, ceph=self._check_ceph(out, linger=0.0))
+        result = self._info(out, "plan", gather="plan", purpose=purpose, accept=self.accept, **settings, **more)
         out.worst_seconds, out.whole_seconds = result["worst_seconds"], result["whole_seconds"]
         if result["refusals"]:
             out.refused = True
             raise Failed({"msg": "Refused. The reasons are numbered in the plan above", "refused_items": result["refused_items"]})
 
     def _open(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> dict[str, t.Any]:
+        self.accept = ",".join(accept)
         given = {
             "record_dir": str(self.record_dir),
             "actor": self.actor,
-            "accept": ",".join(accept),
+            "accept": self.accept,
             **self._chosen("record_copy", "record_dir_persistent", "max_age", "lease", "window", "notice_dir"),
             **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
-            **({"ceph_is_back": False, "ceph_host": "", **self._chosen("running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
+            **({"ceph_is_back": False, **self._chosen("ceph_host", "running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
             **{"reason": "", **more},
         }
         try:
@@ -337,11 +348,12 @@ class Crew:
         except Failed as exc:
             failure = exc
         end_of_work = {"complete": failure is None, **self._notices()}
-        flags = {"osd_flags_unset" if purpose == "restore" else "osd_flags_found": []}
-        end = self._task(out, "end", pilw_maintenance, state="ended", **flags, **end_of_work, **run)
-        self._tell(out, end, run)
+        end = self._task(out, "end", pilw_maintenance, state="ended", **self._changed_flags(out, purpose), **end_of_work, **run)
         if purpose == "restore" or not out.results.get("proof", {}).get("safe"):
             out.lines += end["lines"]
+        if purpose == "restore" and end["left_vms"]:
+            self._show_leftovers(out, end["left_vms"])
+        self._tell(out, end, run)
         if failure:
             raise failure
         afterwards(run)
@@ -379,9 +391,9 @@ class Crew:
     def _kept_closed(self) -> dict[str, t.Any]:
         return {"keep_closed": self.settings["hosts_keep_closed"], **self._chosen("lease")}
 
-    def _prove(self, out: Outcome, run: dict[str, t.Any]) -> dict[str, t.Any]:
-        wanted = self._chosen("proof_interval", "settle_timeout", "lease")
-        proof = self._task(out, "proof", pilw_maintenance, state="proven", osd_flags=["noout"], **wanted, **NO_CEPH, **run)
+    def _prove(self, out: Outcome, run: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
+        wanted = self._chosen("proof_interval", "settle_timeout", "lease", "ceph_host", "osd_flags")
+        proof = self._task(out, "proof", pilw_maintenance, state="proven", **{**wanted, **more}, ceph=self._check_ceph(out), **run)
         out.headline = proof["headline"]
         return proof
 
@@ -390,16 +402,47 @@ class Crew:
         out.lines += proof["lines"]
         if not proof["safe"]:
             raise Failed({"msg": f"{proof['headline']}. The summary above says why", "refused_items": proof["refused_items"]})
+        if proof["osd_flags"]:
+            self._set_flags(out, proof)
 
     def _power(self, out: Outcome, run: dict[str, t.Any], what: str, **more: t.Any) -> None:
         given = self._chosen("groups", "concurrency", "poll_interval", "lease", "request_timeout")
-        if what == "start":
-            given.update(state="started", timeout=self.settings["start_timeout"], retries=self.settings["start_retries"])
-            given.update(at_most=0, **self._chosen("max_fail_percentage"), **NO_CEPH, **more)
-        else:
-            given.update(state="stopped", timeout=self.settings[f"{what}_timeout"])
-            given.update({"force": True} if what == "force" else {})
+        given.update(state="started" if what == "start" else "stopped", timeout=self.settings[f"{what}_timeout"], **more)
+        given.update({"force": True} if what == "force" else {})
         self._job(out, what, pilw_vm_power, **given, **run)
+
+    def _start(self, out: Outcome, run: dict[str, t.Any], ceph: dict[str, t.Any], **more: t.Any) -> None:
+        more.update(self._chosen("max_fail_percentage", "ceph_host"), retries=self.settings["start_retries"], ceph=ceph)
+        self._power(out, run, "start", **more)
+
+    def _start_in_waves(self, out: Outcome, run: dict[str, t.Any]) -> None:
+        at_most = self.settings["ceph_wave"] if self.settings["ceph_host"] else 0
+        ceph = self._check_ceph(out, way="image")
+        self._start(out, run, ceph, which="pending", canary=self.settings["canary"], at_most=at_most)
+        for _wave in range(out.results["start"]["further_calls"]):
+            ceph = self._check_ceph_between_waves(out, ceph)
+            self._start(out, run, ceph, which="untried", canary=0, at_most=at_most)
+
+    # What a Ceph host is asked and told: nothing here.
+
+    def _check_ceph(self, out: Outcome, **options: t.Any) -> dict[str, t.Any]:
+        """Health and open images, as each module that judges them takes them."""
+        return {"problem": ""}
+
+    def _check_ceph_between_waves(self, out: Outcome, before: dict[str, t.Any]) -> dict[str, t.Any]:
+        return before
+
+    def _wait_for_ceph(self, out: Outcome) -> None:
+        pass
+
+    def _set_flags(self, out: Outcome, proof: dict[str, t.Any]) -> None:
+        pass
+
+    def _changed_flags(self, out: Outcome, purpose: str) -> dict[str, t.Any]:
+        return {"osd_flags_unset" if purpose == "restore" else "osd_flags_found": []}
+
+    def _show_leftovers(self, out: Outcome, vms: list[str]) -> None:
+        pass
 
     # Tasks.
 
@@ -408,7 +451,7 @@ class Crew:
 
     def _run(self, module: ModuleType, **given: t.Any) -> dict[str, t.Any]:
         where = {name: self.settings[name] for name in ("location", "validate_certs", "ca_path")}
-        return run_module(module, {**self.connection, **where, **given}, tmpdir=self.tmpdir)
+        return run_module(module, {**self.connection, **where, **given}, check=self.check_mode, tmpdir=self.tmpdir)
 
     def _task(self, out: Outcome, name: str, module: ModuleType, **given: t.Any) -> dict[str, t.Any]:
         return self._taken(out, name, self._run(module, **given))

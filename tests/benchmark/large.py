@@ -73,7 +73,7 @@ class Desk:
         import crew
 
         module = import_module(f"ansible_collections.pilw.maintenance.plugins.modules.{name}")
-        module.AnsibleModule = crew._Bench  # type: ignore[attr-defined]
+        module.AnsibleModule = crew.Bench  # type: ignore[attr-defined]
         result = crew.run_module(module, given, tmpdir=str(self.folder))
         assert not result.get("failed"), result
         return result

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import sys
 import time
 import typing as t
@@ -108,8 +107,12 @@ class Failure(Exception):
     """An exit status with a word."""
 
     def __init__(self, status: int, word: str) -> None:
-        super().__init__(word)
+        super().__init__(f"Error: {word}")
         self.status = status
+
+
+class Hanging(Exception):
+    """There is no answer, ever."""
 
 
 def arrived(folder: Path, call: str) -> dict[str, t.Any]:
@@ -194,7 +197,7 @@ def ceph(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
 
 def tell(state: dict[str, t.Any], osd: str, what: str) -> t.Any:
     if state["osds"][osd] == "silent":
-        time.sleep(600)
+        raise Hanging
     if what == "version":
         return {"version": "16.2.15"}
     if what != "dump_watchers":
@@ -224,15 +227,15 @@ def rbd(_folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
     raise Failure(22, f"no such command: {words}")
 
 
-def rados(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
+def rados(folder: Path, state: dict[str, t.Any], words: list[str], given: t.Callable[[], bytes]) -> t.Any:
     verb, name = words[2], words[3]
     if verb == "listomapvals":
         if words[1] != POOL:
             raise Failure(1, "(2) No such file or directory")
         return "\n".join(f"id_{image.encode().hex()}\n{hexdump(image.encode())}\n" for image in images(state)).encode()
     if verb == "put":
-        given = sys.stdin.read()
-        change(folder, lambda now: now["objects"].update({name: given}))
+        text = given().decode()
+        change(folder, lambda now: now["objects"].update({name: text}))
     elif verb == "rm":
         change(folder, lambda now: now["objects"].pop(name))
     elif verb == "get":
@@ -248,20 +251,20 @@ def hexdump(name: bytes) -> str:
     return "\n".join([f"value ({len(value)} bytes) :", *lines, f"{len(value):08x}"])
 
 
-def inside(folder: Path, tool: str, words: list[str]) -> t.NoReturn:
-    """A container's front door: its words must be just these, and the tool behind them is run."""
+def inside(folder: Path, tool: str, words: list[str]) -> tuple[str, list[str]]:
+    """A container's front door: its words must be just these. The tool behind them, with its words."""
     lead = {"cephadm": ["shell", "--"], "podman": ["exec", "-i", "ceph"]}[tool]
     if words[: len(lead)] != lead or words[len(lead)] not in ("ceph", "rbd", "rados"):
-        sys.exit(f"{tool}: unexpected words {words}")
+        raise Failure(1, f"{tool}: unexpected words {words}")
     with locked(folder), open(folder / "calls", "a", encoding="utf-8") as stream:
         stream.write(" ".join([tool, *words]) + "\n")
-    os.execv(folder / "bin" / words[len(lead)], words[len(lead) :])
+    return words[len(lead)], words[len(lead) + 1 :]
 
 
-def main() -> None:
-    folder, tool, words = Path(sys.argv[0]).parent.parent, Path(sys.argv[0]).name, sys.argv[1:]
+def answer(folder: Path, tool: str, words: list[str], given: t.Callable[[], bytes]) -> bytes:
+    """What a call writes. Raises Failure, or Hanging where a real one would be waited for."""
     if tool in ("cephadm", "podman"):
-        inside(folder, tool, words)
+        tool, words = inside(folder, tool, words)
     if words[-2:] == ["--format", "json"]:
         words = words[:-2]
     if words[:1] == ["--name"]:
@@ -269,17 +272,26 @@ def main() -> None:
     call = " ".join([tool, *words])
     state = arrived(folder, call)
     if any(call.startswith(lead) for lead in state["hang"]):
-        time.sleep(600)
+        raise Hanging
     for lead, status in state["refuse"].items():
         if call.startswith(lead):
-            print("Error EACCES: access denied", file=sys.stderr)
-            sys.exit(status)
+            raise Failure(status, "EACCES: access denied")
+    if tool == "rados":
+        return rados(folder, state, words, given)
+    found = {"ceph": ceph, "rbd": rbd}[tool](folder, state, words)
+    return b"" if found is None else b"\n" + json.dumps(found).encode() + b"\n"
+
+
+def main() -> None:
     try:
-        found = {"ceph": ceph, "rbd": rbd, "rados": rados}[tool](folder, state, words)
+        found = answer(Path(sys.argv[0]).parent.parent, Path(sys.argv[0]).name, sys.argv[1:], sys.stdin.buffer.read)
     except Failure as exc:
-        print(f"Error: {exc}", file=sys.stderr)
+        print(exc, file=sys.stderr)
         sys.exit(exc.status)
-    sys.stdout.buffer.write(found if isinstance(found, bytes) else b"" if found is None else b"\n" + json.dumps(found).encode() + b"\n")
+    except Hanging:
+        time.sleep(600)
+    else:
+        sys.stdout.buffer.write(found)
 
 
 if __name__ == "__main__":

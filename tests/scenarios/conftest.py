@@ -13,7 +13,7 @@ from cloud.server import Cloud
 from scenarios.desk import SCALE, Operator
 from scenarios.quick import QuickOperator
 from scenarios.runner_desk import RunnerOperator
-from scenarios.storage_desk import StorageOperator
+from scenarios.storage_desk import QuickStorageOperator, StorageOperator
 
 PLAYBOOK_FIXTURES = {"platform", "runner"}
 
@@ -64,3 +64,9 @@ def operators(folder: Path, kind: type[Operator]) -> t.Iterator[t.Callable[..., 
 def storage(platform: t.Callable[..., Operator], tmp_path: Path) -> t.Callable[..., StorageOperator]:
     """A platform, a Ceph cluster on which its running VMs have their images open, and an operator of both."""
     return lambda **options: StorageOperator(platform(**options), tmp_path)
+
+
+@pytest.fixture
+def quick_storage(quick: t.Callable[..., Operator], tmp_path: Path) -> t.Callable[..., QuickStorageOperator]:
+    """The same, and the operator needs neither ansible-playbook nor a process for each question to Ceph."""
+    return lambda **options: QuickStorageOperator(quick(**options), tmp_path)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import typing as t
-from types import ModuleType
 
 import yaml
 
-from crew import Crew, Outcome, run_module
+from crew import Crew, Outcome
 from scenarios.desk import FAST, ROOT, Operator, Run
 
 PREFIX = "ceph_maint_"
+# Shorter than those of fast.yml still: between two modules there is no process to be started.
+SHORTER = {name: Crew.FAST[name] for name in ("poll_interval", "proof_interval", "verify_hold")}
 
 
 def said_by(role: str, tasks: str) -> str:
@@ -32,9 +33,7 @@ def is_true(value: t.Any) -> bool:
 class Rehearsal(Crew):
     """In check mode each module is told so, and of an opened record the roles do no more than open it."""
 
-    def _run(self, module: ModuleType, **given: t.Any) -> dict[str, t.Any]:
-        where = {name: self.settings[name] for name in ("location", "validate_certs", "ca_path")}
-        return run_module(module, {**self.connection, **where, **given}, check=True, tmpdir=self.tmpdir)
+    check_mode = True
 
     def _opened(self, out: Outcome, purpose: str, accept: t.Iterable[str], *work: t.Any, **more: t.Any) -> None:
         self._open(out, purpose, accept, **more)
@@ -47,17 +46,19 @@ class Rehearsal(Crew):
 
 
 class QuickOperator(Operator):
+    def crew(self, check: bool, settings: dict[str, t.Any]) -> Crew:
+        return (Rehearsal if check else Crew)(self.folder, self.cloud.url, self.cloud.key, **settings)
+
     def play(self, playbook: str, *arguments: str, env: dict[str, str] | None = None, **variables: t.Any) -> Run:
-        given = yaml.safe_load(FAST.read_text(encoding="utf-8"))
-        given.update({name: value for name, value in variables.items() if value != ""})
-        given = {name.removeprefix(PREFIX): value for name, value in given.items()}
+        fast = yaml.safe_load(FAST.read_text(encoding="utf-8"))
+        given = {name.removeprefix(PREFIX): value for name, value in fast.items()} | SHORTER
+        given.update({name.removeprefix(PREFIX): value for name, value in variables.items() if value != ""})
         confirmed, force = is_true(given.pop("confirm", "")), is_true(given.pop("force", ""))
         back, reason = is_true(given.pop("ceph_is_back", "")), given.pop("reason", "")
         accept = given.pop("accept", "")
         accept = accept if isinstance(accept, list) else [item for item in accept.split(",") if item]
         name = playbook.removeprefix(PREFIX)
-        kind = Rehearsal if "--check" in arguments else Crew
-        crew = kind(self.folder, self.cloud.url, self.cloud.key, **given)
+        crew = self.crew("--check" in arguments, given)
         check = "--check" in arguments or not confirmed
         plays: dict[str, t.Callable[[], Outcome]] = {
             "plan": crew.plan,

@@ -8,8 +8,11 @@ import os
 import typing as t
 from pathlib import Path
 
+from crew import Crew
+from harness.ceph_in_process import AsksCeph
 from scenarios.ceph_stand_in import StandIn
 from scenarios.desk import Operator, Run
+from scenarios.quick import QuickOperator, Rehearsal
 
 HOST = "mon1"
 REGEX = "volume-([0-9a-f-]{36})"
@@ -19,9 +22,9 @@ CALL_SECONDS = 4  # for one call of the stand-in, on a busy machine
 class StorageOperator(Operator):
     """Its Ceph host is another one than the maintenance host, as it mostly is."""
 
-    def __init__(self, op: Operator, folder: Path) -> None:
+    def __init__(self, op: Operator, folder: Path, ceph: StandIn | None = None) -> None:
         super().__init__(op.cloud, folder)
-        self.ceph = StandIn(folder / "ceph", self.python, op.cloud.url)
+        self.ceph = ceph or StandIn(folder / "ceph", self.python, op.cloud.url)
         self.cut = folder / "cut"
         self.inventory = folder / "inventory"
         self.inventory.write_text(
@@ -49,8 +52,26 @@ class StorageOperator(Operator):
         """With a Ceph host nobody has to give his word that Ceph is back."""
         return self.play("ceph_maint_restore", *arguments, **{"ceph_maint_confirm": "true", **variables})
 
+    def quickly(self) -> QuickStorageOperator:
+        """The same operator, where nothing of Ansible is asked for."""
+        return QuickStorageOperator(self, self.folder, self.ceph)
+
     def image(self, vm: t.Any) -> str:
         return f"volume-{self.cloud.vm(vm).uuid}"
 
     def flags(self) -> set[str]:
         return set(self.ceph.state["flags"])
+
+
+class CephRehearsal(AsksCeph, Rehearsal):
+    """In check mode, Ceph is asked all the same."""
+
+
+class QuickStorageOperator(StorageOperator, QuickOperator):
+    """The same operator without ansible-playbook, and without a process for each call of the stand-in."""
+
+    def crew(self, check: bool, settings: dict[str, t.Any]) -> Crew:
+        numbers = {name: float(settings[name]) for name in ("ceph_timeout", "ceph_wait") if name in settings}
+        crew = (CephRehearsal if check else AsksCeph)(self.folder, self.cloud.url, self.cloud.key, **{**settings, **numbers})
+        crew.stand_in, crew.cut = self.ceph, self.cut
+        return crew

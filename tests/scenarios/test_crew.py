@@ -13,9 +13,10 @@ import yaml
 import crew
 from cloud.server import Cloud
 from scenarios.desk import ROOT
+from scenarios.storage_desk import QuickStorageOperator
 
 PREFIX = "pilw.maintenance."
-CONNECTION = {"api_host", "api_key", "location", "validate_certs", "ca_path", "request_timeout"}
+CONNECTION = {"api_host", "api_key", "location", "validate_certs", "ca_path", "request_timeout", "command", "call_timeout"}
 # Only where ansible-playbook runs: which machine that is, and the page for people.
 NOT_HERE = {"machines"}
 PAGE = f"{PREFIX}pilw_report"
@@ -28,13 +29,13 @@ def tasks_in(entries: t.Any) -> t.Iterator[dict[str, t.Any]]:
         yield entry
 
 
-def given_by_roles() -> dict[str, set[frozenset[str]]]:
-    """By module: the names of the options of each task."""
+def given_by_roles(ceph: bool = False) -> dict[str, set[frozenset[str]]]:
+    """By module: the names of the options of each task, on the maintenance host or on the one that asks Ceph."""
     found: dict[str, set[frozenset[str]]] = {}
     for path in sorted((ROOT / "roles").glob("*/tasks/*.yml")):
         for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8"))):
             for key, options in task.items():
-                if key.startswith(PREFIX) and not key.startswith((f"{PREFIX}pilw_ceph_", PAGE)) and options != {"gather": "machine"}:
+                if key.startswith(PREFIX) and key != PAGE and key.startswith(f"{PREFIX}pilw_ceph_") is ceph and options != {"gather": "machine"}:
                     found.setdefault(key.removeprefix(PREFIX), set()).add(frozenset(options) - NOT_HERE)
     return found
 
@@ -43,16 +44,22 @@ def shown(sets: set[frozenset[str]]) -> list[list[str]]:
     return sorted(sorted(one) for one in sets)
 
 
-def test_the_crew_gives_what_the_roles_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, set[frozenset[str]]] = {}
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[frozenset[str]]]:
+    """By module: the names of the options of each call of the crew."""
+    found: dict[str, set[frozenset[str]]] = {}
     plain = crew.run_module
 
     def noted(module: t.Any, options: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
         if options.get("gather") != "progress":
-            given.setdefault(module.__name__.rpartition(".")[2], set()).add(frozenset(options) - CONNECTION)
+            found.setdefault(module.__name__.rpartition(".")[2], set()).add(frozenset(options) - CONNECTION)
         return plain(module, options, **more)
 
     monkeypatch.setattr(crew, "run_module", noted)
+    return found
+
+
+def test_the_crew_gives_what_the_roles_give(tmp_path: Path, given: dict[str, set[frozenset[str]]]) -> None:
     with Cloud(vms=4, deaf=1, fail_start=1, time_scale=0.01) as cloud:
         operator = crew.Crew(
             tmp_path, cloud.url, cloud.key, **{**crew.Crew.FAST, "stop_timeout": 0.5, "max_fail_percentage": 100}, **crew.telling(lambda notice: None)
@@ -72,3 +79,13 @@ def test_the_crew_gives_what_the_roles_give(tmp_path: Path, monkeypatch: pytest.
         assert operator.restore().rc == 0
     wanted = given_by_roles()
     assert {name: shown(sets) for name, sets in given.items()} == {name: shown(sets) for name, sets in wanted.items()}
+
+
+def test_the_ceph_crew_gives_what_the_roles_give(
+    quick_storage: t.Callable[..., QuickStorageOperator], given: dict[str, set[frozenset[str]]]
+) -> None:
+    op = quick_storage(vms=3, fail_start=["vm-1"])
+    assert op.prepare(ceph_maint_osd_flags="noout,nodown").rc == 0
+    assert op.restore(ceph_maint_ceph_wave="2", ceph_maint_start_retries=0, ceph_maint_max_fail_percentage=100).rc == 2
+    wanted = given_by_roles(ceph=True)
+    assert {name: shown(sets) for name, sets in given.items() if name in wanted} == {name: shown(sets) for name, sets in wanted.items()}
