@@ -180,6 +180,8 @@ class Crew:
         "ceph_wave": 200,
         "watchers_linger": 35.0,
         "osd_flags": ["noout"],
+        "plan_file": None,
+        "status_file": None,
     }
     # For a platform whose own times are scaled down, as tests/fast.yml is.
     FAST: dict[str, t.Any] = {
@@ -295,7 +297,7 @@ class Crew:
 
     def status(self) -> Outcome:
         out = Outcome()
-        self._guarded(out, lambda: self._status(out, file=None))
+        self._guarded(out, lambda: self._status(out, file=self.settings["status_file"]))
         return out
 
     # Their parts.
@@ -303,7 +305,7 @@ class Crew:
     def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
         self.accept = ",".join(accept)
         settings = self._chosen(*PLANNED[purpose])
-        settings.update(file=None, notify_timeout=60.0)
+        settings.update(file=self.settings["plan_file"], notify_timeout=60.0)
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         else:

@@ -59,6 +59,7 @@ class QuickOperator(Operator):
         accept = accept if isinstance(accept, list) else [item for item in accept.split(",") if item]
         name = playbook.removeprefix(PREFIX)
         crew = self.crew("--check" in arguments, given)
+        crew.record_dir = self.records
         check = "--check" in arguments or not confirmed
         plays: dict[str, t.Callable[[], Outcome]] = {
             "plan": crew.plan,

@@ -34,7 +34,7 @@ def files(folder: Path) -> dict[str, t.Any]:
 
 
 def test_a_playbook_in_check_mode_leaves_everything_alone(quick: Platform) -> None:
-    op = quick(deaf=["vm-1"])
+    op = quick(vms=3, deaf=["vm-1"])
 
     def rehearse() -> dict[str, int]:
         found = {}
@@ -48,7 +48,7 @@ def test_a_playbook_in_check_mode_leaves_everything_alone(quick: Platform) -> No
     well = dict.fromkeys(PLAYBOOKS, 0)
     assert rehearse() == {**well, "force": 2, "restore": 2, "close": 2}
     assert not op.records.exists()
-    assert op.prepare().rc == 2
+    assert op.prepare(ceph_maint_stop_timeout=1).rc == 2
     assert rehearse() == well
     assert op.phase() == "stopping"
     assert op.prepare(ceph_maint_force="true").rc == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _opening
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 from scenarios.record.fire import OURS, PLACE, enter, host, vm
 
@@ -28,6 +28,12 @@ def no_hanging() -> t.Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, former)
+
+
+@pytest.fixture(autouse=True)
+def no_pause_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other run is between two of its steps, so none is waited for."""
+    monkeypatch.setattr(_opening, "BETWEEN_STEPS", 0.0)
 
 
 @pytest.fixture

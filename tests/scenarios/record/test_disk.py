@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,32 +105,23 @@ def test_the_plan_refuses_a_disk_without_room_for_the_record(platform, small_dis
     assert found["refused_items"][0].startswith("room:ceph_maint_record_copy-")
 
 
-def test_a_disk_that_fills_up_while_vms_are_stopped(platform, small_disk) -> None:
+def test_a_disk_that_fills_up_while_vms_are_stopped(quick, small_disk) -> None:
     """Nothing more is sent, what was recorded is whole, and after room was made the same command ends it."""
-    op = platform(vms=60, running=60, time_scale=0.02)
+    op = quick(vms=30, running=30, time_scale=0.02)
     disk = small_disk("4m")
     op.records = disk / "r"
     before = op.cloud.in_state("running")
-    settings = {"ceph_maint_confirm": "true", "ceph_maint_concurrency": 2}
-    with subprocess.Popen(
-        op.command("ceph_maint_prepare", **settings),
-        env=op.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=op.folder,
-    ) as process:
-        wait_until(lambda: len(op.cloud.journal.of("admin_vm_stop")) >= 6 or process.poll() is not None)
+    with ThreadPoolExecutor(1) as runner:
+        running = runner.submit(op.prepare, ceph_maint_concurrency=2)
+        wait_until(lambda: len(op.cloud.journal.of("admin_vm_stop")) >= 6 or running.done())
         ballast = fill(disk)
         sent = len(op.cloud.journal.of("admin_vm_stop"))
-        text, _none = process.communicate(timeout=200)
-    assert process.returncode != 0, text
+        run = running.result(200)
+    assert run.rc != 0, run.text
     stopped = len(op.cloud.journal.of("admin_vm_stop"))
     assert stopped <= sent + 2, "no more than what was on its way"
-    assert stopped < 60
-    assert "Make room" in text, text
-    assert "Traceback" not in text, text
+    assert stopped < 30
+    assert "Make room" in run.text, run.text
     record = Record(str(op.place / "record.sqlite"))
     record.check()
     assert {one.uuid for one in record.vms()} == before

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _opening
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
@@ -28,12 +27,6 @@ from scenarios.record.fire import PLACE, enter, host, vm
 CALLS = ("open", "replace", "rename", "link", "unlink", "fsync", "mkdir", "rmdir")
 MEMORY = Path("/dev/shm")
 VMS = {"a", "b"}
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run that was killed is between no two steps."""
-    monkeypatch.setattr(_opening, "BETWEEN_STEPS", 0.0)
 
 
 @pytest.fixture
