@@ -44,22 +44,6 @@ def assert_way_on(run: Run) -> None:
     assert CALL_OFF in run.text
 
 
-def test_the_api_goes_away_in_the_middle_and_comes_back(quick: Platform) -> None:
-    op = quick(vms=8)
-    before = op.cloud.in_state("running")
-    op.cloud.schedule("away", seconds=200, when="admin_vm_stop", nth=4)
-    run = op.prepare()
-    assert_all_down_and_safe(op, run, before)
-    assert outcomes(op) == {"clean": 8}
-    assert '"VMs recorded 8: stopped clean 8"' in run.text
-    calls = op.cloud.journal.of("admin_vm_stop", "vm_all")
-    for uuid, count in sent(op).items():
-        stops = [place for place, entry in enumerate(calls) if entry.uuid == uuid]
-        assert count <= 2
-        if count == 2:
-            assert any(entry.kind == "vm_all" for entry in calls[stops[0] : stops[1]]), "sent again without a look"
-
-
 def test_the_key_is_revoked_in_the_middle(quick: Platform) -> None:
     op = quick(vms=8)
     before = op.cloud.in_state("running")
@@ -81,19 +65,6 @@ def test_the_key_is_revoked_in_the_middle(quick: Platform) -> None:
     assert outcomes(op) == {"clean": 8}
 
 
-def test_the_tls_handshake_flaps(quick: Platform) -> None:
-    """Once between two reads and once in the middle of the stops, for a few seconds that no retry at once bridges."""
-    op = quick(vms=6, tls=True)
-    before = op.cloud.in_state("running")
-    op.cloud.schedule("flap", seconds=150, when="host_list", nth=2)
-    op.cloud.schedule("flap", seconds=150, when="admin_vm_stop", nth=3, after_hello=False)
-    run = op.prepare(ceph_maint_ca_path=op.cloud.ca_path)
-    assert_all_down_and_safe(op, run, before)
-    assert op.cloud.turned_away >= 2
-    assert outcomes(op) == {"clean": 6}
-    assert max(sent(op).values()) <= 2
-
-
 def test_a_list_is_short_when_safe_is_to_be_proved(quick: Platform) -> None:
     """It shows two of six, all down; the others answer for themselves that they exist."""
     op = quick(vms=6)
@@ -110,15 +81,3 @@ def test_a_list_is_short_when_safe_is_to_be_proved(quick: Platform) -> None:
     op.cloud.act("clear_faults")
     assert_all_down_and_safe(op, op.prepare(), before)
     assert sent(op) == dict.fromkeys(before, 1)
-
-
-def test_a_storm_of_429(quick: Platform) -> None:
-    """Three requests a second and no more: slower, and nothing else."""
-    op = quick(vms=6, rate_limit=3, rate_window=100, retry_after=1)
-    before = op.cloud.in_state("running")
-    run = op.prepare(ceph_maint_stop_timeout="20")
-    assert_all_down_and_safe(op, run, before)
-    assert outcomes(op) == {"clean": 6}
-    taken = collections.Counter(entry.uuid for entry in op.cloud.journal.of("admin_vm_stop") if entry.status == 200)
-    assert taken == dict.fromkeys(before, 1)
-    assert any(entry.status == 429 for entry in op.cloud.journal.of("admin_vm_stop")), "there was no storm"

@@ -11,8 +11,6 @@ import re
 import typing as t
 from pathlib import Path
 
-import pytest
-
 from cloud.server import Cloud
 from scenarios.desk import Operator, open_hosts
 from scenarios.test_prepare_and_restore import assert_safe
@@ -83,7 +81,6 @@ def assert_equal(op: Operator, journal: Journal, folder: Path, prefix: str = "")
     assert data["headline"] in page and data["headline"] in summary.replace("\\", "")
 
 
-@pytest.mark.smoke
 def test_each_number_of_each_form_is_that_of_the_platform(platform: Platform) -> None:
     """At the end of a prepare, of a restore that does not bring all back, and of the one that ends the maintenance."""
     op = platform(vms=9, owners=4, hosts=3, closed_hosts=1, running=0.9, deaf=2, fail_start=1, fail_start_times=4)

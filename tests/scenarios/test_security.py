@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import signal
@@ -242,7 +243,7 @@ def test_no_failure_shows_the_key(platform: Platform) -> None:
 
 def test_the_next_run_removes_what_a_killed_one_left(platform: Platform) -> None:
     """Ansible's module file holds the key while a module runs; when everything is killed at once, it stays."""
-    op = platform(vms=30, time_scale=0.05)
+    op = platform(vms=10, time_scale=0.05)
     jobs: list[int] = []
 
     def at_work() -> bool:
@@ -426,35 +427,37 @@ def test_a_proxy_that_refuses_is_named_without_its_password(monkeypatch: pytest.
 # What the platform sends is checked before it goes into a URL.
 
 
-@pytest.mark.parametrize(
-    "uuid", ["../../x", "a/b", "", "a" * 65, "a?x=1", "a&force=True", "a#b", "\u0661\u0662\u0663", "a\n", "a b", "a%2fb", "\ud800", "-a", "."]
-)
-def test_an_odd_uuid_is_counted_and_never_sent(uuid: str) -> None:
-    with Cloud(from_list=[{"uuid": uuid, "status": "running"}, {"uuid": "good", "status": "running"}]) as cloud:
+def test_an_odd_uuid_is_counted_and_never_sent() -> None:
+    odd = ("../../x", "a/b", "", "a" * 65, "a?x=1", "a&force=True", "a#b", "\u0661\u0662\u0663", "a\n", "a b", "a%2fb", "\ud800", "-a", ".")
+    with Cloud(from_list=[{"uuid": uuid, "status": "running"} for uuid in (*odd, "good")]) as cloud:
         api = Api(Client(cloud.url, cloud.key, backoff=0))
         for found in (api.vms(), api.running_vms()):
             assert set(found.vms) == {"good"}
-            assert len(found.unreadable) == 1
+            assert len(found.unreadable) == len(odd)
         asked = len(cloud.journal)
-        for act in (lambda: api.power(uuid, "stop"), lambda: api.vm(uuid), lambda: api.set_accepting(uuid, True)):
-            with pytest.raises(InputError, match="nothing was sent"):
-                act()
+        for uuid in odd:
+            for act in (api.vm, functools.partial(api.power, action="stop"), functools.partial(api.set_accepting, accepting=True)):
+                with pytest.raises(InputError, match="nothing was sent"):
+                    act(uuid)
         assert len(cloud.journal) == asked
 
 
-@pytest.mark.parametrize("slug", ["..", ".", "../x", "a/b", "/etc", "a\n", "a b", "a?b", "a%2f", "\u00e4", "-a", "x" * 65])
-def test_an_odd_location_is_refused(slug: str) -> None:
-    with pytest.raises(InputError, match="is not a location slug"):
-        Api(Client("http://127.0.0.1:9", "k3y"), slug)
+def test_an_odd_location_is_refused() -> None:
+    for slug in ("..", ".", "../x", "a/b", "/etc", "a\n", "a b", "a?b", "a%2f", "\u00e4", "-a", "x" * 65):
+        with pytest.raises(InputError, match="is not a location slug"):
+            Api(Client("http://127.0.0.1:9", "k3y"), slug)
 
 
-@pytest.mark.parametrize("location", ["", "tll01", "..", ".", "/../../x", "../x", "a/b", "/etc", "a\n", "\u00e4"])
+LOCATIONS = ("", "tll01", "..", ".", "/../../x", "../x", "a/b", "/etc", "a\n", "\u00e4")
+
+
 @pytest.mark.parametrize("api_host", ["api.example.com", "..", "../../x", "/etc", "//x", "https://..", "a/../../b", "a\x00b", "a\nb", ".", "/"])
-def test_no_name_leads_out_of_the_folder_of_records(api_host: str, location: str) -> None:
-    try:
-        folder = folder_for("/records", api_host, location)
-    except InputError:
-        assert (api_host, location) not in {("api.example.com", ""), ("api.example.com", "tll01")}
-        return
-    assert os.path.dirname(folder) == os.path.dirname(os.path.normpath(folder)) == "/records"
-    assert folder.isprintable()
+def test_no_name_leads_out_of_the_folder_of_records(api_host: str) -> None:
+    for location in LOCATIONS:
+        try:
+            folder = folder_for("/records", api_host, location)
+        except InputError:
+            assert (api_host, location) not in {("api.example.com", ""), ("api.example.com", "tll01")}
+            continue
+        assert os.path.dirname(folder) == os.path.dirname(os.path.normpath(folder)) == "/records"
+        assert folder.isprintable()

@@ -387,7 +387,7 @@ def test_a_record_damaged_after_the_stop_and_the_way_back(quick) -> None:
     assert len(op.cloud.journal.writes()) == sent
     assert (op.place / "record.sqlite").read_bytes() == damaged
     item = run.accept_argument().removeprefix("ceph_maint_accept=")
-    run = op.restore(ceph_maint_accept=item)
+    run = op.restore(ceph_maint_accept=item, ceph_maint_stop_timeout=1)
     assert run.rc == 0, run.text
     assert op.cloud.in_state("running") == before
     assert open_hosts(op.cloud) == hosts
@@ -397,14 +397,14 @@ def test_a_record_damaged_after_the_stop_and_the_way_back(quick) -> None:
     assert (op.place / f"record.sqlite.{item.replace(':', '-')}").read_bytes() == damaged
 
 
-@pytest.mark.parametrize("where", ["as noted", "given again"])
-@pytest.mark.parametrize("how", ["damaged", "gone", "folder gone"])
+@pytest.mark.parametrize(("how", "where"), [("damaged", "as noted"), ("gone", "given again"), ("folder gone", "given again")])
 def test_the_way_back_from_the_second_copy(quick, how, where) -> None:
     """With one, it is what is gone on from, and what is said to be."""
     op = quick(vms=9, running=6, closed_hosts=1, hosts=3)
     before, hosts, copies = op.cloud.in_state("running"), open_hosts(op.cloud), op.folder / "copies"
     copy = copies / op.place.name / "record.sqlite"
-    given = {"ceph_maint_record_copy": copies} if where == "given again" or how == "folder gone" else {}
+    given: dict[str, t.Any] = {"ceph_maint_stop_timeout": 1}
+    given.update({"ceph_maint_record_copy": copies} if where == "given again" else {})
     assert op.prepare(ceph_maint_record_copy=copies).rc == 0
     if how == "damaged":
         overwrite(op.place / "record.sqlite", 3)
@@ -432,13 +432,13 @@ def test_the_way_back_from_the_second_copy(quick, how, where) -> None:
 
 def test_a_prepare_goes_on_from_what_is_left(quick) -> None:
     op = quick(vms=6, running=6, deaf=["vm-1"])
-    assert op.prepare(ceph_maint_record_copy=op.folder / "copies").rc != 0
+    assert op.prepare(ceph_maint_record_copy=op.folder / "copies", ceph_maint_stop_timeout=1).rc != 0
     before = op.recorded()
     truncate(op.place / "record.sqlite")
     refusal = op.prepare()
     assert refusal.rc != 0
     run = op.prepare(
-        ceph_maint_accept=refusal.accept_argument().removeprefix("ceph_maint_accept="), ceph_maint_force="true"
+        ceph_maint_accept=refusal.accept_argument().removeprefix("ceph_maint_accept="), ceph_maint_force="true", ceph_maint_stop_timeout=1
     )
     assert run.rc == 0, run.text
     assert len(op.recorded()) == 6 and before <= op.recorded()
