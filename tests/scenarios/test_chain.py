@@ -64,7 +64,6 @@ def chain(platform: Platform) -> Chain:
 
 
 @pytest.mark.smoke
-@pytest.mark.every_core
 def test_chain_restores_everything_under_any_strategy(chain: Chain) -> None:
     chain.op.extra_environment["ANSIBLE_STRATEGY"] = "free"
     run = chain.run()
@@ -142,12 +141,12 @@ def test_a_typo_in_the_maintenance_host_is_refused(chain: Chain) -> None:
     assert not chain.op.cloud.journal.entries
 
 
+@pytest.mark.every_core
 def test_check_mode_of_the_chain_only_plans(chain: Chain) -> None:
     """On a maintenance host from the inventory's variables; without an interpreter of its own it gets the Python of Ansible."""
-    host = "ansible_connection=local ansible_python_interpreter"
     text = INVENTORY.replace(f"maint {LOCAL}", "maint ansible_connection=local")
-    assert text.count(host) == 2
     chain.inventory.write_text(f"{text}[all:vars]\nceph_maint_host=maint\n")
+    chain.op.extra_environment["ANSIBLE_STRATEGY"] = "free"  # under which Ansible refuses add_host
     run = chain.run("--check")
     assert run.rc == 0, run.text
     assert "ok: [maint]" in run.text and "To stop: 3 VMs" in run.text
@@ -204,7 +203,7 @@ def between_plays(chain: Chain, guard: str, *arguments: str, group: str = "", **
 
 @pytest.mark.parametrize(
     ("broken", "more", "reached"),
-    [("", "", True), ("ceph2", "", False), ("ceph1,ceph2,maint", "", False), ("", f"ceph3 {UNREACHABLE}", False)],
+    [("", "", True), pytest.param("ceph2", "", False, marks=pytest.mark.every_core), ("ceph1,ceph2,maint", "", False), ("", f"ceph3 {UNREACHABLE}", False)],
     ids=["none", "one", "all", "unreachable"],
 )
 def test_restore_follows_only_ceph_work_that_failed_nowhere(chain: Chain, broken: str, more: str, reached: bool) -> None:

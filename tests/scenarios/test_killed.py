@@ -35,12 +35,11 @@ MANY = 60  # more than can be sent until a slow machine has come to the kill and
 
 
 @pytest.mark.smoke
-@pytest.mark.every_core
-def test_a_killed_prepare_stops_sending_within_its_lease(platform: Platform) -> None:
-    """The job on the maintenance host outlives ansible-playbook; it must end by itself, and the same command goes on."""
+def test_an_interrupted_prepare_stops_sending_within_its_lease(platform: Platform) -> None:
+    """By Ctrl-C; SIGTERM is what a cancelled job gets: test_runner.py."""
     op = platform(vms=MANY, time_scale=0.05)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
-    assert_ends_by_itself(op, "ceph_maint_prepare", "admin_vm_stop", signal.SIGKILL)
+    assert_ends_by_itself(op, "ceph_maint_prepare", "admin_vm_stop", signal.SIGINT)
     assert op.cloud.in_state("running"), "something was left to do"
     run = op.prepare()
     assert run.rc == 0, run.text
@@ -51,12 +50,13 @@ def test_a_killed_prepare_stops_sending_within_its_lease(platform: Platform) -> 
     assert (op.cloud.in_state("running"), open_hosts(op.cloud)) == (before, hosts)
 
 
-def test_an_interrupted_restore_stops_sending_within_its_lease(platform: Platform) -> None:
-    """By Ctrl-C; SIGTERM is what a cancelled job gets: test_runner.py."""
+@pytest.mark.every_core
+def test_a_killed_restore_stops_sending_within_its_lease(platform: Platform) -> None:
+    """The job on the maintenance host outlives ansible-playbook; it must end by itself."""
     op = platform(vms=MANY, stop_seconds=2, start_seconds=22, time_scale=0.05)
     before, hosts, quick = op.cloud.in_state("running"), open_hosts(op.cloud), QuickOperator(op.cloud, op.folder)
     assert quick.prepare().rc == 0
-    assert_ends_by_itself(op, "ceph_maint_restore", "admin_vm_start", signal.SIGINT, ceph_maint_ceph_is_back="true")
+    assert_ends_by_itself(op, "ceph_maint_restore", "admin_vm_start", signal.SIGKILL, ceph_maint_ceph_is_back="true")
     assert op.cloud.in_state("running") < before, "something was left to do"
     run = quick.restore()
     assert run.rc == 0, run.text
