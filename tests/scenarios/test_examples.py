@@ -58,7 +58,7 @@ def ansible(folder: Path, playbook: str, *arguments: str) -> subprocess.Complete
     kept = {name: os.environ[name] for name in ("LANG", "ANSIBLE_COLLECTIONS_PATH") if name in os.environ}
     return subprocess.run(
         [str(command), "-i", str(inventory), str(EXAMPLES / playbook), *arguments],
-        env={**kept, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder), "ANSIBLE_NOCOLOR": "1"},
+        env={**kept, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT, check=False,
     )  # fmt: skip
 
@@ -95,6 +95,7 @@ def work(folder: Path) -> str:
     return f"ceph_work={folder / 'work.yml'}"
 
 
+@pytest.mark.playbook
 def test_cephadm(calls, tmp_path):
     """Each kind is down on all hosts before the next one stops; the monitors go last and come first."""
     done = ansible(tmp_path, "ceph_with_cephadm.yml", "-e", work(tmp_path))
@@ -105,6 +106,7 @@ def test_cephadm(calls, tmp_path):
     assert "prometheus" not in calls.read_text(encoding="utf-8")
 
 
+@pytest.mark.playbook
 def test_systemd(calls, tmp_path):
     """The same, on the hosts of each group; the managers stop only when the last OSD has really ended."""
     # Without the pauses between two looks.
@@ -143,6 +145,7 @@ def webhook():
     server.server_close()
 
 
+@pytest.mark.playbook
 def test_webhook(webhook, tmp_path):
     """Each notice arrives as it was given, whatever is in it; an answer that is no good fails the hook."""
     port, posted = webhook
@@ -171,6 +174,7 @@ def test_the_page_shows_the_webhook_as_it_is():
     assert shown in (ROOT / "docs" / "notices_to_owners.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.playbook
 @pytest.mark.every_core
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("ceph_with_*.yml")), ids=lambda path: path.stem)
 def test_syntax(path, tmp_path):

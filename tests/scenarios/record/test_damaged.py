@@ -175,7 +175,7 @@ def test_lists_of_the_copy_serve_when_those_beside_are_damaged(held, records) ->
     check_rebuilt(found, str(copies_of(records) / "running_vms.json"))
 
 
-def test_what_a_restore_of_it_asks_for(held, records, platform) -> None:
+def test_what_a_restore_of_it_asks_for(held, records) -> None:
     truncate(held[0] / "record.sqlite")
     item = item_of(refused(records, purpose="restore"))
     assert "When Ceph is back: -e ceph_maint_ceph_is_back=true" in refused(
@@ -193,8 +193,8 @@ def test_nothing_whole_is_left(held, records) -> None:
     assert "There is nothing whole" in refused(records, purpose="restore", accept=item_of(text))
 
 
-def test_a_hand_made_list_takes_the_place_of_a_damaged_record(held, records, platform, tmp_path) -> None:
-    op = platform()
+def test_a_hand_made_list_takes_the_place_of_a_damaged_record(held, records, quick, tmp_path) -> None:
+    op = quick()
     shutil.move(held[0], records / op.place.name)
     folder, hand = records / op.place.name, tmp_path / "hand.json"
     (folder / "copy_dir").unlink()
@@ -268,10 +268,10 @@ def test_a_copy_that_its_disk_kept_beyond_the_end_is_no_lost_record(held, record
     kept.close()
 
 
-def test_a_copy_that_leads_to_the_record_itself(platform, records, tmp_path) -> None:
+def test_a_copy_that_leads_to_the_record_itself(quick, records, tmp_path) -> None:
     records.mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(records)
-    cloud = platform().cloud
+    cloud = quick().cloud
     for copy in (records, tmp_path / "link", f"{records}/../records/"):
         text = refused(records, record_copy=str(copy))
         assert text.startswith("ceph_maint_record_copy leads to ") and text.endswith("or leave it out. Nothing was changed.")

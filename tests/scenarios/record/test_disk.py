@@ -93,8 +93,8 @@ def test_a_list_for_which_there_is_no_room_leaves_the_former_one(small_disk) -> 
     record.close()
 
 
-def test_the_plan_refuses_a_disk_without_room_for_the_record(platform, small_disk) -> None:
-    cloud = platform().cloud
+def test_the_plan_refuses_a_disk_without_room_for_the_record(quick, small_disk) -> None:
+    cloud = quick().cloud
     disk = small_disk("256k")
     found = plan_for(cloud, disk / "r")
     (item,) = found["refused_items"]
@@ -136,9 +136,9 @@ def test_a_disk_that_fills_up_while_vms_are_stopped(quick, small_disk) -> None:
 # Folders and files that are not ours alone.
 
 
-def test_a_disk_mounted_read_only(platform, small_disk) -> None:
+def test_a_disk_mounted_read_only(quick, small_disk) -> None:
     disk = small_disk("2m")
-    cloud = platform().cloud
+    cloud = quick().cloud
     (disk / "r").mkdir(mode=0o700)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     assert "cannot be written. Set ceph_maint_record_dir" in refused(disk / "r")
@@ -314,8 +314,8 @@ def test_a_journal_planted_beside_the_copy_holds_no_run_that_needs_it(held, reco
     assert victim.read_text() == "keep"
 
 
-def test_planted_files_are_named_by_the_plan(platform, tmp_path) -> None:
-    op = platform()
+def test_planted_files_are_named_by_the_plan(quick, tmp_path) -> None:
+    op = quick()
     op.records.mkdir(mode=0o700)
     op.place.mkdir(mode=0o700)
     (tmp_path / "victim").write_text("keep")
@@ -331,8 +331,8 @@ def test_planted_files_are_named_by_the_plan(platform, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "nfs", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.glusterfs"])
-def test_a_network_disk_is_a_warning(platform, tmp_path, monkeypatch, kind) -> None:
-    cloud = platform().cloud
+def test_a_network_disk_is_a_warning(quick, tmp_path, monkeypatch, kind) -> None:
+    cloud = quick().cloud
     monkeypatch.setattr(_folders, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\nfiler:/x {tmp_path} {kind} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
     assert found["refusals"] == []
@@ -341,8 +341,8 @@ def test_a_network_disk_is_a_warning(platform, tmp_path, monkeypatch, kind) -> N
 
 
 @pytest.mark.parametrize("mount", ["/dev/rbd0 {} ext4", "/dev/mapper/ceph-x {} xfs", "mon:/ {} ceph", "ceph-fuse {} fuse.ceph-fuse"])
-def test_a_disk_on_ceph_is_refused_by_name(platform, tmp_path, monkeypatch, mount) -> None:
-    cloud = platform().cloud
+def test_a_disk_on_ceph_is_refused_by_name(quick, tmp_path, monkeypatch, mount) -> None:
+    cloud = quick().cloud
     monkeypatch.setattr(_folders, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\n{mount.format(tmp_path)} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
     assert "lies on Ceph" in found["refusals"][0] and found["refused_items"][0].startswith("on-ceph:ceph_maint_record_dir-")

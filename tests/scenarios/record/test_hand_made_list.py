@@ -30,8 +30,8 @@ from scenarios.record.fire import enter, plan_for
     ],
     ids=range(8),
 )
-def test_a_hand_made_list_is_refused_with_the_line(platform, tmp_path, text, words) -> None:
-    op, hand = platform(), tmp_path / "hand.json"
+def test_a_hand_made_list_is_refused_with_the_line(quick, tmp_path, text, words) -> None:
+    op, hand = quick(), tmp_path / "hand.json"
     hand.write_bytes(text if isinstance(text, bytes) else text.encode())
     given = {"purpose": "restore", "running_vms": str(hand), "open_hosts": "none", "api_host": op.cloud.url, "api_key": op.cloud.key}
     for work in (lambda: plan_for(op.cloud, op.records, **given), lambda: enter(op.records, **given)):
@@ -42,9 +42,9 @@ def test_a_hand_made_list_is_refused_with_the_line(platform, tmp_path, text, wor
     assert not list(op.records.rglob("record.sqlite*"))
 
 
-def test_a_list_of_all_vms_is_refused(platform, tmp_path) -> None:
+def test_a_list_of_all_vms_is_refused(quick, tmp_path) -> None:
     """Who has taken the list without its filter would start VMs that never ran."""
-    op, hand = platform(), tmp_path / "hand.json"
+    op, hand = quick(), tmp_path / "hand.json"
     rows = [{"uuid": "a", "status": "Running"}, {"uuid": "b", "status": "stopped"}, {"uuid": "c"}, {"uuid": "d", "status": "paused"}]
     hand.write_text(json.dumps(rows))
     given = {"purpose": "restore", "running_vms": str(hand), "open_hosts": "none", "api_host": op.cloud.url, "api_key": op.cloud.key}
@@ -60,16 +60,16 @@ def test_a_list_of_all_vms_is_refused(platform, tmp_path) -> None:
     enter(op.records, accept=item, **given)
 
 
-def test_what_is_no_file_is_not_waited_for(platform, tmp_path) -> None:
-    op = platform()
+def test_what_is_no_file_is_not_waited_for(quick, tmp_path) -> None:
+    op = quick()
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, tmp_path / "none", Path("/dev/zero")):
         with pytest.raises(PilwError, match=r"cannot be read: .*Nothing was changed\."):
             plan_for(op.cloud, op.records, purpose="restore", running_vms=str(path), open_hosts="none")
 
 
-def test_a_huge_list_with_rows_given_twice(platform, tmp_path) -> None:
-    op, hand = platform(), tmp_path / "hand.json"
+def test_a_huge_list_with_rows_given_twice(quick, tmp_path) -> None:
+    op, hand = quick(), tmp_path / "hand.json"
     rows = [{"uuid": f"vm-{number}", "name": "x" * 300} for number in range(20000)]
     hand.write_text("\ufeff" + json.dumps(rows + rows[:10], indent=1), encoding="utf-8")
     found = enter(
@@ -80,9 +80,9 @@ def test_a_huge_list_with_rows_given_twice(platform, tmp_path) -> None:
     record.close()
 
 
-def test_adopting_the_list_beside_never_empties_it(platform) -> None:
+def test_adopting_the_list_beside_never_empties_it(quick) -> None:
     """Cut off in the middle, the only list there is must still hold all."""
-    op = platform()
+    op = quick()
     op.records.mkdir(mode=0o700)
     op.place.mkdir(mode=0o700)
     hand = op.place / "running_vms.json"
