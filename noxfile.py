@@ -152,7 +152,7 @@ def scenarios(session: nox.Session, core: str) -> None:
 
 def playbooks(session: nox.Session, core: str, which: str) -> None:
     """Scenarios that run ansible-playbook; `smoke` are about ten that together walk every path of the roles."""
-    install(session, core, "ansible-runner>=2.4", "ansible-builder>=3.1", DISTLIB)
+    install(session, core, "ansible-runner>=2.4")
     target = find_python(FLOOR_PYTHON)
     more = {}
     if target:
@@ -310,8 +310,9 @@ def site(session: nox.Session) -> None:
 
 def build(session: nox.Session) -> None:
     """Build the collection file, install it as a user would, and check what arrived; the file is in .build/dist."""
-    session.install(CORES[MAIN][0], DISTLIB, "pytest>=8.0", "pyyaml")
+    session.install(CORES[MAIN][0], DISTLIB, "ansible-builder>=3.1", "pytest>=8.0")
     session.run("sh", "tests/tools/check_build.sh", str(copy_tree(session)), str(BUILD / "dist"), external=True, env=environment(session, PYTHONPATH=""))
+    run_pytest(session, "tests/artifact", PYTHONPATH="")
 
 
 # What takes hours, and what is no test.
