@@ -84,7 +84,7 @@ def judge(session: Session, status: int) -> None:
         for case in ElementTree.parse(junit).getroot().iter("testcase"):
             for kind in ("failure", "error", "skipped"):
                 if (found := case.find(kind)) is not None:
-                    session.problems.append(f"{kind}: {case.get('classname')}::{case.get('name')} {found.get('message', '')[:120]}")
+                    session.problems.append(f"{kind}: {case.get('classname')}::{case.get('name')} {found.get('message', '').splitlines()[:1]}")
     elif status == 0 and not session.failed:
         session.passed = 1
     if status != 0 or not session.passed:
