@@ -124,7 +124,8 @@ def test_a_second_operator_is_refused_and_takes_the_shift_over(platform: Platfor
     before, ann, bob = op.cloud.in_state("running"), f"ann on {os.uname().nodename}", f"bob on {os.uname().nodename}"
     # No such account is there: Ansible would make a folder of the name ~ann where the playbook lies.
     op.extra_environment = {"USER": "ann", "LOGNAME": "ann", "ANSIBLE_REMOTE_TMP": str(op.folder / "tmp-ann")}
-    second, seconds = crew_of(op, "bob"), []
+    second = crew_of(op, "bob")
+    seconds: list[t.Any] = []
 
     def second_comes() -> bool:
         if not seen(op, "admin_vm_stop", 4)():
