@@ -19,7 +19,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import dig
 _ENGINES = frozenset({"docker", "kube", "oci", "podman"})
 _PODMAN, _DOCKER = "/run/.containerenv", "/.dockerenv"
 _LAYERS = frozenset({"aufs", "fuse.fuse-overlayfs", "overlay"})
-_MEMORY = frozenset({"ramfs", "tmpfs"})
 # Where AWX and ansible-runner lay the files of one job, which they remove after it.
 _JOB_FOLDER = "/runner"
 
@@ -51,7 +50,7 @@ def problem(path: str, persistent: bool, runs_in: str, mount: Mount | None) -> t
             "ceph_maint_record_dir_persistent=true.",
             "",
         )
-    if mount is None or (mount.point not in ("/", _JOB_FOLDER) and mount.kind not in _MEMORY):
+    if mount is None or (mount.point not in ("/", _JOB_FOLDER) and not mount.in_memory):
         return "", ""
     return (
         f"ceph_maint_record_dir_persistent says that {path} outlives this container ({runs_in}), and it lies at {mount.point} "

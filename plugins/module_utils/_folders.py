@@ -22,6 +22,7 @@ _NETWORK_FILESYSTEMS = frozenset(
     "nfs nfs4 cifs smb smb3 smbfs 9p afs lustre glusterfs beegfs gpfs ocfs2 gfs2 virtiofs davfs fuse.sshfs fuse.glusterfs "
     "fuse.davfs2 fuse.s3fs fuse.rclone fuse.smbnetfs fuse.curlftpfs fuse.juicefs".split()
 )
+_MEMORY_FILESYSTEMS = frozenset({"ramfs", "tmpfs"})
 # The folder of the notices to owners.
 NOTICES = "notices"
 # What a run writes beside the record, and the unfinished forms of it.
@@ -99,6 +100,48 @@ def copy_problem(copy_dir: str | None, folder: str) -> str | None:
     )
 
 
+def copy_disk_problem(copy: str, folder: str, mounts: str) -> str:
+    """Why a second copy in C(copy) would be lost together with the record in C(folder), empty when it lies on another file system.
+
+    Neither need exist yet. C(mounts): as C(read_mounts) returns them.
+    """
+    if not _same_file_system(copy, folder, mounts):
+        return ""
+    return (
+        f"ceph_maint_record_copy {copy} lies on the file system of the record ({describe_disk(copy, mounts)}), so that one failure would "
+        "lose both. Mount the other disk, or set ceph_maint_record_copy to a folder on one."
+    )
+
+
+def same_disk_item(copy: str) -> str:
+    """What accepts a second copy on the record's own file system."""
+    return f"same-disk:{copy}"
+
+
+def _same_file_system(one: str, other: str, mounts: str) -> bool:
+    """By device number, which a bind mount shares, or by what is mounted, which subvolumes share."""
+    places = [_nearest(path) for path in (one, other)]
+    with contextlib.suppress(OSError):
+        if os.stat(places[0]).st_dev == os.stat(places[1]).st_dev:
+            return True
+    first, second = (mount_of(place, mounts) for place in places)
+    return first is not None and second is not None and first.device == second.device and "/" in first.device
+
+
+def _nearest(path: str) -> str:
+    """The path itself, or the nearest folder above it that exists. Links are followed."""
+    path = os.path.realpath(path)
+    while not os.path.lexists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def describe_disk(path: str, mounts: str) -> str:
+    """Mount point, device and type of the file system of a path, which need not exist yet."""
+    mount = mount_of(_nearest(path), mounts)
+    return f"{mount.point}, {mount.device}, {mount.kind}" if mount else "file system unknown"
+
+
 def file_problem(path: str) -> str | None:
     """Why a file of a run cannot be used; None when it can, or when there is none. No link is followed."""
     try:
@@ -127,10 +170,8 @@ def files_problem(folder: str) -> str | None:
 
 def room_problem(path: str, vms: int) -> str | None:
     """Whether the disk has room for the record of so many VMs; None as well when the disk does not tell."""
-    while not os.path.lexists(path) and path != os.path.dirname(path):
-        path = os.path.dirname(path)
     try:
-        disk = os.statvfs(path)
+        disk = os.statvfs(_nearest(path))
     except OSError:
         return None
     free, needed = disk.f_bavail * disk.f_frsize, _ROOM + vms * _ROOM_A_VM
@@ -153,6 +194,10 @@ class Mount:
     @property
     def on_network(self) -> bool:
         return self.kind in _NETWORK_FILESYSTEMS
+
+    @property
+    def in_memory(self) -> bool:
+        return self.kind in _MEMORY_FILESYSTEMS
 
 
 def mount_of(path: str, mounts: str) -> Mount | None:

@@ -93,6 +93,8 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
             f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
             "ceph_maint_api_host and ceph_maint_location as they were in the prepare."
         )
+    accepted = [*accept, *(record.accepted() if record else [])]
+    disk_note = check_copy_disk(params, folder, accepted, new=record is None and (salvage is None or bool(params["running_vms"])))
     for one in (params["record_dir"], folder):
         _folders.ensure_private_folder(one)
     lock, created = Lock(folder), record is None and salvage is None
@@ -127,7 +129,7 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
         "phase": record.phase,
         "osd_flags": record.osd_flags(),
         "ceph_fsid": record.maintenance["ceph_fsid"],
-        "notes": notes + record.warnings,
+        "notes": disk_note + notes + record.warnings,
     }
 
 
@@ -141,6 +143,18 @@ def put_away(done: Record, params: dict[str, t.Any], copy_dir: str | None) -> No
         with contextlib.closing(Record(done.path, copy_dir)) as now:
             if now.phase == DONE and now.maintenance["id"] == identity:
                 now.archive()
+
+
+def check_copy_disk(params: dict[str, t.Any], folder: str, accepted: list[str], new: bool) -> list[str]:
+    """Refuse a second copy on the file system of a record that is about to be made. Of an open record it is a note."""
+    copy = params["record_copy"]
+    problem = _folders.copy_disk_problem(copy, folder, _folders.read_mounts()) if copy else ""
+    item = _folders.same_disk_item(copy)
+    if not problem or item in accepted:
+        return []
+    if new:
+        raise Refused(f"{problem} Nothing was changed. To keep both there all the same: {accept_argument(accepted, [item])}", [item])
+    return [problem]
 
 
 def _ready_for_copy(params: dict[str, t.Any], folder: str, copy_dir: str | None, needed: bool) -> list[str]:

@@ -71,6 +71,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     head = Plan()
     check_folders(head, params, path, settings)
     record = record_facts(params, head) if not head.refusals else None
+    check_copy(head, params, os.path.dirname(path), settings.accept, record)
     if params["purpose"] == "prepare":
         locations = look_at_locations(api, head, params)
         here = _machine.identity()
@@ -366,6 +367,25 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
             plan.refuse(found, ())
     if preparing:
         plan.lines.append(f"Record: {path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
+
+
+def check_copy(plan: Plan, params: dict[str, t.Any], folder: str, accept: list[str], record: RecordFacts | None) -> None:
+    """Refuse a second copy on the file system of the record when the run would make one; on an open record it is a warning."""
+    copy, mounts = params["record_copy"], _folders.read_mounts()
+    if not copy:
+        return
+    plan.lines.append(
+        f"Second copy of the record: {copy} (on {_folders.describe_disk(copy, mounts)}); the record: {folder} "
+        f"(on {_folders.describe_disk(folder, mounts)})"
+    )
+    problem = _folders.copy_disk_problem(copy, folder, mounts)
+    if problem and record is None and (params["purpose"] == "prepare" or params["running_vms"]):
+        plan.refuse(problem, accept, _folders.same_disk_item(copy))
+    elif problem:
+        plan.warnings.append(problem)
+    mount = _folders.mount_of(copy, mounts)
+    if mount and mount.in_memory:
+        plan.warnings.append(f"ceph_maint_record_copy {copy} lies in memory ({mount.kind} at {mount.point}): a restart of this machine loses it.")
 
 
 def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: list[str]) -> None:

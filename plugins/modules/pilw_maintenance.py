@@ -40,7 +40,8 @@ options:
     default: false
   record_copy:
     description:
-      - Folder on another disk for a second copy of everything.
+      - Folder on another disk for a second copy of everything. On the file system of the record it is rejected when a record is
+        made, and is a warning on an open record.
     type: path
   purpose:
     description:

@@ -36,6 +36,7 @@ LINES = {"lines", "lines.append", "lines.insert"}
 QUIET = {
     "_plan._owner_lines": "what the plan shows",
     "_bounds.time_line": "what the plan shows",
+    "_folders.describe_disk": "what the plan shows",
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
     "_report.why_untried": "what a report says of a VM",
@@ -136,6 +137,7 @@ NOT_ALONE = {
     "put after another message": [
         "... Nothing was changed.",
         "... Nothing was changed. To start them all the same: ...",
+        "... Nothing was changed. To keep both there all the same: ...",
         "... To go on: ...",
         ".... Make room, or choose another disk.",
         "...was taken...was sent, and its answer left unclear whether it was taken...",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _opening
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _folders, _opening
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 from scenarios.record.fire import OURS, PLACE, enter, host, vm
 
@@ -34,6 +34,20 @@ def no_hanging() -> t.Iterator[None]:
 def no_pause_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other run is between two of its steps, so none is waited for."""
     monkeypatch.setattr(_opening, "BETWEEN_STEPS", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def another_disk(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., str]:
+    """The second copy counts as one on another disk, of which most tests have none. Returns the real question."""
+    asked = _folders.copy_disk_problem
+    monkeypatch.setattr(_folders, "copy_disk_problem", lambda *_arguments: "")
+    return asked
+
+
+@pytest.fixture
+def one_disk(another_disk: t.Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second copy counts as what it is."""
+    monkeypatch.setattr(_folders, "copy_disk_problem", another_disk)
 
 
 @pytest.fixture

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import pytest
 
+import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils import _folders
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
-from scenarios.desk import wait_until
+from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance
+from scenarios.desk import Operator, wait_until
 from scenarios.record.fire import OURS, PLACE, content, enter, fill, item_of, plan_for, refused, vm
 
 NOBODY = 65534
@@ -103,6 +105,55 @@ def test_the_plan_refuses_a_disk_without_room_for_the_record(quick, small_disk) 
     assert plan_for(cloud, disk / "r", accept=item)["refusals"] == []
     found = plan_for(cloud, disk.parent / "r", record_copy=str(disk / "copy"))
     assert found["refused_items"][0].startswith("room:ceph_maint_record_copy-")
+
+
+# A second copy on the record's own disk.
+
+
+def test_copy_on_the_disk_of_the_record_is_refused(quick, one_disk) -> None:
+    op = quick(vms=3)
+    copy = op.folder / "usb" / "copy"
+    operator = crew.Crew(op.folder, op.cloud.url, op.cloud.key, record_copy=str(copy), **crew.Crew.FAST)
+    run = operator.prepare()
+    assert (run.refused, run.items, op.cloud.journal.writes()) == (True, [f"same-disk:{copy}"], [])
+    assert f"ceph_maint_record_copy {copy} lies on the file system of the record (" in run.text
+    mount = next(line for line in run.lines if line.startswith(f"Second copy of the record: {copy} (on "))
+    assert _folders.describe_disk(str(op.folder), _folders.read_mounts()) in mount
+    assert "To keep both there all the same: -e ceph_maint_accept=same-disk:" in refused_without_a_plan(op, copy)
+    assert not copy.exists() and not op.place.exists()
+    assert operator.prepare(accept=run.accept_argument()).safe
+
+
+def refused_without_a_plan(op: Operator, copy: Path) -> str:
+    """As a play of somebody's own, which opens the record and shows no plan."""
+    given = {"api_host": op.cloud.url, "api_key": op.cloud.key, "record_dir": str(op.records), "record_copy": str(copy), "state": "opened"}
+    return crew.run_module(pilw_maintenance, given)["msg"]
+
+
+def test_copy_on_the_disk_of_an_open_record_is_a_warning(quick, one_disk) -> None:
+    op = quick(vms=3)
+    before = op.cloud.in_state("running")
+    operator = crew.Crew(op.folder, op.cloud.url, op.cloud.key, **crew.Crew.FAST)
+    assert operator.prepare().safe
+    operator.settings["record_copy"] = str(op.folder / "copy")
+    run = operator.prepare()
+    assert run.safe, run.text
+    assert "Note: ceph_maint_record_copy" in run.text and "so that one failure would lose both" in run.text
+    opened = run.results["open"]
+    assert [text for text in opened["warnings"] if "lies on the file system of the record" in text], opened
+    assert operator.restore().rc == 0
+    assert op.cloud.in_state("running") == before
+
+
+def test_copy_on_another_disk_is_shown_and_kept(quick, one_disk, small_disk) -> None:
+    op = quick(vms=3)
+    copy = small_disk("8m") / "copy"
+    operator = crew.Crew(op.folder, op.cloud.url, op.cloud.key, record_copy=str(copy), **crew.Crew.FAST)
+    run = operator.prepare()
+    assert run.safe, run.text
+    assert f"Second copy of the record: {copy} (on {copy.parent}, tmpfs, tmpfs); the record: {op.place} (on " in run.text
+    assert f"{copy} lies in memory (tmpfs at {copy.parent})" in run.text
+    assert (copy / op.place.name / "record.sqlite").exists()
 
 
 def test_a_disk_that_fills_up_while_vms_are_stopped(quick, small_disk) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+import types
 
 import pytest
 
@@ -165,3 +166,48 @@ def test_room_is_asked_where_the_folder_will_be(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("kind", "network"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False), ("tmpfs", False)])
 def test_network_file_systems(kind, network):
     assert _folders.Mount("x", "/", kind).on_network is network
+
+
+DISKS = "/dev/vda1 / ext4 rw 0 0\n/dev/sdb1 /mnt/usb vfat rw 0 0\ntmpfs /run tmpfs rw 0 0\nnas:/vol /nas/a nfs4 rw 0 0\nnas:/vol /nas/b nfs4 rw 0 0\n"
+DISKS += "/dev/sdc /pool/a btrfs rw,subvol=/a 0 0\n/dev/sdc /pool/b btrfs rw,subvol=/b 0 0\noverlay /o/a overlay rw 0 0\noverlay /o/b overlay rw 0 0\n"
+
+
+@pytest.fixture
+def disks(monkeypatch):
+    """Folders of which each mount point has a device number of its own, but where two are one by a bind mount."""
+    numbers = {"/mnt/usb": 2, "/run": 3, "/nas/a": 4, "/nas/b": 5, "/pool/a": 6, "/pool/b": 7, "/o/a": 8, "/o/b": 9, "/srv/bound": 2}
+
+    def stat(path):
+        point = next((one for one in numbers if path == one or path.startswith(f"{one}/")), "")
+        return types.SimpleNamespace(st_dev=numbers.get(point, 1))
+
+    monkeypatch.setattr(_folders.os, "stat", stat)
+    monkeypatch.setattr(_folders, "_nearest", lambda path: path)
+
+
+@pytest.mark.parametrize(
+    ("copy", "folder", "refused"),
+    [
+        ("/home/copy", "/root/records", "/, /dev/vda1, ext4"),
+        ("/mnt/usb/copy", "/root/records", ""),
+        ("/root/records/copy", "/root/records", "/, /dev/vda1, ext4"),
+        ("/mnt/usb/copy", "/srv/bound/records", "/mnt/usb, /dev/sdb1, vfat"),
+        ("/nas/a/copy", "/nas/b/records", "/nas/a, nas:/vol, nfs4"),
+        ("/pool/a/copy", "/pool/b/records", "/pool/a, /dev/sdc, btrfs"),
+        ("/o/a/copy", "/o/b/records", ""),
+        ("/run/copy", "/root/records", ""),
+        ("/run/copy", "/run/records", "/run, tmpfs, tmpfs"),
+    ],
+)
+def test_copy_on_the_file_system_of_the_record_is_named(disks, copy, folder, refused):
+    found = _folders.copy_disk_problem(copy, folder, DISKS)
+    assert bool(found) is bool(refused)
+    if refused:
+        assert found.startswith(f"ceph_maint_record_copy {copy} lies on the file system of the record ({refused}), so that one failure")
+
+
+def test_copy_through_a_link_is_where_the_link_leads(tmp_path):
+    (tmp_path / "link").symlink_to("/dev/shm" if os.path.ismount("/dev/shm") else "/proc")
+    mounts = _folders.read_mounts()
+    assert not _folders.copy_disk_problem(str(tmp_path / "link" / "copy"), str(tmp_path / "records"), mounts)
+    assert _folders.copy_disk_problem(str(tmp_path / "not" / "yet"), str(tmp_path / "records"), mounts)
