@@ -124,7 +124,7 @@ class Outcome:
 
     @property
     def safe(self) -> bool:
-        return self.rc == 0 and self.headline.startswith("SAFE")
+        return self.rc == 0 and self.headline.startswith(("SAFE", "ALL VMS STOPPED"))
 
     @property
     def text(self) -> str:

@@ -13,6 +13,9 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
+# The end of each headline over a proof that Ceph has no part in. The first word of such a headline is never SAFE.
+CEPH_UNCHECKED = "CEPH WAS NOT CHECKED."
+
 RUNNING = "running"
 STOPPED = "stopped"
 CREATING = "creating"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import DELETED, RUNNING, Vm, VmList
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import CEPH_UNCHECKED, DELETED, RUNNING, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
 # More VMs than this missing from a list are not asked for one by one: such a list is not whole.
@@ -39,6 +39,7 @@ class Verdict:
     gone: set[str] = field(default_factory=set)  # missing now, and their own detail says that they are no more
     proofs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what else is to be said of them
+    ceph_checked: bool = False  # Ceph gave a complete answer to who has images open
 
     @property
     def clean(self) -> bool:
@@ -71,9 +72,13 @@ class Verdict:
             return NOT_SAFE_WORDS
         if self.outside:
             return SCOPE_WORDS
-        if self.excepted:
-            return f"SAFE EXCEPT {len(self.excepted)} ACCEPTED: {', '.join(sorted(self.excepted))}"
-        return SAFE_WORDS
+        # That Ceph could not be asked is accepted by name, and is what the end of the headline states.
+        names = sorted(name for name in self.excepted if self.ceph_checked or not name.startswith("ceph:"))
+        if self.ceph_checked:
+            return f"SAFE EXCEPT {len(names)} ACCEPTED: {', '.join(names)}" if names else SAFE_WORDS
+        if names:
+            return f"ALL VMS STOPPED EXCEPT {len(names)} ACCEPTED: {', '.join(names)}. {CEPH_UNCHECKED}"
+        return f"ALL VMS STOPPED. {CEPH_UNCHECKED}"
 
     def reasons(self) -> list[str]:
         """Each thing that stands against safe, one line each."""

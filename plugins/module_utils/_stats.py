@@ -10,17 +10,18 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import SAFE, Record
 
 NOTHING_OPEN = {"record_id": "", "phase": "none"}
 
 
 def of_record(record: Record) -> dict[str, t.Any]:
     """Where a maintenance stands."""
-    vms, hosts = record.vms(), record.hosts()
+    maintenance, vms, hosts = record.maintenance, record.vms(), record.hosts()
     return {
-        "record_id": record.maintenance["id"],
-        "phase": record.phase,
+        "record_id": maintenance["id"],
+        "phase": maintenance["phase"],
+        "ceph_checked": maintenance["phase"] == SAFE and not maintenance["headline"].endswith(_model.CEPH_UNCHECKED),
         "hosts_recorded": len(hosts),
         "hosts_left_closed": sum(1 for host in _report.hosts_left_closed(record) if host["ours"]),
         "vms_recorded": len(vms),

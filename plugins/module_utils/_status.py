@@ -148,15 +148,15 @@ def platform(now: VmList | ApiError, recorded: list[str]) -> dict[str, t.Any]:
 def safe_line(record: Record, now: VmList | ApiError) -> str:
     """What was proved, and whether anything is known against it since. No list of now is a proof."""
     maintenance, accepted = record.maintenance, record.accepted()
-    proved = f"proved at {maintenance['safe_at']}"
+    proved = f"{maintenance['headline'].rstrip('.')}, proved at {maintenance['safe_at']}"
     verify = "Prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify"
     if isinstance(now, ApiError):
-        return f"Safe was {proved}, and whether it still holds cannot be told now. {verify}"
+        return f"The API does not answer, so whether this still holds cannot be verified now: {proved}. {verify}"
     up = [vm for vm in now.holding if f"vm:{vm.uuid}" not in accepted]
     if up:
         named = ", ".join(vm.label() for vm in up[:3]) + (", ..." if len(up) > 3 else "")
         return (
-            f"NOT SAFE ANY MORE: safe was {proved}, and {len(up)} VMs are not stopped now: {named}. To stop them: "
+            f"NOT SAFE ANY MORE: {proved}, and {len(up)} VMs are not stopped now: {named}. To stop them: "
             "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
         )
-    return f"{maintenance['headline']}, {proved}. {verify}"
+    return f"{proved}. {verify}"

@@ -192,6 +192,7 @@ class Findings:
     excepted: dict[str, str] = field(default_factory=dict)
     proofs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    checked: bool = False  # Ceph gave a complete answer
 
 
 def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Container[str], scoped: bool, known: str = "") -> Findings:
@@ -199,7 +200,7 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
 
     C(outside): VMs that the scope leaves out; C(scoped): some of them hold Ceph open anyway. C(known): the cluster of an earlier proof.
     """
-    found = Findings()
+    found = Findings(checked=storage is not None and not storage.problem)
     if storage is None:
         found.notes.append(NOT_ASKED)
         return found

@@ -23,6 +23,11 @@ def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
     else:
         lines.append(f"The scope is down. {len(verdict.outside)} VMs outside of it are not stopped, so Ceph must stay up.")
     lines += verdict.notes
+    if verdict.safe and not verdict.ceph_checked:
+        lines.append(
+            "Before Ceph goes down, check on the Ceph side that no client has an image open. To have it proved: set ceph_maint_ceph_host, "
+            "then run ansible-playbook pilw.maintenance.ceph_maint_verify"
+        )
     lines.append(covered(api))
     lines += [f"  accepted: {item}" for item in record.accepted()]
     lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]

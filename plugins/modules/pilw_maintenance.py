@@ -377,6 +377,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> 
     verdict.excepted.update(told.excepted)
     verdict.proofs += told.proofs
     verdict.notes += told.notes
+    verdict.ceph_checked = told.checked
     # What did not obey a moment ago is named; only what came up since is worth another round.
     tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
     again = [vm for vm in verdict.to_stop if vm.uuid not in tried]

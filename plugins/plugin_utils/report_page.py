@@ -78,7 +78,8 @@ def tone(data):
     if headline.startswith("NOT SAFE") or {RAN_THROUGH, LOST, DISOBEYED} & set(attention):
         return "bad"
     ours = any(host["ours"] for host in data["hosts_left_closed"]) and phase in ("opening", "starting", "done")
-    if ours or headline.startswith(("SAFE EXCEPT", "SCOPE")) or {UNTRIED, WITHOUT} & set(attention):
+    limited = headline.startswith(("SAFE EXCEPT", "SCOPE")) or headline.endswith(_model.CEPH_UNCHECKED)
+    if ours or limited or {UNTRIED, WITHOUT} & set(attention):
         return "fair"
     return "good"
 

@@ -41,7 +41,7 @@ def started(cloud: PocketCloud) -> set[str]:
 
 
 def assert_safe(run: Run) -> None:
-    """Safe without an exception."""
+    """Safe without an exception, and Ceph was asked."""
     assert run.rc == 0, run.text
     assert '"SAFE TO TAKE CEPH DOWN"' in run.text
 
@@ -51,6 +51,7 @@ def assert_not_safe(op: PocketOperator, run: Run, *named: str) -> None:
     assert run.rc != 0, run.text
     assert '"SAFE TO' not in run.text
     assert '"SAFE EXCEPT' not in run.text
+    assert '"ALL VMS STOPPED' not in run.text
     assert op.phase() != "safe"
     assert_named(run, *named)
 

@@ -46,7 +46,7 @@ def test_a_start_still_at_work_is_not_forgotten_when_its_maintenance_is_given_up
         assert out and out.items == ["start-left:vm-0", "start-left:vm-1"], out
         assert "may still come up" in " ".join(out.lines)
         safe_said = state.watcher.safe_said
-        assert "SAFE EXCEPT 2 ACCEPTED: vm-0, vm-1" in state._play(lambda: state.crew.prepare(accept=out.accept_argument())).text
+        assert "ALL VMS STOPPED EXCEPT 2 ACCEPTED: vm-0, vm-1. CEPH WAS NOT CHECKED." in state._play(lambda: state.crew.prepare(accept=out.accept_argument())).text
         assert state.watcher.safe_said == safe_said + 1
 
 
@@ -61,7 +61,7 @@ def test_a_start_of_an_ended_maintenance_that_came_up_meanwhile_is_stopped_like_
         assert out and out.items == ["start-left:vm-0"]
         state.time.pass_time(5000.0)
         again = state._play(lambda: state.crew.prepare(accept=out.accept_argument() if accepted else ()))
-        assert again and again.headline == "SAFE TO TAKE CEPH DOWN" and state.world.vms["vm-0"].state == "stopped"
+        assert again and again.headline == "ALL VMS STOPPED. CEPH WAS NOT CHECKED." and state.world.vms["vm-0"].state == "stopped"
 
 
 def test_a_kept_record_that_nobody_can_read_stands_against_safe_as_long_as_it_may_matter() -> None:
@@ -96,7 +96,7 @@ def test_a_start_of_an_ended_maintenance_is_not_held_against_a_later_one_for_eve
         state.restore(kill=None, acts=[], go_on=False)
         state.close(sure=True, kill=None, mended=True)
         state.time.pass_time(25 * 3600.0)
-        assert state._play(state.crew.prepare).headline == "SAFE TO TAKE CEPH DOWN"
+        assert state._play(state.crew.prepare).headline == "ALL VMS STOPPED. CEPH WAS NOT CHECKED."
 
 
 @pytest.mark.parametrize("answered", ["undone-empty", "undone-hang", "done-empty"])

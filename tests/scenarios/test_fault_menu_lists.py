@@ -14,7 +14,7 @@ from scenarios.fault_desk import LIST_PATIENCE, Desk, GiveDesk, desks
 desk = pytest.fixture(desks)
 
 NOT_SAFE = "NOT SAFE TO TAKE CEPH DOWN"
-SAFE = "SAFE TO TAKE CEPH DOWN"
+ALL_STOPPED = "ALL VMS STOPPED. CEPH WAS NOT CHECKED."
 ONE = "vm-0"
 ALL = "GET /v1/user-resource/vm/all"
 ID = r" \(X-Warren-Correlation-Id [0-9a-f-]{36}\)"
@@ -24,7 +24,7 @@ NOT_WHOLE = "missing from the list: the list is not whole"
 
 
 def assert_all_down(at: Desk, out: t.Any) -> None:
-    assert (out.rc, out.headline, out.error) == (0, SAFE, ""), out.text
+    assert (out.rc, out.headline, out.error) == (0, ALL_STOPPED, ""), out.text
     assert at.cloud.in_state("running") == set()
     assert {row[0] for row in at.ask("SELECT uuid FROM vms")} == at.running
 
@@ -251,7 +251,7 @@ def test_a_row_that_is_no_vm_is_refused_by_name(desk: GiveDesk, name: str) -> No
     assert f"To accept what can be accepted: -e ceph_maint_accept={row}" in out.lines
     assert at.cloud.journal.writes() == []
     accepted = at.crew.prepare(accept=out.accept_argument())
-    assert (accepted.rc, accepted.headline) == (0, f"SAFE EXCEPT 1 ACCEPTED: {row[4:]}")
+    assert (accepted.rc, accepted.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {row[4:]}. CEPH WAS NOT CHECKED.")
     assert at.cloud.in_state("running") == set()
 
 
@@ -304,7 +304,7 @@ def test_names_cannot_do_harm(desk: GiveDesk, owner: bool) -> None:
     assert (out.rc, out.headline, set(out.items)) == (2, NOT_SAFE, {f"vm:{row['uuid']}" for row in rows}), out.text
     for line in (*out.lines, *at.crew.status().lines):
         assert line.isprintable() and (len(line) < 400 or "ceph_maint_accept=" in line), repr(line[:300])
-        assert "  VM" in line or SAFE not in line.replace(NOT_SAFE, "") or " owner " in line, line
+        assert "  VM" in line or "SAFE TO TAKE CEPH DOWN" not in line.replace(NOT_SAFE, "") or " owner " in line, line
     assert at.crew.prepare(force=True).safe
     assert at.crew.restore().rc == 0
     assert at.cloud.in_state("running") == at.running
@@ -409,7 +409,7 @@ def test_a_host_left_open_on_purpose_is_in_the_headline(desk: GiveDesk) -> None:
     host = at.cloud.hosts[0].uuid
     at.act("fault", route="host_flags", uuid=host, times=-1, status=500)
     out = at.crew.prepare(accept=[f"open-host:{host}"])
-    assert out.headline == f"SAFE EXCEPT 1 ACCEPTED: {host}"
+    assert out.headline == f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {host}. CEPH WAS NOT CHECKED."
 
 
 def test_a_restore_that_an_answer_ends_says_how_to_go_on(desk: GiveDesk) -> None:

@@ -23,7 +23,7 @@ from scenarios.fault_desk import PATIENCE, STOP_TIMEOUT, Desk, GiveDesk, Jumping
 desk = pytest.fixture(desks)
 
 NOT_SAFE = "NOT SAFE TO TAKE CEPH DOWN"
-SAFE = "SAFE TO TAKE CEPH DOWN"
+ALL_STOPPED = "ALL VMS STOPPED. CEPH WAS NOT CHECKED."
 ONE = "vm-0"
 DAY = 24 * 3600.0
 ALL = "GET /v1/user-resource/vm/all"
@@ -42,7 +42,7 @@ PLACES = {
 
 
 def assert_all_down(at: Desk, out: crew.Outcome) -> None:
-    assert (out.rc, out.headline, out.error) == (0, SAFE, ""), out.text
+    assert (out.rc, out.headline, out.error) == (0, ALL_STOPPED, ""), out.text
     assert at.cloud.in_state("running") == set()
     assert {row[0] for row in at.ask("SELECT uuid FROM vms")} == at.running
 

@@ -11,7 +11,7 @@ import typing as t
 from scenarios.desk import Operator, Run, open_hosts
 
 Platform = t.Callable[..., Operator]
-SAFE = '"SAFE TO TAKE CEPH DOWN"'
+ALL_STOPPED = '"ALL VMS STOPPED. CEPH WAS NOT CHECKED."'
 NOT_SAFE = '"NOT SAFE TO TAKE CEPH DOWN"'
 CALL_OFF = (
     "To call it off and bring everything back, Ceph being up: "
@@ -29,7 +29,7 @@ def sent(op: Operator) -> collections.Counter[str]:
 
 def assert_all_down_and_safe(op: Operator, run: Run, vms: set[str]) -> None:
     assert run.rc == 0, run.text
-    assert SAFE in run.text
+    assert ALL_STOPPED in run.text
     assert op.phase() == "safe"
     assert op.recorded() == vms
     assert op.cloud.in_state("running") == set() == open_hosts(op.cloud)
@@ -38,7 +38,7 @@ def assert_all_down_and_safe(op: Operator, run: Run, vms: set[str]) -> None:
 def assert_way_on(run: Run) -> None:
     """What the run leaves behind, and both ways out of it."""
     assert run.rc == 2, run.text
-    assert SAFE not in run.text
+    assert ALL_STOPPED not in run.text
     assert "Phase stopping. Hosts that were closed stay closed, and VMs that are down stay down." in run.text
     assert "To go on, mend what the failure names and run the same command again." in run.text
     assert CALL_OFF in run.text

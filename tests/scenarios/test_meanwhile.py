@@ -17,7 +17,7 @@ from scenarios.fault_desk import NOT_SAFE, Desk, GiveDesk, desks
 
 desk = pytest.fixture(desks)
 
-SAFE = "SAFE TO TAKE CEPH DOWN"
+ALL_STOPPED = "ALL VMS STOPPED. CEPH WAS NOT CHECKED."
 
 
 def gone_from_lists(at: Desk, uuid: str, **fault: t.Any) -> None:
@@ -40,7 +40,7 @@ def test_one_detail_that_cannot_be_read_is_named_and_can_be_accepted(desk: GiveD
     assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"vm:{odd}"]), out.text
     assert any(line.startswith(f"  VM {odd}: missing from the list, and its own detail cannot be read: GET ") for line in out.lines)
     accepted = at.crew.verify(accept=out.accept_argument())
-    assert (accepted.rc, accepted.headline) == (0, f"SAFE EXCEPT 1 ACCEPTED: {odd}"), accepted.text
+    assert (accepted.rc, accepted.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {odd}. CEPH WAS NOT CHECKED."), accepted.text
 
 
 @pytest.mark.parametrize("name", ODD_DETAILS)
@@ -102,7 +102,7 @@ def test_a_host_that_somebody_opens_after_safe_stands_against_it(desk: GiveDesk)
     assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"open-host:{host.uuid}"])
     assert f"  host {host.uuid} is open again, so that new VMs can come up; prepare closes it" in out.lines
     accepted = at.crew.verify(accept=out.accept_argument())
-    assert (accepted.rc, accepted.headline) == (0, f"SAFE EXCEPT 1 ACCEPTED: {host.uuid}")
+    assert (accepted.rc, accepted.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {host.uuid}. CEPH WAS NOT CHECKED.")
     closed = at.crew.prepare()
     assert (closed.rc, [one.accepting for one in at.cloud.hosts]) == (0, [False, False]), closed.text
 
@@ -120,23 +120,23 @@ def test_a_status_never_says_safe_while_a_vm_runs(desk: GiveDesk) -> None:
     at = desk()
     assert at.crew.prepare().safe
     one = at.cloud.vm("vm-0")
-    assert any(line.startswith(f"{SAFE}, proved at 2") and line.endswith("ceph_maint_verify") for line in at.crew.status().lines)
+    assert any(line.startswith("ALL VMS STOPPED. CEPH WAS NOT CHECKED, proved at 2") and line.endswith("ceph_maint_verify") for line in at.crew.status().lines)
     at.act("start", vm=one.uuid)
     lines = at.crew.status().lines
-    assert not any(line.startswith("SAFE") for line in lines)
-    (line,) = [line for line in lines if line.startswith("NOT SAFE ANY MORE: safe was proved at 2")]
+    assert not any(line.startswith(("SAFE", "ALL VMS STOPPED")) for line in lines)
+    (line,) = [line for line in lines if line.startswith("NOT SAFE ANY MORE: ALL VMS STOPPED. CEPH WAS NOT CHECKED, proved at 2")]
     assert f"and 1 VMs are not stopped now: {one.uuid} (vm-0, owner {one.owner}, running)" in line
     at.act("fault", route="vm_all", status=500, times=-1)
     lines = at.crew.status().lines
-    assert not any(line.startswith("SAFE") for line in lines)
-    assert any(line.startswith("Safe was proved at 2") for line in lines)
+    assert not any(line.startswith(("SAFE", "ALL VMS STOPPED")) for line in lines)
+    assert any("cannot be verified now: ALL VMS STOPPED. CEPH WAS NOT CHECKED, proved at 2" in line for line in lines)
 
 
 def test_a_vm_that_was_left_as_it_is_and_falls_comes_back_like_the_others(desk: GiveDesk) -> None:
     at = desk()
     one = at.uuid("vm-0")
     out = at.crew.prepare(accept=[f"vm:{one}"])
-    assert (out.rc, out.headline) == (0, f"SAFE EXCEPT 1 ACCEPTED: {one}")
+    assert (out.rc, out.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {one}. CEPH WAS NOT CHECKED.")
     assert at.cloud.in_state("running") == {one} and one not in at.sent("stop")
     at.act("stop", vm=one)  # Ceph went down below it
     assert at.crew.restore().rc == 0

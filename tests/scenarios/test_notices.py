@@ -95,7 +95,7 @@ def test_a_maintenance_tells_each_owner_once_and_runs_no_tenants_text(platform: 
     first, before, safe = found
     db, other = (row["uuid"] for row in rows({"8": ["db", CANARY]}))
     assert (first["maintenance"], first["reason"], first["counts"]["vms"]) == (before["maintenance"], "disks", 2)
-    assert safe["headline"] == "SAFE TO TAKE CEPH DOWN" and safe["counts"]["stopped"] == 2
+    assert safe["headline"] == "ALL VMS STOPPED. CEPH WAS NOT CHECKED." and safe["counts"]["stopped"] == 2
     assert before["subject"] == f"2 for {CANARY}" and before["vms"] == [db, other]
     assert before["text"] == f"{db} db\n{other} {CANARY}\n{{{{ 'xq' ~ 'zw' ~ 'kv' }}}} $5 disks\n"
     file = Path(before["file"])

@@ -175,7 +175,7 @@ def test_a_maintenance_shows_no_key_and_runs_no_tenants_text(platform: Platform)
         name = "ceph_maint_prepare"
         run = op.play(name, "-vvvvv", "--diff", env=env, ceph_maint_confirm="true", ceph_maint_force="true", **given)
         assert run.rc == 0, run.text
-        assert "SAFE EXCEPT" in run.text
+        assert "ALL VMS STOPPED EXCEPT" in run.text
         assert len(op.recorded()) == len(HOSTILE)
         assert_no_file_holds_the_key(op)
         again = {"ceph_maint_confirm": "true", "ceph_maint_ceph_is_back": "true"}

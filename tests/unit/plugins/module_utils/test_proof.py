@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.pilw.maintenance.plugins.module_utils import _proof
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._proof import NOT_SAFE_WORDS, SAFE_WORDS, SCOPE_WORDS
+from ansible_collections.pilw.maintenance.plugins.module_utils._proof import NOT_SAFE_WORDS, SCOPE_WORDS
 
 
 def rows(**states):
@@ -39,7 +39,11 @@ class Cloud:
         return parse_vm({"uuid": uuid, "status": state, "user_id": 8 if uuid < "m" else 9}) if state else None
 
 
+ALL_STOPPED = "ALL VMS STOPPED. CEPH WAS NOT CHECKED."
+
+
 def prove(cloud, known=(), accepted=(), query="", exclude=""):
+    """By the lists alone: Ceph is asked by others."""
     noted = []
     verdict = _proof.prove(
         cloud,
@@ -59,7 +63,7 @@ def prove(cloud, known=(), accepted=(), query="", exclude=""):
 def test_safe_takes_two_whole_lists_and_one_of_running_vms_apart_in_time():
     cloud = Cloud(rows(a="stopped", b="deleted", c="Stopped"))
     verdict = prove(cloud, known=["a"])
-    assert verdict.safe and verdict.headline() == SAFE_WORDS == "SAFE TO TAKE CEPH DOWN"
+    assert verdict.safe and verdict.headline() == ALL_STOPPED
     assert cloud.log == ["all", 30, "running", 30, "all"]
     assert len(verdict.noted) == 3
     assert verdict.proofs == [
@@ -115,7 +119,7 @@ def test_a_detail_that_cannot_be_read_is_no_proof_and_names_its_vm():
 
 def test_a_detail_that_cannot_be_read_can_be_accepted():
     verdict = prove(Cloud(rows(a="stopped"), details={"b": ODD}), known=["b"], accepted=["vm:b"])
-    assert verdict.safe and verdict.headline() == "SAFE EXCEPT 1 ACCEPTED: b"
+    assert verdict.safe and verdict.headline() == "ALL VMS STOPPED EXCEPT 1 ACCEPTED: b. CEPH WAS NOT CHECKED."
     assert verdict.excepted["b"].startswith("VM b, missing from the list, and its own detail cannot be read: GET /x")
 
 
@@ -165,7 +169,7 @@ def test_a_row_without_a_uuid_is_not_safe():
 def test_accepted_vms_are_in_the_headline():
     verdict = prove(Cloud(rows(a="stopped", c="paused", b="running"), running=rows(b="running")), accepted=["vm:b", "vm:c"])
     assert verdict.safe
-    assert verdict.headline() == "SAFE EXCEPT 2 ACCEPTED: b, c"
+    assert verdict.headline() == "ALL VMS STOPPED EXCEPT 2 ACCEPTED: b, c. CEPH WAS NOT CHECKED."
     assert verdict.proofs[0].endswith("that is not stopped or deleted, except those accepted")
 
 
@@ -174,13 +178,29 @@ def test_an_accepted_row_is_in_the_headline():
     item = prove(Cloud(bad)).items[0]
     verdict = prove(Cloud(bad), accepted=[item])
     assert verdict.safe
-    assert verdict.headline().startswith("SAFE EXCEPT 1 ACCEPTED: ")
+    assert verdict.headline().startswith("ALL VMS STOPPED EXCEPT 1 ACCEPTED: ")
 
 
 def test_an_accepted_vm_that_is_missing_is_in_the_headline():
     verdict = prove(Cloud(rows(a="stopped"), details={"b": "stopped"}), known=["a", "b"], accepted=["vm:b"])
     assert verdict.safe
-    assert verdict.headline() == "SAFE EXCEPT 1 ACCEPTED: b"
+    assert verdict.headline() == "ALL VMS STOPPED EXCEPT 1 ACCEPTED: b. CEPH WAS NOT CHECKED."
+
+
+@pytest.mark.parametrize(
+    ("checked", "excepted", "headline"),
+    [
+        (True, {}, "SAFE TO TAKE CEPH DOWN"),
+        (True, {"b": "VM b"}, "SAFE EXCEPT 1 ACCEPTED: b"),
+        (False, {}, ALL_STOPPED),
+        (False, {"ceph:mon1": "no answer"}, ALL_STOPPED),
+        (False, {"b": "VM b"}, "ALL VMS STOPPED EXCEPT 1 ACCEPTED: b. CEPH WAS NOT CHECKED."),
+        (False, {"b": "VM b", "ceph:mon1": "no answer"}, "ALL VMS STOPPED EXCEPT 1 ACCEPTED: b. CEPH WAS NOT CHECKED."),
+    ],
+)
+def test_headline_names_each_missing_proof(checked, excepted, headline):
+    verdict = _proof.Verdict(excepted=excepted, ceph_checked=checked)
+    assert verdict.safe and verdict.headline() == headline
 
 
 SCOPE = {"query": "[?user_id==`8`]"}
@@ -194,7 +214,7 @@ def test_a_scope_is_never_called_safe():
 
 
 def test_a_scope_with_all_else_down_is_safe_and_one_that_runs_is_not():
-    assert prove(Cloud(rows(a="stopped", z="stopped")), **SCOPE).headline() == SAFE_WORDS
+    assert prove(Cloud(rows(a="stopped", z="stopped")), **SCOPE).headline() == ALL_STOPPED
     assert prove(Cloud(rows(a="running", z="stopped")), **SCOPE).headline() == NOT_SAFE_WORDS
     assert prove(Cloud(rows(a="running", z="stopped")), exclude="[?uuid=='a']").headline() == SCOPE_WORDS
 

@@ -180,6 +180,7 @@ def test_of_very_many_vms_a_page_names_some_and_counts_all(monkeypatch):
         ("good", {}),
         ("good", {"phase": "safe", "headline": "SAFE TO TAKE CEPH DOWN", "attention": {"Power was cut": [{"id": "a"}]}}),
         ("fair", {"phase": "safe", "headline": "SAFE EXCEPT 1 ACCEPTED: a"}),
+        ("fair", {"phase": "safe", "headline": "ALL VMS STOPPED. CEPH WAS NOT CHECKED."}),
         ("fair", {"phase": "stopping", "headline": "SCOPE STOPPED, NOT SAFE TO TAKE CEPH DOWN"}),
         ("fair", {"attention": {"Not tried yet": [{"id": "a"}]}}),
         ("fair", {"hosts_left_closed": [{"ours": True}]}),
