@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import typing as t
@@ -28,6 +29,9 @@ _DYING = 5.0
 # Calls at once: one waits for its daemon most of the time, and a monitor is not to be flooded.
 _AT_ONCE = 8
 _BATCH = 64
+# C++ writes a number that is none as inf or nan, which JSON does not have: read_balance of Reef, osd df of Jewel.
+_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:inf|nan)\b')
+_PARSED_AS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN", "-nan": "NaN"}
 
 
 def run_bounded(argv: list[str], given: bytes, seconds: float) -> tuple[int, bytes, str]:
@@ -72,10 +76,14 @@ class Ceph:
         argv = self.argv(tool, *words, "--format", "json")
         text = self._output(argv, b"").decode("utf-8", "replace").lstrip()
         try:
-            # Some commands write more behind it (osd blocklist ls, seen on 16.2).
-            return json.JSONDecoder().raw_decode(text)[0]
+            found = documents(text)
         except (ValueError, RecursionError) as exc:
-            raise CephError(argv, f"gave an answer that is not JSON: {printable(text, 200)}") from exc
+            raise CephError(argv, f"gave an answer that is not JSON: {printable(text, 200)}", unreadable=True) from exc
+        if len(found) == 1:
+            return found[0]
+        if all(isinstance(one, list) for one in found):
+            return [row for rows in found for row in rows]
+        raise CephError(argv, f"gave several answers at once: {printable(text, 200)}", unreadable=True)
 
     def raw(self, tool: str, *words: str, given: bytes = b"") -> bytes:
         """What the tool writes, as it is."""
@@ -110,8 +118,28 @@ class Ceph:
         status, out, err = self._run(argv, given, self.seconds)
         if status:
             lines = [line for line in err.splitlines() if line.strip()]
-            raise CephError(argv, f"ended with status {status}: {printable(lines[-1] if lines else 'it said nothing', 200)}", status=status)
+            # The status of rados is 1 for every error; of an object it says "POOL/OBJECT: (2) No such file or directory".
+            number = re.search(rf"/{re.escape(argv[-1])}: \((\d+)\) ", err) if status == 1 else None
+            raise CephError(
+                argv,
+                f"ended with status {status}: {printable(lines[-1] if lines else 'it said nothing', 200)}",
+                status=int(number[1]) if number else status,
+            )
         return out
+
+
+def documents(text: str) -> list[t.Any]:
+    """Parse an answer of Ceph: every JSON document in it, of which C(osd blocklist ls) writes two.
+
+    Words may stand behind the last one. Raises ValueError where a document is not whole, and where there is none.
+    """
+    plain = _NO_NUMBER.sub(lambda token: _PARSED_AS.get(token[0], token[0]), text)
+    decoder, found, rest = json.JSONDecoder(), [], 0
+    while not found or plain[rest : rest + 1] in ("[", "{"):
+        document, rest = decoder.raw_decode(plain, rest)
+        found.append(document)
+        rest += len(plain[rest:]) - len(plain[rest:].lstrip())
+    return found
 
 
 def is_active(state: str) -> bool:

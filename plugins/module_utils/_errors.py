@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -166,17 +167,23 @@ class ApiError(PilwError):
 
 
 class CephError(PilwError):
-    """A call of the operator's ceph command that gave no usable answer. C(status): its exit status, None when there is none."""
+    """A call of the operator's ceph command that gave no usable answer.
 
-    def __init__(self, argv: list[str], why: str, *, status: int | None = None, timed_out: bool = False) -> None:
+    C(status): the error number that it ended with, None when there is none. C(unreadable): there is an answer, and it cannot be parsed.
+    """
+
+    def __init__(
+        self, argv: list[str], why: str, *, status: int | None = None, timed_out: bool = False, unreadable: bool = False
+    ) -> None:
         self.status = status
         self.timed_out = timed_out
+        self.unreadable = unreadable
         super().__init__(f"{' '.join(argv)} {why}")
 
     @property
     def forbidden(self) -> bool:
         """Whether the key may not do this: EPERM or EACCES."""
-        return self.status in (1, 13)
+        return self.status in (errno.EPERM, errno.EACCES)
 
 
 class BrokenOff(ApiError):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, is_active
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._rbd import may_hold_images
 from ansible_collections.pilw.maintenance.plugins.module_utils._storage import check_flags, other_cluster
 
 # With these no write comes to its end, or none would as soon as one OSD is missing (nodown) or late (noup).
@@ -76,7 +77,7 @@ def read_flags(ceph: Ceph) -> tuple[list[str], str]:
     """The flags that are set, and the cluster that was asked."""
     dump = ceph.json("ceph", "osd", "dump")
     if not isinstance(dump, dict):
-        raise CephError(ceph.argv("ceph", "osd", "dump"), "gave an answer in a form that this version does not know")
+        raise CephError(ceph.argv("ceph", "osd", "dump"), "gave an answer in a form that this version does not know", unreadable=True)
     return flags_of(dump), str(dump.get("fsid", ""))
 
 
@@ -157,7 +158,7 @@ class Gate:
         self._probe_pool = probe_pool
         # One name for all tries: what a try could not remove the next one does.
         self._probe = f"pilw-maintenance-probe-{secrets.token_hex(6)}"
-        self._pools = pools  # with images, beside those with the application rbd
+        self._pools = pools  # with images, beside those whose applications allow for them
         self._accepted = accepted
         self._known = known  # the cluster of the proof
         self._first_report: t.Any = None
@@ -195,7 +196,7 @@ class Gate:
             self._ceph.json("ceph", "quorum_status")
             dump = self._ceph.json("ceph", "osd", "dump")
         except CephError as exc:
-            return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
+            return [_lack_of(exc, "the monitors give no answer, or have no quorum", "monitors:silent")]
         self.flags = flags_of(dump)
         self._check_cluster(dump)
         self._check_probe_pool(dump)
@@ -209,7 +210,7 @@ class Gate:
             state = read_state(self._ceph)
             dump = self._ceph.json("ceph", "osd", "dump")
         except CephError as exc:
-            return [Lack(f"the monitors give no answer, or have no quorum: {exc}", "monitors:silent")]
+            return [_lack_of(exc, "the monitors give no answer, or have no quorum", "monitors:silent")]
         self._check_cluster(dump)
         slow = [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
         return self._and_probe(
@@ -228,7 +229,7 @@ class Gate:
             Lack(f"pool {row['pool_name']} is full, so it takes no write", f"full:{row['pool_name']}")
             for row in dump["pools"]
             if "full" in str(row.get("flags_names", "")).split(",")
-            and ("rbd" in (row.get("application_metadata") or {}) or row["pool_name"] in self._pools)
+            and (may_hold_images(row.get("application_metadata")) or row["pool_name"] in self._pools)
         ]
 
     def _and_probe(self, lacks: list[Lack]) -> list[Lack]:
@@ -246,7 +247,7 @@ class Gate:
             return lacks
         for osd, answer in asked:
             if isinstance(answer, CephError):
-                lacks.append(Lack(f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
+                lacks.append(_lack_of(answer, f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
         return lacks
 
     def _report_lacks(self) -> list[Lack]:
@@ -254,7 +255,7 @@ class Gate:
         try:
             report = self._ceph.json("ceph", "pg", "dump", "sum")
         except CephError as exc:
-            return [Lack(f"the manager gives no report of the placement groups: {exc}", "manager:silent")]
+            return [_lack_of(exc, "the manager gives no report of the placement groups", "manager:silent")]
         report = report.get("pg_map", report)
         version = [report.get("version"), report.get("stamp")]
         if self._first_report is None:
@@ -272,7 +273,7 @@ class Gate:
                 return []
             brief = self._ceph.json("ceph", "pg", "dump", "pgs_brief")
         except CephError as exc:
-            return [Lack(f"the manager does not tell the states of the placement groups: {exc}", "manager:silent")]
+            return [_lack_of(exc, "the manager does not tell the states of the placement groups", "manager:silent")]
         rows = brief["pg_stats"] if isinstance(brief, dict) else brief
         if not rows:
             return [Lack("the manager does not know of any placement group yet", "manager:silent")]
@@ -303,6 +304,11 @@ class Gate:
         if back != content:
             return [Lack(f"a small object came back changed from pool {self._probe_pool}", f"probe:{self._probe_pool}")]
         return []
+
+
+def _lack_of(error: CephError, text: str, item: str) -> Lack:
+    """What an error means: an answer that cannot be parsed is not the silence of which C(text) speaks."""
+    return Lack(str(error), "answer:unknown") if error.unreadable else Lack(f"{text}: {error}", item)
 
 
 def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:

@@ -70,6 +70,8 @@ class Storage:
     vms: frozenset[str] = frozenset()  # all that have an image open, also those beyond the named ones
     mapped: bool = False  # whether the names of images were to tell their VMs
     fsid: str = ""  # which cluster it is
+    unread: dict[str, str] = field(default_factory=dict)  # pools and namespaces that the key may not read, each with why
+    unchecked: list[str] = field(default_factory=list)  # what this look does not cover, a sentence each
 
     @property
     def item(self) -> str:
@@ -79,6 +81,14 @@ class Storage:
     def start_item(self) -> str:
         """Accepts starts without this look."""
         return f"start-unproved:{self.host}"
+
+    @property
+    def unread_items(self) -> dict[str, str]:
+        """Accept item and text of each pool that the key may not read."""
+        return {
+            f"unread-pool:{pool}": f"The key on {self.host} may not read the pool {pool}, so its images are not checked: {why}"
+            for pool, why in self.unread.items()
+        }
 
     @property
     def unhealthy_items(self) -> list[str]:
@@ -133,10 +143,11 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         return Storage(host, printable(problem, 400) or "it was not asked, or gave no answer")
     watchers = look["watchers"]
     missing, count, rows = watchers.get("missing"), watchers.get("count"), watchers.get("open")
+    unread, unchecked = watchers.get("unread"), watchers.get("unchecked")
     problem = printable(look.get("problem"), 400)
     if not problem and isinstance(missing, list):
         problem = printable("; ".join(map(str, missing[:3])), 400)
-    if not problem and not _whole(look, missing, count, rows):
+    if not problem and not (_whole(look, missing, count, rows) and (unread is None or isinstance(unread, dict))):
         problem = "its answer is not whole"
     opens = []
     if isinstance(rows, list):
@@ -164,6 +175,8 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         frozenset(_texts(watchers.get("vms"))),
         watchers.get("mapped") is True,
         printable(look.get("fsid"), 40),
+        {printable(pool, 200): printable(why, 200) for pool, why in (unread if isinstance(unread, dict) else {}).items()},
+        [printable(line, 1000) for line in (unchecked if isinstance(unchecked, list) else [])],
     )
 
 
@@ -210,6 +223,8 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
     other, why = other_cluster(storage.fsid, known)
     if other:
         (found.excepted if other in accepted else found.against)[other] = f"asked on {storage.host}, {why}"
+    for item, text in storage.unread_items.items():
+        (found.excepted if item in accepted else found.against)[item] = text
     # What was seen counts also where something else could not be asked.
     for item, opens in _by(storage.opens, lambda one: one.item).items():
         one, text = opens[0], _labels(opens)
@@ -222,6 +237,7 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
     if not found.against and not storage.problem:
         found.proofs.append(f"no client has an image open in {storage.where}" + (", except those accepted" if found.excepted else ""))
         found.notes.append(f"What Ceph cannot tell: {BLIND}.")
+    found.notes += [f"{line}." for line in storage.unchecked]
     return found
 
 
@@ -229,6 +245,7 @@ def plan_lines(storage: Storage) -> list[str]:
     if storage.problem:
         return [f"Ceph, asked on {storage.host}: no whole answer", *(f"  {one.label()}" for one in storage.opens[:SHOWN])]
     lines = [f"Ceph, asked on {storage.host}: {storage.status}, {storage.osds}; images open: {len(storage.opens)} in {storage.where}"]
+    lines += [f"  {line}" for line in storage.unchecked]
     lines += [f"  {name}: {text}" for name, text in storage.checks.items()]
     if storage.recovery:
         lines.append(f"  recovery: {storage.recovery}")
@@ -251,6 +268,12 @@ def plan_reasons(
     other, why = other_cluster(storage.fsid, known)
     if other:
         found.append((f"Ceph is asked in the wrong place on {storage.host}: {why}. Correct ceph_maint_ceph_host or ceph_maint_ceph_command.", [other]))
+    if storage.unread:
+        text = (
+            f"The key on {storage.host} may not read the pools {_pools(storage)}, so their images would not be checked. Give it the right to "
+            "read them, or name the pools with disks of VMs: ceph_maint_rbd_pools."
+        )
+        found.append((text, list(storage.unread_items)))
     if storage.unhealthy_items:
         ill = "; ".join(text or name for name, text in storage.checks.items() if name not in _OUR_CHECKS)
         ill = ": ".join(filter(None, [storage.status or "it does not tell its state", ill]))
@@ -275,6 +298,13 @@ def _by(opens: list[Open], key: t.Callable[[Open], str]) -> dict[str, list[Open]
     for one in opens:
         found.setdefault(key(one), []).append(one)
     return found
+
+
+def _pools(storage: Storage) -> str:
+    """The pools that the key may not read, with why of the first."""
+    names = list(storage.unread)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more} ({storage.unread[names[0]]})"
 
 
 def _labels(opens: list[Open]) -> str:
@@ -317,6 +347,13 @@ def held_back(
             f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
             "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or go on without this "
             f"proof: {accept_argument(accepted, [storage.start_item])}",
+            [storage.start_item],
+        )
+    if storage.unread and storage.start_item not in accepted:
+        raise Refused(
+            f"The key on {storage.host} may not read the pools {_pools(storage)}. A VM whose image is still open there would be destroyed by "
+            "its start, so nothing was started. Give it the right to read them, or name the pools with disks of VMs (ceph_maint_rbd_pools), "
+            f"and run the same command again. To go on without this proof: {accept_argument(accepted, [storage.start_item])}",
             [storage.start_item],
         )
     # Items of their own: what was accepted before safe must not lead to a second guest on one image.

@@ -6,31 +6,31 @@
 """Which Ceph clients have which RBD image open. Whoever opens one for writing watches its header object.
 
 Two ways: every OSD tells all its watchers (C(ceph tell osd.N dump_watchers), one call an OSD, for a key that may), or every image is
-asked for its own (C(rbd status), one call an image, for a key that may only read). Both find the same clients that live. One that was
+asked for its own (C(rados listwatchers) of its header, one call an image, for a key that may only read). Both find the same clients that live. One that was
 frozen before its OSD was restarted is told by its image only: the OSD has not loaded that object since (seen on 16.2).
 """
 
 from __future__ import annotations
 
+import errno
 import re
-import shlex
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _rbd
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, is_active
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import is_uuid, printable
+from ansible_collections.pilw.maintenance.plugins.module_utils._rbd import Place
 
 OSD, IMAGE, AUTO = "osd", "image", "auto"
 # The watcher of a client that died stays for 30 s (osd_client_watch_timeout), and comes back as long after an outage.
 LINGER = 35.0
 _AGAIN = 5.0  # seconds between two looks at watchers that may be of clients that died
-_ENOENT = 2
 _NAMED = 20
 _HEADER = re.compile(r"rbd_header\.(?P<id>.+)|(?P<old>.+)\.rbd")
-# How C(rados listomapvals) writes a value: offset, at most 16 bytes, and the same as text.
-_HEX = re.compile(r"[0-9a-f]{8}  (?P<bytes>[0-9a-f ]{48})")
+# A line of C(rados listwatchers).
+_WATCHER = re.compile(r"watcher=(?P<address>\S+) client\.(?P<client>\d+) cookie=\d+")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class Watcher:
 
 @dataclass
 class Look:
-    """What was found. C(missing): what could not be asked, so that the look proves nothing. C(images): None when they were not counted."""
+    """What was found. C(images): None when they were not counted. C(headless): images of which only the name is left.
+
+    C(missing): what could not be asked, so that the look proves nothing. C(unread): places that the key may not read, each with why.
+    C(unchecked): sentences on what this look does not cover.
+    """
 
     way: str
     places: list[str]
@@ -52,48 +56,62 @@ class Look:
     watchers: list[Watcher] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     note: str = ""
+    unread: dict[str, str] = field(default_factory=dict)
+    unchecked: list[str] = field(default_factory=list)
+    headless: list[str] = field(default_factory=list)
 
 
-def rbd_pools(ceph: Ceph, wanted: list[str]) -> list[str]:
-    """The pools to look at: those with the rbd application, or just the wanted ones."""
-    rows = ceph.json("ceph", "osd", "pool", "ls", "detail")
-    pools = {str(row["pool_name"]): row.get("application_metadata") or {} for row in rows}
-    unknown = [name for name in wanted if name not in pools]
-    if unknown:
-        raise InputError(f"pools: Ceph has no pool {', '.join(map(repr, unknown))}. Nothing was asked of its images.")
-    return list(dict.fromkeys(wanted)) or [name for name, uses in pools.items() if "rbd" in uses]
+class _Image(t.NamedTuple):
+    """C(identity) names the header object; empty for an image of the old format."""
+
+    place: Place
+    name: str
+    identity: str
 
 
-def namespaces(ceph: Ceph, pool: str) -> list[str]:
-    """Every namespace of a pool; the first, without a name, is the pool itself."""
-    return ["", *(str(row["name"]) for row in ceph.json("rbd", "namespace", "ls", pool))]
-
-
-def place_of(pool: str, namespace: str) -> str:
-    return f"{pool}/{namespace}" if namespace else pool
-
-
-def by_image(ceph: Ceph, places: list[tuple[str, str]]) -> Look:
-    """Ask each image for its watchers."""
-    look = Look(IMAGE, [place_of(*place) for place in places], 0)
-    images = _listed(ceph, look.places)
-    gone: dict[str, str] = {}
-    for image, found in ceph.at_once(lambda image: ceph.json("rbd", "status", image)["watchers"], images):
-        if not isinstance(found, CephError):
+def by_image(ceph: Ceph, places: list[Place]) -> Look:
+    """Ask each image for its watchers, by its header: an image in the trash has no other name."""
+    look = Look(IMAGE, [], 0)
+    images: list[_Image] = []
+    found, unread = _rbd.ask_readable(ceph, lambda place: _images_in(ceph, place), places)
+    look.unread.update({place.name: why for place, why in unread.items()})
+    for place, some in found:
+        look.places.append(place.name)
+        images += some
+    gone: list[_Image] = []
+    asked = ceph.at_once(lambda image: _watchers_of(ceph, image), images)
+    for image, result in asked:
+        if not isinstance(result, CephError):
             look.images = (look.images or 0) + 1
-            look.watchers += _of_status(image, found)
-        elif found.status == _ENOENT:
-            gone[image] = str(found)
+            look.watchers += result
+        elif result.status == errno.ENOENT:
+            gone.append(image)
         else:
-            look.missing.append(str(found))
-    # Removed since it was listed, unless it is listed still: then it is half removed, or its header is lost.
-    still = set(_listed(ceph, look.places)) if gone else set()
-    look.missing += [text for image, text in gone.items() if image in still]
+            look.missing.append(str(result))
+    if len(asked) < len(images) and not look.missing:
+        look.missing.append(f"{len(images) - len(asked)} images were not asked")
+    # Removed since it was listed, unless it is listed still: then only its name is left, and no client can watch it.
+    again = {place: {one.name for one in _images_in(ceph, place)} for place in dict.fromkeys(image.place for image in gone)}
+    look.headless = [image.name for image in gone if image.name in again[image.place]]
     return look
 
 
-def _listed(ceph: Ceph, places: list[str]) -> list[str]:
-    return [f"{place}/{name}" for place in places for name in ceph.json("rbd", "ls", place)]
+def _images_in(ceph: Ceph, place: Place) -> list[_Image]:
+    """All that the directory, the trash and C(rbd ls) of a place name. The last alone knows images of the old format."""
+    known = _rbd.images_by_id(ceph, place)
+    images = [_Image(place, name, identity) for identity, name in known.items()]
+    return images + [_Image(place, name, "") for name in (f"{place.name}/{one}" for one in _rbd.names(ceph, place)) if name not in known.values()]
+
+
+def _watchers_of(ceph: Ceph, image: _Image) -> list[Watcher]:
+    if not image.identity:
+        return _of_status(image.name, ceph.json("rbd", "status", image.name)["watchers"])
+    words = image.place.rados("listwatchers", f"rbd_header.{image.identity}")
+    text = ceph.raw("rados", *words).decode("utf-8", "replace")
+    rows = [_WATCHER.fullmatch(line.strip()) for line in text.splitlines() if line.strip()]
+    if not all(rows):
+        raise CephError(ceph.argv("rados", *words), f"gave an answer in a form that this version does not know: {printable(text, 200)}", unreadable=True)
+    return [Watcher(image.name, f"client.{row['client']}", printable(row["address"])) for row in rows if row]
 
 
 def _of_status(image: str, found: t.Any) -> list[Watcher]:
@@ -101,9 +119,9 @@ def _of_status(image: str, found: t.Any) -> list[Watcher]:
     return [Watcher(image, f"client.{row['client']}", printable(row["address"])) for row in rows]
 
 
-def by_osd(ceph: Ceph, places: list[tuple[str, str]], others: list[tuple[str, str]]) -> Look:
+def by_osd(ceph: Ceph, places: list[Place], others: list[Place]) -> Look:
     """Ask each OSD that is up for all its watchers. C(others): where images lie that are not looked at."""
-    look = Look(OSD, [place_of(*place) for place in places])
+    look = Look(OSD, [place.name for place in places])
     osds = ceph.json("ceph", "osd", "dump")["osds"]
     up = [row["osd"] for row in osds if row["up"]]
     down = [f"osd.{row['osd']}" for row in osds if row["in"] and not row["up"]]
@@ -138,23 +156,23 @@ def _address_of(row: dict[str, t.Any]) -> str:
 
 
 def _images_of(
-    ceph: Ceph, objects: list[tuple[str, str]], places: list[tuple[str, str]], others: list[tuple[str, str]]
+    ceph: Ceph, objects: list[tuple[str, str]], places: list[Place], others: list[Place]
 ) -> dict[tuple[str, str], str]:
-    """The image of each header object (namespace, name), by the directories of the pools; empty for what is no header or lies elsewhere.
+    """The image of each header object (namespace, name), by the directories and the trash of the pools; empty for others.
 
     An OSD names no pool, so each pool that has the namespace is asked. A header that none knows is told as it is: it counts.
     """
     headers = {one: header for one in objects if (header := _HEADER.fullmatch(one[1]))}
     spaces = {space for (space, _name), header in headers.items() if header["id"]}
-    asked = ceph.at_once(lambda place: directory(ceph, *place), [place for place in [*places, *others] if place[1] in spaces])
-    silent = [found for _place, found in asked if isinstance(found, CephError)]
-    if silent:
-        raise silent[0]
+    # Where the key may not read, nothing maps, and all counts.
+    asked, _unread = _rbd.ask_readable(
+        ceph, lambda place: _rbd.images_by_id(ceph, place), [place for place in [*places, *others] if place.namespace in spaces]
+    )
     known: dict[tuple[str, str], str] = {}
     for place, names in asked:
         for identity, name in names.items():
             # The pools that are looked at come first.
-            known.setdefault((place[1], identity), f"{place_of(*place)}/{name}" if place in places else "")
+            known.setdefault((place.namespace, identity), name if place in places else "")
     images = dict.fromkeys(objects, "")
     for (space, name), header in headers.items():
         whole = printable(f"{space}/{name}" if space else name, 200)
@@ -162,50 +180,47 @@ def _images_of(
     return images
 
 
-def directory(ceph: Ceph, pool: str, namespace: str) -> dict[str, str]:
-    """The names of a pool's images by their ids, empty when it has no directory."""
-    space = ["--namespace", namespace] if namespace else []
-    try:
-        text = ceph.raw("rados", "--pool", pool, *space, "listomapvals", "rbd_directory").decode("utf-8", "replace")
-    except CephError as exc:
-        if exc.status is None:
-            raise
-        return {}  # status 1 without a directory and without the right to read it: then nothing maps, and all counts
-    values: dict[str, bytes] = {}
-    for block in text.split("\n\n"):
-        key, _newline, dump = block.strip().partition("\n")
-        if key.startswith("id_"):
-            values[key[3:]] = b"".join(bytes.fromhex(row["bytes"]) for row in _HEX.finditer(dump))
-    # The name behind its length of 4 bytes.
-    return {
-        identity: printable(value[4 : 4 + int.from_bytes(value[:4], "little")].decode("utf-8", "replace"), 200)
-        for identity, value in values.items()
-    }
-
-
-def look(ceph: Ceph, pools: list[str], way: str) -> Look:
+def look(ceph: Ceph, wanted: list[str], way: str) -> Look:
     """Who has an image open now. With C(auto) every OSD is asked, and every image where the key may not do that."""
-    chosen = rbd_pools(ceph, pools)
-    if not chosen:
-        nothing = "no pool has the application rbd, so no image was looked at. Name the pools with images: ceph_maint_rbd_pools"
+    pools = _rbd.pools(ceph, wanted)
+    if not pools.chosen:
+        nothing = "no pool may hold RBD images: all are of CephFS, RGW, NFS or the manager. Name the pools with images: ceph_maint_rbd_pools"
         return Look(IMAGE, [], missing=[nothing])
-    places = [(pool, space) for pool in chosen for space in namespaces(ceph, pool)]
-    left_out = [pool for pool in rbd_pools(ceph, []) if pool not in chosen] if pools else []
-    notes = [f"not looked at: {', '.join(map(printable, left_out))}"] if left_out else []
+    places, unread = _rbd.places(ceph, pools.chosen)
+    note = ""
     if way != IMAGE:
-        others = [(pool, space) for pool in left_out for space in namespaces(ceph, pool)]
+        others, _unread = _rbd.places(ceph, pools.left_out if wanted else [])
         try:
             found = by_osd(ceph, places, others)
-            found.note = "; ".join(notes)
+            found.unchecked = _left_out(pools)
             return found
         except CephError as exc:
             if way == OSD or exc.status is None:
                 raise
             why = "this key may not ask them" if exc.forbidden else str(exc)
-            notes.append(f"each image was asked, as the OSDs could not be ({why})")
+            note = f"each image was asked, as the OSDs could not be ({why})"
     found = by_image(ceph, places)
-    found.note = "; ".join(notes)
+    found.note = note
+    found.unread = {**unread, **found.unread}
+    found.unchecked = [*_left_out(pools), *_out_of_reach(pools, found.headless)]
     return found
+
+
+def _left_out(pools: _rbd.Pools) -> list[str]:
+    return [f"Not checked, as ceph_maint_rbd_pools leaves them out: the pools {_some(pools.left_out)}"] if pools.left_out else []
+
+
+def _out_of_reach(pools: _rbd.Pools, headless: list[str]) -> list[str]:
+    """What nobody learns by asking each image."""
+    lines = [f"Not checked, as only CephFS, RGW, NFS or the manager use them: the pools {_some(pools.other_uses)}"] if pools.other_uses else []
+    if headless:
+        lines.append(f"Half removed, without a header that a client could have open: {_some(headless)}")
+    return [*lines, "Not checked, as each image was asked: images that neither rbd_directory nor rbd_trash of their pool names"]
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(printable(name, 200) for name in names[:_NAMED])
+    return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def look_until_free(ceph: Ceph, pools: list[str], way: str, wait: float, expected: t.Callable[[Watcher], bool]) -> Look:
@@ -237,26 +252,3 @@ def image_pattern(text: str | None) -> t.Pattern[str] | None:
     if pattern.groups < 1:
         raise InputError(f"image_regex {text} needs a group that is the uuid of the VM. Nothing was asked.")
     return pattern
-
-
-def leftovers(ceph: Ceph, pools: list[str], image_regex: str | None, vms: list[str]) -> list[str]:
-    """Blocklisted clients, and locks on the images of VMs that did not come back: what is there, and the command that ends it."""
-    pattern, lines = image_pattern(image_regex), []
-    try:
-        blocked = [printable(row.get("addr")) for row in ceph.json("ceph", "osd", "blocklist", "ls")]
-        lines += [f"Blocklisted, so nothing there can write: {addr}. If that client is dead: ceph osd blocklist rm {addr}" for addr in blocked[:_NAMED]]
-        if len(blocked) > _NAMED:
-            lines.append(f"and {len(blocked) - _NAMED} more blocklisted (ceph osd blocklist ls)")
-        wanted = set(vms) if pattern else set()
-        places = [place_of(pool, space) for pool in rbd_pools(ceph, pools) for space in namespaces(ceph, pool)] if wanted else []
-        images = [f"{place}/{name}" for place in places for name in ceph.json("rbd", "ls", place) if vm_of(str(name), pattern) in wanted]
-        for image, locks in ceph.at_once(lambda image: ceph.json("rbd", "lock", "ls", image), images):
-            rows = [] if isinstance(locks, CephError) else locks.values() if isinstance(locks, dict) else locks
-            lines += [
-                f"Locked: {image} by {printable(row.get('locker'))} ({printable(row.get('address'))}). If that client is dead: "
-                + shlex.join(["rbd", "lock", "rm", image, printable(row.get("id"), 200), printable(row.get("locker"), 200)])
-                for row in rows
-            ]
-    except (CephError, InputError, AttributeError, KeyError, TypeError) as exc:
-        lines.append(f"Locks and blocklisted clients could not be looked for: {exc}")
-    return lines

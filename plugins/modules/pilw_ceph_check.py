@@ -30,7 +30,8 @@ options:
     default: [health, watchers]
   pools:
     description:
-      - Pools whose images are looked at, with all their namespaces. All pools with the application C(rbd) when empty.
+      - Pools whose images are checked, with all their namespaces and their trash. When empty, all but those whose applications are
+        C(cephfs), C(rgw), C(nfs), C(mgr) or C(mgr_devicehealth) alone.
       - Takes a list, a comma separated string, or V(none).
     type: raw
   image_regex:
@@ -95,7 +96,7 @@ EXAMPLES = r"""
     checks: [watchers]
     image_regex: ^vm-([0-9a-f-]{36})
   register: storage
-  failed_when: storage.look.problem or storage.look.watchers.missing or storage.look.watchers.count > 0
+  failed_when: storage.look.problem or storage.look.watchers.missing or storage.look.watchers.unread or storage.look.watchers.count > 0
 
 - name: Wait until Ceph serves
   pilw.maintenance.pilw_ceph_check:
@@ -134,6 +135,7 @@ look:
       description:
         - Way, pools, number of images asked, count and list of what is open (image, client, address, vm; at most 20000), the uuids of all VMs
           that have an image open (vms), and what could not be asked (missing).
+        - Pools and namespaces that the key may not read, each with the reason (unread), and sentences on what is not covered (unchecked).
       type: dict
 lines:
   description: What is to be said of V(serving), V(ramp) and V(leftovers).
@@ -165,7 +167,15 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _patience, _serving, _storage, _watchers
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _argspec,
+    _leftovers,
+    _module,
+    _patience,
+    _serving,
+    _storage,
+    _watchers,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, accept_argument
 
@@ -208,6 +218,8 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
         "vms": sorted({one["vm"] for one in opens if one["vm"]}),
         "mapped": pattern is not None,
         "missing": found.missing[:20],
+        "unread": found.unread,
+        "unchecked": found.unchecked,
         "note": found.note,
     }
 
@@ -243,7 +255,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         lines += wait(params, ceph, accepted, check_mode)
     look = look_at(params, ceph, accepted)
     if "leftovers" in params["checks"]:
-        lines += _watchers.leftovers(ceph, _argspec.words(params["pools"], "pools") or [], params["image_regex"], params["vms"])
+        lines += _leftovers.lines(ceph, _argspec.words(params["pools"], "pools") or [], params["image_regex"], params["vms"])
     return {"changed": False, "look": look, "lines": lines}
 
 

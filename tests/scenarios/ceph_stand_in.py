@@ -17,6 +17,7 @@ from pathlib import Path
 
 TOOLS = ("ceph", "rbd", "rados", "cephadm", "podman")
 POOL, OTHER = "vms", "backup"
+REEF = {"score_acting": float("inf"), "score_stable": float("-inf")}
 WRITES = ("ceph osd set", "ceph osd unset", "rados --pool scratch put", "rados --pool scratch rm")
 # A cluster that is well. What a test changes of it:
 STATE: dict[str, t.Any] = {
@@ -27,7 +28,10 @@ STATE: dict[str, t.Any] = {
     "flags": [],
     "status": "HEALTH_OK",
     "checks": {},
-    "watchers": [],  # further ones: [image, client number]
+    "watchers": [],  # further ones: [image, client number]; of one in the trash or in another pool POOL/[trash:]IMAGE
+    "uses": {POOL: ["rbd"], OTHER: ["cephfs"]},  # the applications of each pool
+    "headless": [],  # images of which only the name is left
+    "texts": {},  # whole answers as text, by the words of calls
     "hang": [],  # first words of calls that give no answer
     "refuse": {},  # and of those that end with this status
     "then": [],  # {when: first words, nth: count from now on, set: changes, touch: path}
@@ -150,9 +154,20 @@ def opens(state: dict[str, t.Any]) -> list[tuple[str, int]]:
     return running + [tuple(entry) for entry in state["watchers"]]
 
 
-def images(state: dict[str, t.Any]) -> list[str]:
-    names = [f"volume-{vm['uuid']}" for vm in vms_of(state)]
-    return names + [image for image, _client in state["watchers"] if image not in names]
+def place_of(image: str) -> tuple[str, bool, str]:
+    """Pool, whether it is in the trash there, and name of an image as a test gives it."""
+    pool, slash, name = image.rpartition("/")
+    return pool if slash else POOL, name.startswith("trash:"), name.removeprefix("trash:")
+
+
+def images(state: dict[str, t.Any], pool: str, trashed: bool = False) -> list[str]:
+    names = [f"volume-{vm['uuid']}" for vm in vms_of(state)] + state["headless"] if (pool, trashed) == (POOL, False) else []
+    further = [place_of(image) for image, _client in state["watchers"]]
+    return list(dict.fromkeys(names + [name for one, gone, name in further if (one, gone) == (pool, trashed)]))
+
+
+def identity(name: str) -> str:
+    return name.encode().hex()
 
 
 def ceph(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
@@ -172,12 +187,14 @@ def ceph(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
         return {
             "fsid": state["fsid"],
             "osds": [{"osd": int(number), "up": up[number], "in": inside[number]} for number in up],
-            "pools": [{"pool": 2, "pool_name": POOL}, {"pool": 3, "pool_name": OTHER}, {"pool": 4, "pool_name": "scratch"}],
+            "pools": [
+                {"pool": number, "pool_name": pool, "read_balance": REEF}
+                for number, pool in enumerate(dict.fromkeys((*state["uses"], OTHER, "scratch")), 2)
+            ],
             "flags_set": sorted([*flags, *(flag for flag in state["flags"] if flag != "pause"), "sortbitwise"]),
         }
     if words == ["osd", "pool", "ls", "detail"]:
-        rbd = {"rbd": {}}
-        return [{"pool_name": POOL, "application_metadata": rbd}, {"pool_name": OTHER, "application_metadata": {"cephfs": {}}}]
+        return [{"pool_name": pool, "application_metadata": dict.fromkeys(uses, {}), "read_balance": REEF} for pool, uses in state["uses"].items()]
     if words[:2] in (["osd", "set"], ["osd", "unset"]):
         setting = words[1] == "set"
         change(folder, lambda now: now.update(flags=[flag for flag in now["flags"] if flag != words[2]] + [words[2]] * setting))
@@ -192,7 +209,7 @@ def ceph(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
     if words[:3] == ["pg", "dump", "sum"]:
         return {"pg_map": {"version": time.monotonic_ns(), "stamp": "x"}}
     if words == ["osd", "blocklist", "ls"]:
-        return [{"addr": "10.0.0.9:0/1", "until": "x"}]
+        return b'\n[{"addr":"10.0.0.9:0/1","until":"x"}]\n[{"range":"cidr:10.1.114.0:0/24","until":"x"}]\n'
     raise Failure(22, f"no such command: {words}")
 
 
@@ -209,7 +226,7 @@ def tell(state: dict[str, t.Any], osd: str, what: str) -> t.Any:
         if up[client % len(up)] == osd:
             name = {"type": "client", "num": client}
             rows.append({
-                "namespace": "", "object": f"rbd_header.{image.encode().hex()}", "entity_name": name,
+                "namespace": "", "object": f"rbd_header.{identity(place_of(image)[2])}", "entity_name": name,
                 "entity_addr_t": {"addr": "10.0.0.9:0", "nonce": client},
             })  # fmt: skip
     return rows
@@ -219,21 +236,26 @@ def rbd(_folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
     if words[:2] == ["namespace", "ls"]:
         return []
     if words[0] == "ls":
-        return images(state) if words[1] == POOL else []
-    if words[0] == "status":
-        wanted = words[1].partition("/")[2]
-        return {"watchers": [{"client": client, "address": f"10.0.0.9:0/{client}"} for image, client in opens(state) if image == wanted]}
+        return images(state, words[1])
+    if words[:3] == ["trash", "ls", "--all"]:
+        return [{"id": identity(name), "name": name} for name in images(state, words[3], trashed=True)]
     if words[:2] == ["lock", "ls"]:
         return [{"id": "auto 1", "locker": "client.7", "address": "10.0.0.9:0/7"}]
     raise Failure(22, f"no such command: {words}")
 
 
 def rados(folder: Path, state: dict[str, t.Any], words: list[str], given: t.Callable[[], bytes]) -> t.Any:
-    verb, name = words[2], words[3]
+    pool, verb, name = words[1:4]
     if verb == "listomapvals":
-        if words[1] != POOL:
-            raise Failure(1, "(2) No such file or directory")
-        return "\n".join(f"id_{image.encode().hex()}\n{hexdump(image.encode())}\n" for image in images(state)).encode()
+        if not images(state, pool):
+            raise Failure(1, f"getting omap keys {pool}/{name}: (2) No such file or directory")
+        return "\n".join(f"id_{identity(image)}\n{hexdump(image.encode())}\n" for image in images(state, pool)).encode()
+    if verb == "listwatchers":
+        wanted = bytes.fromhex(name.removeprefix("rbd_header.")).decode()
+        if wanted in state["headless"]:
+            raise Failure(1, f"listing watchers {pool}/{name}: (2) No such file or directory")
+        clients = [client for image, client in opens(state) if place_of(image)[::2] == (pool, wanted)]
+        return "".join(f"watcher=10.0.0.9:0/{client} client.{client} cookie=1\n" for client in clients).encode()
     if verb == "put":
         text = given().decode()
         change(folder, lambda now: now["objects"].update({name: text}))
@@ -277,10 +299,15 @@ def answer(folder: Path, tool: str, words: list[str], given: t.Callable[[], byte
     for lead, status in state["refuse"].items():
         if call.startswith(lead):
             raise Failure(status, "EACCES: access denied")
+    if call in state["texts"]:
+        return state["texts"][call].encode()
     if tool == "rados":
         return rados(folder, state, words, given)
     found = {"ceph": ceph, "rbd": rbd}[tool](folder, state, words)
-    return b"" if found is None else b"\n" + json.dumps(found).encode() + b"\n"
+    if found is None or isinstance(found, bytes):
+        return found or b""
+    # As Reef writes a score that is no number.
+    return b"\n" + json.dumps(found).replace("Infinity", "inf").encode() + b"\n"
 
 
 def main() -> None:

@@ -101,6 +101,7 @@ def test_a_vm_whose_disk_is_in_use_is_held_back_until_it_is_not(quick_storage: S
     assert f"held back, as image vms/volume-{held} is open at client.77 (10.0.0.9:0/77)" in run.text
     assert f"ceph_maint_accept=start:vms/volume-{held}" in run.text
     assert op.cloud.in_state("running") == before - {held} and held not in starts(op)
+    assert "ceph osd blocklist range rm 10.1.114.0/24" in run.text
     assert "ceph osd blocklist rm 10.0.0.9:0/1" in run.text and f"rbd lock rm vms/volume-{held} 'auto 1' client.7" in run.text
     op.ceph.set(watchers=[])
     count = len(starts(op))

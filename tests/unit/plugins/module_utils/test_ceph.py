@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
+import ceph_answers
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, run_bounded
@@ -72,7 +74,37 @@ def test_json_is_read_with_what_stands_around_it(text):
 def test_what_is_not_json_is_no_answer(text):
     with pytest.raises(CephError, match="not JSON") as caught:
         answering(text).json("ceph", "x")
-    assert caught.value.status is None
+    assert caught.value.status is None and caught.value.unreadable
+
+
+def test_bare_inf_and_nan_of_reef_are_numbers():
+    dump = answering(ceph_answers.OSD_DUMP_REEF).json("ceph", "osd", "dump")
+    balance = dump["pools"][0]["read_balance"]
+    assert (balance["score_acting"], balance["optimal_score"]) == (math.inf, 0)
+    assert math.isnan(balance["average_primary_affinity_weighted"])
+    assert [row["osd"] for row in dump["osds"]] == [0, 1, 2], "what stands behind them is read"
+
+
+def test_inf_within_a_text_stays_what_it_is():
+    pools = answering(ceph_answers.POOLS_REEF).json("ceph", "osd", "pool", "ls", "detail")
+    assert [pool["pool_name"] for pool in pools] == ["vms", 'a ": inf, nan']
+    assert pools[1]["read_balance"]["score_acting"] == -math.inf
+    assert math.isnan(answering(ceph_answers.OSD_DF_JEWEL).json("ceph", "osd", "df")["nodes"][0]["var"])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [(ceph_answers.BLOCKLIST_PACIFIC, 3), (ceph_answers.BLOCKLIST_WITHOUT_RANGES, 1), (ceph_answers.BLOCKLIST_LATER, 2)],
+)
+def test_several_lists_in_one_answer_are_read_as_one(text, count):
+    assert len(answering(text).json("ceph", "osd", "blocklist", "ls")) == count
+
+
+@pytest.mark.parametrize("text", [b'[{"addr": "a"}]\n[{"range": "b', b'{"a": 1}{"a": 2}', b'[]{"a": 1}', b'{"a": 1} {"b"'])
+def test_an_answer_that_is_read_in_part_only_is_no_answer(text):
+    with pytest.raises(CephError) as caught:
+        answering(text).json("ceph", "x")
+    assert caught.value.unreadable
 
 
 def test_a_failure_says_its_last_line_and_its_status():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import json
 
+import ceph_answers
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _serving
@@ -59,6 +60,7 @@ class Cluster:
         self.nested = False
         self.deaf = False  # takes flags and does nothing
         self.objects = {}
+        self.texts = {}  # whole answers, by the first words of calls
         self.calls = []
         self.fsid = "a-1"
 
@@ -76,6 +78,9 @@ class Cluster:
                 if failure is SILENT:
                     raise CephError(argv, "gave no answer within 5 s", timed_out=True)
                 return failure, b"", "Error"
+        for lead, text in self.texts.items():
+            if self.calls[-1].startswith(lead):
+                return 0, text, ""
         found = self.answer(words, given)
         return 0, found if isinstance(found, bytes) else json.dumps(found).encode(), ""
 
@@ -501,3 +506,42 @@ def test_a_flag_that_is_taken_and_not_shown_is_no_success(clock):
 def test_many_lacks_are_counted():
     text = _serving.told([_serving.Lack(f"osd.{number} is down", f"osd:{number}") for number in range(14)])
     assert text.endswith("osd.9 is down; and 4 more")
+
+
+# Answers that are there and cannot be read.
+
+
+@pytest.mark.parametrize(
+    "call", ["ceph quorum_status", "ceph osd dump", "ceph pg stat", "ceph pg dump sum", "ceph tell osd.1 version", "ceph pg dump pgs_brief"]
+)
+def test_an_unreadable_answer_is_reported_as_that(clock, call):
+    cluster = Cluster()
+    if call.endswith("pgs_brief"):
+        cluster.groups["2.1"] = "peering"
+    cluster.texts = {call: b"<html>"}
+    gate = cluster.gate()
+    gate.whole()
+    lacks = {lack.item: lack.text for lack in gate.whole()}
+    assert list(lacks) == ["answer:unknown"]
+    assert call in lacks["answer:unknown"] and "not JSON" in lacks["answer:unknown"]
+
+
+@pytest.mark.parametrize("call", ["ceph status", "ceph osd dump"])
+def test_an_unreadable_answer_between_waves_is_reported_as_that(clock, call):
+    cluster = Cluster()
+    cluster.texts = {call: b"{"}
+    assert [lack.item for lack in cluster.gate().ramp()] == ["answer:unknown"]
+
+
+def test_a_dump_of_reef_serves(clock):
+    cluster = Cluster()
+    cluster.texts = {"ceph osd dump": ceph_answers.OSD_DUMP_REEF}
+    assert found_by(cluster) == {}
+    assert put_flags(cluster.ceph(), ["noout"], True, 5.0, True) == (["sortbitwise"], ["noout", "sortbitwise"])
+
+
+@pytest.mark.parametrize(("uses", "full"), [({}, True), ({"volumes": {}}, True), ({"cephfs": {}}, False), ({"cephfs": {}, "rbd": {}}, True)])
+def test_a_full_pool_that_may_hold_images_is_missing(clock, uses, full):
+    cluster = Cluster()
+    cluster.pool = {"flags_names": "hashpspool,full", "application_metadata": uses}
+    assert list(found_by(cluster)) == (["full:vms"] if full else [])

@@ -19,7 +19,7 @@ def row(image="vms/volume-a", vm="a", client="client.4", address="10.0.0.4:0/7")
 
 def look(*opens, **more):
     watchers = {"way": "osd", "pools": ["vms"], "images": None, "count": len(opens), "open": list(opens), "vms": [], "mapped": True, "missing": [], "note": ""}
-    watchers.update({name: more.pop(name) for name in list(more) if name in watchers})
+    watchers.update({name: more.pop(name) for name in list(more) if name in watchers or name in ("unread", "unchecked")})
     health = {"status": "HEALTH_OK", "checks": {}, "osds": "3 of 3 OSDs up, 3 in", "recovery": ""}
     return {"problem": "", "health": health, "flags": ["noout"], "watchers": watchers, **more}
 
@@ -366,3 +366,45 @@ def test_a_mistake_of_the_operator_is_no_answer_of_ceph():
 def test_where_ceph_cannot_be_asked_nothing_is_started(first):
     with pytest.raises(Refused, match="nothing was started"):
         held_back(read(problem="hangs"), first=first)
+
+
+# What was not checked.
+
+UNREAD = {"backup": "rbd namespace ls backup ended with status 1"}
+
+
+def test_a_pool_that_the_key_may_not_read_stands_against_safe_under_its_name():
+    found = proof(read(unread=UNREAD))
+    assert list(found.against) == ["unread-pool:backup"] and found.proofs == []
+    assert UNREAD["backup"] in found.against["unread-pool:backup"]
+
+
+def test_an_accepted_unread_pool_is_an_exception_and_accepts_no_other():
+    found = proof(read(unread={**UNREAD, "vms/blue": "why"}), ["unread-pool:backup"])
+    assert (list(found.against), list(found.excepted)) == (["unread-pool:vms/blue"], ["unread-pool:backup"])
+    found = proof(read(unread=UNREAD), ["unread-pool:backup"])
+    assert (found.against, len(found.proofs)) == ({}, 1)
+
+
+def test_a_plan_names_the_pools_that_the_key_may_not_read():
+    ((text, items),) = _storage.plan_reasons(read(unread=UNREAD), {})
+    assert items == ["unread-pool:backup"] and "pools backup" in text and "ceph_maint_rbd_pools" in text
+
+
+def test_plan_and_proof_say_what_was_not_checked():
+    storage = read(unchecked=["Not checked: the pools cephfs_data"])
+    assert "  Not checked: the pools cephfs_data" in _storage.plan_lines(storage)
+    assert "Not checked: the pools cephfs_data." in proof(storage).notes
+
+
+def test_nothing_is_started_beside_a_pool_that_the_key_may_not_read():
+    """What was accepted before safe must not lead to a second guest on one image."""
+    with pytest.raises(Refused, match="may not read the pools backup") as caught:
+        _storage.held_back(read(unread=UNREAD), ["unread-pool:backup"], ["a"], {"a"}, [], True, True)
+    assert caught.value.items == ["start-unproved:mon1"]
+    assert _storage.held_back(read(unread=UNREAD), ["start-unproved:mon1"], ["a"], {"a"}, [], True, True) == {}
+
+
+@pytest.mark.parametrize("unread", [["backup"], "backup", 3])
+def test_unread_pools_in_an_unknown_form_prove_nothing(unread):
+    assert "mon1" in next(iter(proof(read(unread=unread)).against))
