@@ -142,6 +142,11 @@ class Cluster:
         found: list[dict[str, t.Any]] = json.loads(self.rbd("status", f"{POOL}/{image}", "--format", "json"))["watchers"]
         return found
 
+    def remove_pool(self, name: str) -> None:
+        """With all that is in it."""
+        self.ceph("config", "set", "mon", "mon_allow_pool_delete", "true")
+        self.ceph("osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it")
+
     # Keys
 
     def make_key(self, name: str, **caps: str) -> str:

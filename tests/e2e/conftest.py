@@ -17,6 +17,7 @@ import pytest
 from e2e.ceph import Cluster
 from e2e.desk import PocketOperator, StorageOperator
 from e2e.guest_image import GuestImage, build
+from e2e.holders import Holders
 from e2e.pocket import PocketCloud
 
 HERE = Path(__file__).parent
@@ -60,6 +61,14 @@ def ceph(running_cluster: Cluster) -> Cluster:
     """The cluster with all of its daemons running and everything clean, whatever the test before did to it."""
     running_cluster.mend()
     return running_cluster
+
+
+@pytest.fixture
+def holders(ceph: Cluster, tmp_path: Path) -> t.Iterator[Holders]:
+    """Holds images open for a test; none is afterwards."""
+    made = Holders(ceph, tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from e2e.ceph import MON, Cluster
 from e2e.ceph_work import CephWork, timeline
 from e2e.claims import assert_back, assert_kept, assert_named, assert_not_safe, assert_safe, started, wrote_on
 from e2e.desk import StorageOperator
+from e2e.holders import Holders
 from e2e.pocket import PocketCloud, image_of
 from e2e.waits import wait_for
 from scenarios.desk import open_hosts
@@ -103,6 +104,34 @@ def test_a_guest_started_behind_the_platform_stands_in_the_way(ceph: Cluster, st
     cloud.shut_down_inside("vm-2")
     assert_safe(op.prepare(**AT_ONCE))
     assert unseen not in op.recorded(), "nobody saw it run, so nobody will start it"
+
+
+@pytest.fixture
+def other_pool(ceph: Cluster) -> t.Iterator[str]:
+    """A pool of an application that Ceph does not know."""
+    ceph.ceph("osd", "pool", "create", "volumes", "8")
+    ceph.ceph("osd", "pool", "application", "enable", "volumes", "volumes")
+    yield "volumes"
+    ceph.remove_pool("volumes")
+
+
+def test_images_that_no_plain_list_shows_block_safe(
+    ceph: Cluster, other_pool: str, storage: Storage, holders: Holders
+) -> None:
+    """In the trash, and in a pool without the application rbd. The key may only read, so each image is asked."""
+    op = storage(vms=2, running=1)
+    unseen = op.cloud.vm("vm-1").uuid
+    image = image_of(unseen)
+    ceph.rbd("create", "--size", "8M", f"{other_pool}/stray")
+    holders.hold(f"rbd/{image}", f"{other_pool}/stray")
+    ceph.rbd("trash", "mv", f"rbd/{image}")
+    run = op.prepare(**AT_ONCE)
+    holders.release()
+    (identity,) = [row["id"] for row in json.loads(ceph.rbd("trash", "ls", "rbd", "--format", "json")) if row["name"] == image]
+    ceph.rbd("trash", "restore", f"rbd/{identity}")
+    assert_not_safe(op, run, f"{other_pool}/stray", f"rbd/trash:{identity}/{image}", unseen)
+    assert "Not checked, as each image was asked: images that neither" in run.text
+    assert op.cloud.journal.writes() == []
 
 
 def test_lists_that_lie_are_caught(ceph: Cluster, storage: Storage) -> None:

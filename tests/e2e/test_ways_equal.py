@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,19 +18,27 @@ import pytest
 
 from e2e.ceph import Cluster
 from e2e.desk import CAPS, IMAGE_REGEX
-from e2e.processes import Brood, gone
+from e2e.holders import Holders
+from e2e.processes import run
 from e2e.waits import wait_for
 
-HOLDER = Path(__file__).parent / "holder.py"
-DEBIAN_PYTHON = "/usr/bin/python3"  # the one that knows rados and rbd
 LIMIT = 120
 VM = str(uuid.UUID(int=7))
-IMAGES = (f"rbd/volume-{VM}", "rbd/shared", "rbd/idle", "rbd/only-read", "rbd/team/one", "second/one", "second/team/one")
-ONE, OTHER = (f"rbd/volume-{VM}", "rbd/shared", "rbd/team/one", "rbd/only-read@"), ("rbd/shared", "second/one", "second/team/one")
-OPEN = {"rbd/volume-" + VM: 1, "rbd/shared": 2, "rbd/team/one": 1, "second/one": 1, "second/team/one": 1}
+# Moved to the trash while they are open; one loses the object that its name leads to, another its header; one is migrating.
+TRASHED, NAMELESS, HEADLESS, MOVING = ("rbd/binned", "second/team/binned"), "rbd/nameless", "rbd/headless", "rbd/moving"
+IMAGES = (
+    f"rbd/volume-{VM}", "rbd/shared", "rbd/idle", "rbd/only-read", "rbd/team/one", "second/one", "second/team/one",
+    *TRASHED, NAMELESS, HEADLESS, MOVING,
+)  # fmt: skip
+ONE = (f"rbd/volume-{VM}", "rbd/shared", "rbd/team/one", "rbd/only-read@", *TRASHED)
+OTHER = ("rbd/shared", "second/one", "second/team/one", NAMELESS, MOVING)
+OPEN = {
+    **{f"rbd/volume-{VM}": 1, "rbd/shared": 2, "rbd/team/one": 1, "second/one": 1, "second/team/one": 1},
+    **{"rbd/trash:ID/binned": 1, "second/team/trash:ID/binned": 1, NAMELESS: 1, MOVING: 1},
+}
 
 
-Held = tuple[Cluster, list["subprocess.Popen[bytes]"]]
+Held = tuple[Cluster, Holders]
 
 
 class Asker:
@@ -59,44 +68,46 @@ class Asker:
         assert not answer.get("failed"), answer
         found = answer["look"]["watchers"]
         assert found["missing"] == [], found
-        return found["way"], sorted(tuple(str(one[key] or "") for key in ("image", "client", "address", "vm")) for one in found["open"])
+        opens = [{**one, "image": re.sub("trash:[0-9a-f]+/", "trash:ID/", one["image"])} for one in found["open"]]
+        return found["way"], sorted(tuple(str(one[key] or "") for key in ("image", "client", "address", "vm")) for one in opens)
 
 
 @pytest.fixture
-def held(ceph: Cluster, tmp_path: Path) -> t.Iterator[Held]:
-    """Two clients hold images of two pools open, in namespaces too."""
-    brood, holders = Brood(), []
+def held(ceph: Cluster, holders: Holders) -> t.Iterator[Held]:
+    """Two clients hold images of two pools open, in namespaces and in the trash too. The second pool has not the application rbd."""
     try:
         ceph.ceph("osd", "pool", "create", "second", "8")
-        ceph.rbd("pool", "init", "second")
+        ceph.ceph("osd", "pool", "application", "enable", "second", "volumes")
         for pool in ("rbd", "second"):
             ceph.rbd("namespace", "create", f"{pool}/team")
         for image in IMAGES:
             ceph.rbd("create", "--size", "8M", image)
-        for number, images in enumerate((ONE, OTHER)):
-            log = tmp_path / f"holder-{number}"
-            process = brood.start([DEBIAN_PYTHON, str(HOLDER), str(ceph.conf), *images], log)
-            wait_for("images held open", lambda log=log: "" if "HELD" in log.read_text() else log.read_text() or "no word", 60)
-            assert process.poll() is None
-            holders.append(process)
+        ceph.rbd("migration", "prepare", MOVING)
+        for images in (ONE, OTHER):
+            holders.hold(*images)
+        for image in TRASHED:
+            ceph.rbd("trash", "mv", image)
+        remove_object(ceph, "rbd_id.nameless")
+        remove_object(ceph, f"rbd_header.{json.loads(ceph.rbd('info', HEADLESS, '--format', 'json'))['id']}")
         yield ceph, holders
     finally:
-        for process in holders:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()  # it closes its images: those of a client that dies are open for another 30 s
-            gone(process, 60)
-        brood.close()
-        ceph.ceph("config", "set", "mon", "mon_allow_pool_delete", "true")
-        ceph.ceph("osd", "pool", "rm", "second", "second", "--yes-i-really-really-mean-it")
-        for image in [image for image in IMAGES if image.startswith("rbd/")]:
-            wait_for(f"the end of {image}", lambda image=image: why_left(ceph, image), 90, 2)
+        holders.release()
+        ceph.remove_pool("second")
+        ceph.rbd("migration", "abort", "--no-progress", MOVING)
+        wait_for("the end of the trash", lambda: why_left(ceph, "trash", "purge", "rbd"), 90, 2)
+        for image in [image for image in IMAGES if image.startswith("rbd/") and image not in TRASHED]:
+            wait_for(f"the end of {image}", lambda image=image: why_left(ceph, "rm", image), 90, 2)
         ceph.rbd("namespace", "rm", "rbd/team")
 
 
-def why_left(ceph: Cluster, image: str) -> str:
-    """Remove it; why that could not be done."""
+def remove_object(ceph: Cluster, name: str) -> None:
+    run("rados", "-c", ceph.conf, "--pool", "rbd", "rm", name)
+
+
+def why_left(ceph: Cluster, *words: str) -> str:
+    """Remove something; why that could not be done."""
     try:
-        ceph.rbd("rm", "--no-progress", image)
+        ceph.rbd(*words, "--no-progress")
     except RuntimeError as error:
         return str(error)
     return ""
@@ -117,7 +128,7 @@ def test_both_ways_find_the_same(held: Held, tmp_path: Path) -> None:
 
     second = [admin.watchers(way=way, pools=["second"])[1] for way in ("osd", "image")]
     assert second[0] == second[1]
-    assert [found[0] for found in second[0]] == ["second/one", "second/team/one"]
+    assert [found[0] for found in second[0]] == ["second/one", "second/team/one", "second/team/trash:ID/binned"]
     assert admin.watchers(way="auto")[0] == "osd"
 
 
@@ -138,7 +149,7 @@ def test_restarted_osds_tell_of_every_client_that_lives_and_images_of_a_frozen_o
     assert admin.watchers(way="osd")[1] == before
     assert admin.watchers(way="image")[1] == before
     # What an OSD has not loaded since its start it does not tell; asked for an image, it does.
-    holders[0].send_signal(signal.SIGSTOP)
+    holders.processes[0].send_signal(signal.SIGSTOP)
     restart_osds(ceph)
     assert admin.watchers(way="image")[1] == before
 
@@ -152,3 +163,27 @@ def test_the_least_key_asks_the_images(held: Held, tmp_path: Path) -> None:
     assert found == Asker(tmp_path, ceph.conf, "admin").watchers(way="osd")[1]
     assert "this key may not ask them" in least.ask(way="auto")["look"]["watchers"]["note"], "that it fell back is said"
     assert "dump_watchers" in least.ask(way="osd")["look"]["problem"]
+    unchecked = least.ask(way="image")["look"]["watchers"]["unchecked"]
+    assert any(HEADLESS in line and "Half removed" in line for line in unchecked), unchecked
+    assert any("the pools device_health_metrics" in line for line in unchecked), "the pool of the manager, as Pacific names it"
+
+    # A key for one pool names the others.
+    conf = ceph.hand_out(tmp_path / "key", "one-pool", **{**CAPS, "osd": "profile rbd-read-only pool=rbd"})
+    one = Asker(tmp_path, conf, "one-pool")
+    found = one.ask(way="auto")["look"]["watchers"]
+    assert (found["way"], list(found["unread"]), found["missing"]) == ("image", ["second"], [])
+    assert "Operation not permitted" in found["unread"]["second"]
+    assert {place.partition("/")[0] for place in found["pools"]} == {"rbd"} and found["count"] > 0
+    assert one.ask(way="auto", pools=["rbd"])["look"]["watchers"]["unread"] == {}
+
+
+def test_blocklisted_range_is_cleared_by_the_command_that_is_named(ceph: Cluster, tmp_path: Path) -> None:
+    networks = {"10.1.114.0/24", "2001:db8::/48"}
+    for network in networks:
+        ceph.ceph("osd", "blocklist", "range", "add", network)
+    lines = Asker(tmp_path, ceph.conf, "admin").ask(checks=["leftovers"])["lines"]
+    commands = {line.rpartition("ceph osd blocklist range rm ")[2] for line in lines if "blocklist range rm" in line}
+    assert commands == networks
+    for network in commands:
+        ceph.ceph("osd", "blocklist", "range", "rm", network)
+    assert not [line for line in Asker(tmp_path, ceph.conf, "admin").ask(checks=["leftovers"])["lines"] if "range" in line]

@@ -194,7 +194,7 @@ def ceph(folder: Path, state: dict[str, t.Any], words: list[str]) -> t.Any:
             "flags_set": sorted([*flags, *(flag for flag in state["flags"] if flag != "pause"), "sortbitwise"]),
         }
     if words == ["osd", "pool", "ls", "detail"]:
-        return [{"pool_name": pool, "application_metadata": dict.fromkeys(uses, {}), "read_balance": REEF} for pool, uses in state["uses"].items()]
+        return [{"pool_name": pool, "application_metadata": {key: {} for key in uses}, "read_balance": REEF} for pool, uses in state["uses"].items()]
     if words[:2] in (["osd", "set"], ["osd", "unset"]):
         setting = words[1] == "set"
         change(folder, lambda now: now.update(flags=[flag for flag in now["flags"] if flag != words[2]] + [words[2]] * setting))

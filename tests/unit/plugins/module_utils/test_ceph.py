@@ -8,9 +8,9 @@ import math
 import os
 import time
 
-import ceph_answers
 import pytest
 
+import ceph_answers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, run_bounded
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import copy
 import json
 
-import ceph_answers
 import pytest
 
+import ceph_answers
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _serving
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused

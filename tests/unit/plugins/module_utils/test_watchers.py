@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import json
 
-import ceph_answers
 import pytest
 
+import ceph_answers
 from ansible_collections.pilw.maintenance.plugins.module_utils import _leftovers, _pace, _rbd, _watchers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
@@ -60,7 +60,7 @@ class Cluster:
 
     def answer(self, words):
         if words[:4] == ["ceph", "osd", "pool", "ls"]:
-            return [{"pool_name": name, "application_metadata": dict.fromkeys(uses, {})} for name, uses in self.pools.items()]
+            return [{"pool_name": name, "application_metadata": {key: {} for key in uses}} for name, uses in self.pools.items()]
         if words[:3] == ["ceph", "osd", "dump"]:
             return {"osds": self.osds}
         if words[:3] == ["ceph", "pg", "stat"]:
