@@ -115,7 +115,7 @@ def put_flags(
                 ceph.raw("ceph", "osd", "set" if setting else "unset", flag)
             after, _fsid = read_flags(ceph)
         except CephError as exc:
-            if exc.status in _FINAL or _pace.monotonic() >= deadline:
+            if exc.status in _FINAL or exc.unreadable or _pace.monotonic() >= deadline:
                 raise Refused(f"The flags {', '.join(wanted)} could not be {'set' if setting else 'unset'}: {exc}. {_by_hand(wanted, setting)}") from exc
             _pace.sleep(_AGAIN)
             continue

@@ -44,7 +44,7 @@ class Watcher:
 
 @dataclass
 class Look:
-    """What was found. C(images): None when they were not counted. C(headless): images of which only the name is left.
+    """What was found. C(images): None when they were not counted. C(without_header): images of which only the name is left.
 
     C(missing): what could not be asked, so that the look proves nothing. C(unread): places that the key may not read, each with why.
     C(unchecked): sentences on what this look does not cover.
@@ -58,7 +58,7 @@ class Look:
     note: str = ""
     unread: dict[str, str] = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
-    headless: list[str] = field(default_factory=list)
+    without_header: list[str] = field(default_factory=list)
 
 
 class _Image(t.NamedTuple):
@@ -92,7 +92,7 @@ def by_image(ceph: Ceph, places: list[Place]) -> Look:
         look.missing.append(f"{len(images) - len(asked)} images were not asked")
     # Removed since it was listed, unless it is listed still: then only its name is left, and no client can watch it.
     again = {place: {one.name for one in _images_in(ceph, place)} for place in dict.fromkeys(image.place for image in gone)}
-    look.headless = [image.name for image in gone if image.name in again[image.place]]
+    look.without_header = [image.name for image in gone if image.name in again[image.place]]
     return look
 
 
@@ -202,7 +202,7 @@ def look(ceph: Ceph, wanted: list[str], way: str) -> Look:
     found = by_image(ceph, places)
     found.note = note
     found.unread = {**unread, **found.unread}
-    found.unchecked = [*_left_out(pools), *_out_of_reach(pools, found.headless)]
+    found.unchecked = [*_left_out(pools), *_out_of_reach(pools, found.without_header)]
     return found
 
 
@@ -210,11 +210,11 @@ def _left_out(pools: _rbd.Pools) -> list[str]:
     return [f"Not checked, as ceph_maint_rbd_pools leaves them out: the pools {_some(pools.left_out)}"] if pools.left_out else []
 
 
-def _out_of_reach(pools: _rbd.Pools, headless: list[str]) -> list[str]:
+def _out_of_reach(pools: _rbd.Pools, without_header: list[str]) -> list[str]:
     """What nobody learns by asking each image."""
     lines = [f"Not checked, as only CephFS, RGW, NFS or the manager use them: the pools {_some(pools.other_uses)}"] if pools.other_uses else []
-    if headless:
-        lines.append(f"Half removed, without a header that a client could have open: {_some(headless)}")
+    if without_header:
+        lines.append(f"Half removed, without a header that a client could have open: {_some(without_header)}")
     return [*lines, "Not checked, as each image was asked: images that neither rbd_directory nor rbd_trash of their pool names"]
 
 

@@ -119,7 +119,7 @@ def test_images_that_no_plain_list_shows_block_safe(
     ceph: Cluster, other_pool: str, storage: Storage, holders: Holders
 ) -> None:
     """In the trash, and in a pool without the application rbd. The key may only read, so each image is asked."""
-    op = storage(vms=2, running=1)
+    op = storage(vms=2, running=["vm-0"])
     unseen = op.cloud.vm("vm-1").uuid
     image = image_of(unseen)
     ceph.rbd("create", "--size", "8M", f"{other_pool}/stray")

@@ -25,10 +25,10 @@ from e2e.waits import wait_for
 LIMIT = 120
 VM = str(uuid.UUID(int=7))
 # Moved to the trash while they are open; one loses the object that its name leads to, another its header; one is migrating.
-TRASHED, NAMELESS, HEADLESS, MOVING = ("rbd/binned", "second/team/binned"), "rbd/nameless", "rbd/headless", "rbd/moving"
+TRASHED, NAMELESS, WITHOUT_HEADER, MOVING = ("rbd/binned", "second/team/binned"), "rbd/nameless", "rbd/headless", "rbd/moving"
 IMAGES = (
     f"rbd/volume-{VM}", "rbd/shared", "rbd/idle", "rbd/only-read", "rbd/team/one", "second/one", "second/team/one",
-    *TRASHED, NAMELESS, HEADLESS, MOVING,
+    *TRASHED, NAMELESS, WITHOUT_HEADER, MOVING,
 )  # fmt: skip
 ONE = (f"rbd/volume-{VM}", "rbd/shared", "rbd/team/one", "rbd/only-read@", *TRASHED)
 OTHER = ("rbd/shared", "second/one", "second/team/one", NAMELESS, MOVING)
@@ -88,7 +88,7 @@ def held(ceph: Cluster, holders: Holders) -> t.Iterator[Held]:
         for image in TRASHED:
             ceph.rbd("trash", "mv", image)
         remove_object(ceph, "rbd_id.nameless")
-        remove_object(ceph, f"rbd_header.{json.loads(ceph.rbd('info', HEADLESS, '--format', 'json'))['id']}")
+        remove_object(ceph, f"rbd_header.{json.loads(ceph.rbd('info', WITHOUT_HEADER, '--format', 'json'))['id']}")
         yield ceph, holders
     finally:
         holders.release()
@@ -164,16 +164,16 @@ def test_the_least_key_asks_the_images(held: Held, tmp_path: Path) -> None:
     assert "this key may not ask them" in least.ask(way="auto")["look"]["watchers"]["note"], "that it fell back is said"
     assert "dump_watchers" in least.ask(way="osd")["look"]["problem"]
     unchecked = least.ask(way="image")["look"]["watchers"]["unchecked"]
-    assert any(HEADLESS in line and "Half removed" in line for line in unchecked), unchecked
+    assert any(WITHOUT_HEADER in line and "Half removed" in line for line in unchecked), unchecked
     assert any("the pools device_health_metrics" in line for line in unchecked), "the pool of the manager, as Pacific names it"
 
     # A key for one pool names the others.
     conf = ceph.hand_out(tmp_path / "key", "one-pool", **{**CAPS, "osd": "profile rbd-read-only pool=rbd"})
     one = Asker(tmp_path, conf, "one-pool")
-    found = one.ask(way="auto")["look"]["watchers"]
-    assert (found["way"], list(found["unread"]), found["missing"]) == ("image", ["second"], [])
-    assert "Operation not permitted" in found["unread"]["second"]
-    assert {place.partition("/")[0] for place in found["pools"]} == {"rbd"} and found["count"] > 0
+    checked = one.ask(way="auto")["look"]["watchers"]
+    assert (checked["way"], list(checked["unread"]), checked["missing"]) == ("image", ["second"], [])
+    assert "Operation not permitted" in checked["unread"]["second"]
+    assert {place.partition("/")[0] for place in checked["pools"]} == {"rbd"} and checked["count"] > 0
     assert one.ask(way="auto", pools=["rbd"])["look"]["watchers"]["unread"] == {}
 
 

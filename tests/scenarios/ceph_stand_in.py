@@ -30,7 +30,7 @@ STATE: dict[str, t.Any] = {
     "checks": {},
     "watchers": [],  # further ones: [image, client number]; of one in the trash or in another pool POOL/[trash:]IMAGE
     "uses": {POOL: ["rbd"], OTHER: ["cephfs"]},  # the applications of each pool
-    "headless": [],  # images of which only the name is left
+    "without_header": [],  # images of which only the name is left
     "texts": {},  # whole answers as text, by the words of calls
     "hang": [],  # first words of calls that give no answer
     "refuse": {},  # and of those that end with this status
@@ -161,7 +161,7 @@ def place_of(image: str) -> tuple[str, bool, str]:
 
 
 def images(state: dict[str, t.Any], pool: str, trashed: bool = False) -> list[str]:
-    names = [f"volume-{vm['uuid']}" for vm in vms_of(state)] + state["headless"] if (pool, trashed) == (POOL, False) else []
+    names = [f"volume-{vm['uuid']}" for vm in vms_of(state)] + state["without_header"] if (pool, trashed) == (POOL, False) else []
     further = [place_of(image) for image, _client in state["watchers"]]
     return list(dict.fromkeys(names + [name for one, gone, name in further if (one, gone) == (pool, trashed)]))
 
@@ -252,7 +252,7 @@ def rados(folder: Path, state: dict[str, t.Any], words: list[str], given: t.Call
         return "\n".join(f"id_{identity(image)}\n{hexdump(image.encode())}\n" for image in images(state, pool)).encode()
     if verb == "listwatchers":
         wanted = bytes.fromhex(name.removeprefix("rbd_header.")).decode()
-        if wanted in state["headless"]:
+        if wanted in state["without_header"]:
             raise Failure(1, f"listing watchers {pool}/{name}: (2) No such file or directory")
         clients = [client for image, client in opens(state) if place_of(image)[::2] == (pool, wanted)]
         return "".join(f"watcher=10.0.0.9:0/{client} client.{client} cookie=1\n" for client in clients).encode()

@@ -47,7 +47,7 @@ def test_image_in_the_trash_blocks_safe(quick_storage: Storage, way: str) -> Non
 
 def test_plan_and_summary_name_what_was_not_checked(quick_storage: Storage) -> None:
     op = quick_storage(vms=2, hosts=1)
-    op.ceph.set(headless=["half"])
+    op.ceph.set(without_header=["half"])
     run = op.prepare(**IMAGE)
     assert run.rc == 0 and SAFE in run.text, run.text
     for line in (

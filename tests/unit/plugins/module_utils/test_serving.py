@@ -533,6 +533,14 @@ def test_an_unreadable_answer_between_waves_is_reported_as_that(clock, call):
     assert [lack.item for lack in cluster.gate().ramp()] == ["answer:unknown"]
 
 
+def test_flags_are_not_tried_again_where_the_answer_is_unreadable(clock):
+    cluster = Cluster()
+    cluster.texts = {"ceph osd dump": b"<html>"}
+    with pytest.raises(Refused, match="not JSON"):
+        put_flags(cluster.ceph(), ["noout"], False, 1800.0, False)
+    assert clock.waits == 0
+
+
 def test_a_dump_of_reef_serves(clock):
     cluster = Cluster()
     cluster.texts = {"ceph osd dump": ceph_answers.OSD_DUMP_REEF}

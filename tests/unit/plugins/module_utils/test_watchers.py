@@ -38,7 +38,7 @@ class Cluster:
         self.images = dict(IMAGES)
         self.trash = {}  # (pool, namespace, name): id
         self.old = []  # (pool, namespace, name) in the old format
-        self.headless = set()  # ids whose header object is gone
+        self.without_header = set()  # ids whose header object is gone
         self.pools = dict(POOLS)
 
     def ceph(self):
@@ -92,7 +92,7 @@ class Cluster:
     def watchers(self, pool, space, identity):
         """As rados 16.2 writes them."""
         keys = [key for key, one in {**self.images, **self.trash}.items() if one == identity and key[:2] == (pool, space)]
-        if not keys or identity in self.headless:
+        if not keys or identity in self.without_header:
             return 2
         return "".join(f"watcher={address(n)}/7 client.{n} cookie=14059\n" for one, n in self.open if one in keys).encode()
 
@@ -273,13 +273,13 @@ def test_an_image_that_is_removed_meanwhile_is_no_lack():
         return cluster.run(argv, given, seconds)
 
     found = _watchers.look(Ceph(["ceph"], 5.0, run=run), [], IMAGE)
-    assert (found.missing, found.headless, found.images, len(found.watchers)) == ([], [], 3, 1)
+    assert (found.missing, found.without_header, found.images, len(found.watchers)) == ([], [], 3, 1)
 
 
 def test_an_image_whose_header_is_gone_breaks_nothing_and_is_named():
     """Half removed: no client can be registered at an object that does not exist."""
     cluster = Cluster((A, 4))
-    cluster.headless.add("b2")
+    cluster.without_header.add("b2")
     found = _watchers.look(cluster.ceph(), [], IMAGE)
     assert (found.missing, found.images, len(found.watchers)) == ([], 3, 1)
     assert "Half removed, without a header that a client could have open: vms/b" in found.unchecked
