@@ -72,10 +72,16 @@ class Storage:
     fsid: str = ""  # which cluster it is
     unread: dict[str, str] = field(default_factory=dict)  # pools and namespaces that the key may not read, each with why
     unchecked: list[str] = field(default_factory=list)  # what this look does not cover, a sentence each
+    pools: list[str] = field(default_factory=list)  # and namespaces whose images were checked
 
     @property
     def item(self) -> str:
         return f"ceph:{self.host}"
+
+    @property
+    def checked(self) -> bool:
+        """Whether Ceph gave a complete answer. One that the key may read nothing for says nothing."""
+        return not self.problem and bool(self.pools or not self.unread)
 
     @property
     def start_item(self) -> str:
@@ -159,7 +165,8 @@ def read(host: str | None, look: t.Any) -> Storage | None:
     health = health if isinstance(health, dict) else {}
     checks = health.get("checks")
     images, note = watchers.get("images"), watchers.get("note")
-    where = f"the pools {', '.join(_texts(watchers.get('pools'))) or '(none)'}"
+    pools = _texts(watchers.get("pools"))
+    where = f"the pools {', '.join(pools) or '(none)'}"
     where += f" ({printable(images)} images asked one by one" if images is not None else " (each OSD asked"
     where += f", at {printable(look['at'])})" if look.get("at") else ")"
     return Storage(
@@ -177,6 +184,7 @@ def read(host: str | None, look: t.Any) -> Storage | None:
         printable(look.get("fsid"), 40),
         {printable(pool, 200): printable(why, 200) for pool, why in (unread if isinstance(unread, dict) else {}).items()},
         [printable(line, 1000) for line in (unchecked if isinstance(unchecked, list) else [])],
+        pools,
     )
 
 
@@ -213,7 +221,7 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
 
     C(outside): VMs that the scope leaves out; C(scoped): some of them hold Ceph open anyway. C(known): the cluster of an earlier proof.
     """
-    found = Findings(checked=storage is not None and not storage.problem)
+    found = Findings(checked=storage is not None and storage.checked)
     if storage is None:
         found.notes.append(NOT_ASKED)
         return found
@@ -234,7 +242,7 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
             found.notes.append(f"outside of the scope, {text}")
         else:
             found.against[item] = text
-    if not found.against and not storage.problem:
+    if not found.against and storage.checked:
         found.proofs.append(f"no client has an image open in {storage.where}" + (", except those accepted" if found.excepted else ""))
         found.notes.append(f"What Ceph cannot tell: {BLIND}.")
     found.notes += [f"{line}." for line in storage.unchecked]

@@ -386,6 +386,12 @@ def test_an_accepted_unread_pool_is_an_exception_and_accepts_no_other():
     assert (found.against, len(found.proofs)) == ({}, 1)
 
 
+def test_where_no_pool_could_be_read_ceph_was_not_checked():
+    found = proof(read(unread=UNREAD, pools=[]), ["unread-pool:backup"])
+    assert (found.against, found.proofs, found.checked) == ({}, [], False)
+    assert proof(read(unread=UNREAD), ["unread-pool:backup"]).checked
+
+
 def test_a_plan_names_the_pools_that_the_key_may_not_read():
     ((text, items),) = _storage.plan_reasons(read(unread=UNREAD), {})
     assert items == ["unread-pool:backup"] and "pools backup" in text and "ceph_maint_rbd_pools" in text
