@@ -30,7 +30,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 LOGS, JUNIT, REPORTS = BUILD / "logs", BUILD / "junit", BUILD / "reports"
-TAGS = ("test", "all", "full", "tool")  # each session has one of these
+TAGS = ("test", "all", "full", "tool", "integration")  # each session has one of these
 TAIL = 60  # lines of a failed session's log that are shown
 GRACE = 5  # seconds from the request to end until the kill
 PR_SET_CHILD_SUBREAPER = 36
