@@ -134,7 +134,8 @@ def documents(text: str) -> list[t.Any]:
     Words may stand behind the last one. Raises ValueError where a document is not whole, and where there is none.
     """
     plain = _NO_NUMBER.sub(lambda token: _PARSED_AS.get(token[0], token[0]), text)
-    decoder, found, rest = json.JSONDecoder(), [], 0
+    decoder, rest = json.JSONDecoder(), 0
+    found: list[t.Any] = []
     while not found or plain[rest : rest + 1] in ("[", "{"):
         document, rest = decoder.raw_decode(plain, rest)
         found.append(document)

@@ -61,8 +61,8 @@ def _locked(ceph: Ceph, pools: list[str], pattern: t.Pattern[str] | None, wanted
     places, unread = _rbd.places(ceph, _rbd.pools(ceph, pools).chosen)
     listed, more = _rbd.ask_readable(ceph, lambda place: _rbd.names(ceph, place), places)
     images = [f"{place.name}/{name}" for place, some in listed for name in some if vm_of(name, pattern) in wanted]
-    hidden = [*unread, *(place.name for place in more)]
-    found = [f"Locks in the pools {', '.join(map(printable, hidden))} could not be looked for: the key may not read them."] if hidden else []
+    hidden = ", ".join(map(printable, [*unread, *(place.name for place in more)]))
+    found = [f"Locks in the pools {hidden} could not be looked for: the key may not read them."] if hidden else []
     asked = ceph.at_once(lambda image: ceph.json("rbd", "lock", "ls", image), images)
     for image, locks in asked:
         if isinstance(locks, CephError):

@@ -75,7 +75,7 @@ def places(ceph: Ceph, names: list[str]) -> tuple[list[Place], dict[str, str]]:
 
 def ask_readable(
     ceph: Ceph, work: t.Callable[[t.Any], t.Any], items: list[t.Any]
-) -> tuple[list[tuple[t.Any, t.Any]], dict[str, str]]:
+) -> tuple[list[tuple[t.Any, t.Any]], dict[t.Any, str]]:
     """What C(work) gives for each item that the key may read, and the others, each with why. Other errors of Ceph are raised."""
     asked = ceph.at_once(work, items)
     unread = {}

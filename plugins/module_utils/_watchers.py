@@ -6,8 +6,9 @@
 """Which Ceph clients have which RBD image open. Whoever opens one for writing watches its header object.
 
 Two ways: every OSD tells all its watchers (C(ceph tell osd.N dump_watchers), one call an OSD, for a key that may), or every image is
-asked for its own (C(rados listwatchers) of its header, one call an image, for a key that may only read). Both find the same clients that live. One that was
-frozen before its OSD was restarted is told by its image only: the OSD has not loaded that object since (seen on 16.2).
+asked for its own (C(rados listwatchers) of its header, one call an image, for a key that may only read). Both find the same clients
+that live. One that was frozen before its OSD was restarted is told by its image only: the OSD has not loaded that object since (seen
+on 16.2).
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ def _images_in(ceph: Ceph, place: Place) -> list[_Image]:
     """All that the directory, the trash and C(rbd ls) of a place name. The last alone knows images of the old format."""
     known = _rbd.images_by_id(ceph, place)
     images = [_Image(place, name, identity) for identity, name in known.items()]
-    return images + [_Image(place, name, "") for name in (f"{place.name}/{one}" for one in _rbd.names(ceph, place)) if name not in known.values()]
+    named = set(known.values())
+    listed = [f"{place.name}/{name}" for name in _rbd.names(ceph, place)]
+    return images + [_Image(place, name, "") for name in listed if name not in named]
 
 
 def _watchers_of(ceph: Ceph, image: _Image) -> list[Watcher]:
@@ -110,7 +113,8 @@ def _watchers_of(ceph: Ceph, image: _Image) -> list[Watcher]:
     text = ceph.raw("rados", *words).decode("utf-8", "replace")
     rows = [_WATCHER.fullmatch(line.strip()) for line in text.splitlines() if line.strip()]
     if not all(rows):
-        raise CephError(ceph.argv("rados", *words), f"gave an answer in a form that this version does not know: {printable(text, 200)}", unreadable=True)
+        why = f"gave an answer in a form that this version does not know: {printable(text, 200)}"
+        raise CephError(ceph.argv("rados", *words), why, unreadable=True)
     return [Watcher(image.name, f"client.{row['client']}", printable(row["address"])) for row in rows if row]
 
 
@@ -212,7 +216,9 @@ def _left_out(pools: _rbd.Pools) -> list[str]:
 
 def _out_of_reach(pools: _rbd.Pools, without_header: list[str]) -> list[str]:
     """What nobody learns by asking each image."""
-    lines = [f"Not checked, as only CephFS, RGW, NFS or the manager use them: the pools {_some(pools.other_uses)}"] if pools.other_uses else []
+    lines = []
+    if pools.other_uses:
+        lines.append(f"Not checked, as only CephFS, RGW, NFS or the manager use them: the pools {_some(pools.other_uses)}")
     if without_header:
         lines.append(f"Half removed, without a header that a client could have open: {_some(without_header)}")
     return [*lines, "Not checked, as each image was asked: images that neither rbd_directory nor rbd_trash of their pool names"]
