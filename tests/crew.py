@@ -34,12 +34,13 @@ ROUNDS = 3  # as the prepare role has them
 PLANNED = {
     "prepare": (
         "record_copy", "record_dir_persistent", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
-        "force_timeout", "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age", "notice_templates", "notice_dir",
+        "force_timeout", "max_force_percentage", "never_force",
+        "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age", "notice_templates", "notice_dir",
         "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger", "osd_flags",
     ),
     "restore": (
         "record_copy", "record_dir_persistent", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
-        "start_timeout", "canary", "max_fail_percentage", "lease", "window", "notice_dir",
+        "start_timeout", "canary", "canary_vms", "max_fail_percentage", "lease", "window", "notice_dir",
         "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger",
     ),
 }  # fmt: skip
@@ -155,9 +156,12 @@ class Crew:
         "settle_timeout": 300.0,
         "stop_timeout": 600.0,
         "force_timeout": 300.0,
+        "max_force_percentage": 20.0,
+        "never_force": None,
         "start_timeout": 900.0,
         "start_retries": 2,
         "canary": 3,
+        "canary_vms": None,
         "max_fail_percentage": 20.0,
         "verify_hold": 60.0,
         "api_wait": 1800.0,
@@ -261,7 +265,7 @@ class Crew:
             self._job(out, "open_hosts", pilw_host_flags, restored=True, **self._kept_closed(), **run)
             self._start_in_waves(out, run)
             self._task(out, "verify", pilw_vm_status, state="running", **run)
-            hold = {"hold": self.settings["verify_hold"], **self._chosen("stop_timeout")}
+            hold = {"hold": self.settings["verify_hold"], **self._chosen("stop_timeout", "groups")}
             if self._task(out, "verify_hold", pilw_vm_status, state="running", **hold, **run)["fallen"]:
                 self._start(out, run, self._check_ceph(out, way="image"), which="fallen", canary=0, at_most=0)
                 self._task(out, "verify_again", pilw_vm_status, state="running", **run)
@@ -410,11 +414,12 @@ class Crew:
     def _power(self, out: Outcome, run: dict[str, t.Any], what: str, **more: t.Any) -> None:
         given = self._chosen("groups", "concurrency", "poll_interval", "lease", "request_timeout")
         given.update(state="started" if what == "start" else "stopped", timeout=self.settings[f"{what}_timeout"], **more)
-        given.update({"force": True} if what == "force" else {})
+        given.update({"never_force": self.settings["never_force"]} if what != "start" else {})
+        given.update({"force": True, **self._chosen("max_force_percentage")} if what == "force" else {})
         self._job(out, what, pilw_vm_power, **given, **run)
 
     def _start(self, out: Outcome, run: dict[str, t.Any], ceph: dict[str, t.Any], **more: t.Any) -> None:
-        more.update(self._chosen("max_fail_percentage", "ceph_host"), retries=self.settings["start_retries"], ceph=ceph)
+        more.update(self._chosen("canary_vms", "max_fail_percentage", "ceph_host"), retries=self.settings["start_retries"], ceph=ceph)
         self._power(out, run, "start", **more)
 
     def _start_in_waves(self, out: Outcome, run: dict[str, t.Any]) -> None:

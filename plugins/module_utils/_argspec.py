@@ -92,8 +92,25 @@ def words(value: t.Any, option: str) -> list[str] | None:
     return [str(item) for item in value if str(item)]
 
 
+def given_words(value: t.Any, option: str) -> list[str] | None:
+    """The same where an empty list, as the roles have it by default, says nothing. None when not given, C(none) for an empty list."""
+    return None if value in (None, "", []) else words(value, option)
+
+
+# Numbers that a group may have in the place of those of the run: what each is, the least, and its type.
+_OF_A_GROUP: dict[str, tuple[str, float, type]] = {
+    "stop_timeout": ("a number of seconds above 0", 0.001, float),
+    "start_timeout": ("a number of seconds above 0", 0.001, float),
+    "concurrency": ("a whole number of at least 1", 1, int),
+}
+_GROUP_KEYS = ("name", "query", "delay", *_OF_A_GROUP, "force")
+
+
 def groups(value: t.Any) -> list[dict[str, t.Any]]:
-    """Ordered groups as C({name, query, delay}). Takes a list, JSON, or C(none)."""
+    """Ordered groups, with C(name), C(query), C(delay), C(force) and the numbers that differ from those of the run.
+
+    Takes a list, JSON, or C(none).
+    """
     found = structure(value, "groups")
     if found is None:
         return []
@@ -103,18 +120,34 @@ def groups(value: t.Any) -> list[dict[str, t.Any]]:
     for entry in found:
         if not isinstance(entry, dict) or not entry.get("name") or not entry.get("query"):
             raise InputError(f"groups: each needs name and query, and may have delay (seconds); this does not: {entry}")
-        if set(entry) - {"name", "query", "delay"}:
-            raise InputError(f"groups: {entry['name']} has unknown keys; only name, query and delay are known.")
+        unknown = sorted(set(map(str, entry)) - set(_GROUP_KEYS))
+        if unknown:
+            raise InputError(f"groups: {entry['name']} has unknown keys ({', '.join(unknown)}); these are known: {', '.join(_GROUP_KEYS)}.")
         try:
             delay = float(entry.get("delay") or 0)
         except (TypeError, ValueError):
             delay = -1.0
         if not 0 <= delay <= MOST:
             raise InputError(f"groups: the delay of {entry['name']} is not a number of seconds.")
-        parsed.append({"name": str(entry["name"]), "query": str(entry["query"]), "delay": delay})
+        force = entry.get("force") or "allowed"
+        if force not in ("allowed", "never"):
+            raise InputError(f"groups: force of {entry['name']} must be allowed or never.")
+        numbers = {name: _of_a_group(entry, name) for name in _OF_A_GROUP if entry.get(name) is not None}
+        parsed.append({"name": str(entry["name"]), "query": str(entry["query"]), "delay": delay, "force": force, **numbers})
     if len({group["name"] for group in parsed}) != len(parsed):
         raise InputError("groups: two have the same name.")
     return parsed
+
+
+def _of_a_group(entry: dict[str, t.Any], name: str) -> float:
+    what, least, kind = _OF_A_GROUP[name]
+    try:
+        number = kind(entry[name])
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if isinstance(entry[name], bool) or not least <= number <= MOST or number != float(entry[name]):
+        raise InputError(f"groups: {name} of {entry['name']} must be {what}.")
+    return number
 
 
 def structure(value: t.Any, option: str) -> t.Any:

@@ -26,12 +26,18 @@ ROUNDS = 3
 FLAG_SECONDS = LIMIT + POWER_TIMEOUT + LIST_TIMEOUT
 
 
-def settled_seconds(vms: list[Vm], groups: list[dict], concurrency: int, timeout: float) -> float:
-    """When all are settled at the latest, group after group."""
+def settled_seconds(vms: list[Vm], groups: list[dict], concurrency: int, timeout: float, of_group: str = "") -> float:
+    """When all are settled at the latest, group after group. C(of_group): the name of the time limit that a group may have of its own."""
     names = group_names(vms, groups) if groups else {}
     counts = count_by(names.get(vm.uuid, "") for vm in vms)
+    own = {group["name"]: group for group in groups}
     delays = sum(group["delay"] for group in groups)
-    return delays + sum(group_seconds(count, concurrency, timeout, POWER_TIMEOUT) for count in counts.values())
+
+    def seconds(name: str, count: int) -> float:
+        group = own.get(name, {})
+        return group_seconds(count, group.get("concurrency", concurrency), group.get(of_group, timeout), POWER_TIMEOUT)
+
+    return delays + sum(seconds(name, count) for name, count in counts.items())
 
 
 def trial_seconds(count: int, concurrency: int, timeout: float) -> float:

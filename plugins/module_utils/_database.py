@@ -22,7 +22,8 @@ _TABLES = """
 CREATE TABLE maintenance (
     id TEXT PRIMARY KEY, api_host TEXT NOT NULL, location TEXT NOT NULL, reason TEXT NOT NULL,
     phase TEXT NOT NULL, opened_at TEXT NOT NULL, safe_at TEXT, done_at TEXT, headline TEXT NOT NULL DEFAULT '',
-    adopted_from TEXT, query TEXT NOT NULL DEFAULT '', exclude TEXT NOT NULL DEFAULT '', ceph_fsid TEXT NOT NULL DEFAULT '');
+    adopted_from TEXT, query TEXT NOT NULL DEFAULT '', exclude TEXT NOT NULL DEFAULT '', ceph_fsid TEXT NOT NULL DEFAULT '',
+    never_force TEXT NOT NULL DEFAULT '');
 CREATE TABLE runs (
     token TEXT PRIMARY KEY, actor TEXT NOT NULL, purpose TEXT NOT NULL, since TEXT NOT NULL, ended TEXT,
     window REAL NOT NULL DEFAULT 0);
@@ -38,13 +39,19 @@ CREATE TABLE vms (
     start_sent_at TEXT, start_answered_at TEXT, start_outcome TEXT, start_error TEXT, started_at TEXT);
 CREATE TABLE osd_flags (name TEXT PRIMARY KEY, at TEXT NOT NULL);
 CREATE TABLE seen (uuid TEXT PRIMARY KEY, state TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE spared (uuid TEXT PRIMARY KEY, why TEXT NOT NULL);
 CREATE TABLE events (
     number INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL, what TEXT NOT NULL, uuid TEXT, detail TEXT);
 """
 
 
-# Columns that the first files do not have.
-_LATER = (("maintenance", "ceph_fsid", "TEXT NOT NULL DEFAULT ''"), ("runs", "window", "REAL NOT NULL DEFAULT 0"))
+# Columns and tables that the first files do not have.
+_LATER = (
+    ("maintenance", "ceph_fsid", "TEXT NOT NULL DEFAULT ''"),
+    ("maintenance", "never_force", "TEXT NOT NULL DEFAULT ''"),
+    ("runs", "window", "REAL NOT NULL DEFAULT 0"),
+)
+_LATER_TABLES = ("CREATE TABLE IF NOT EXISTS spared (uuid TEXT PRIMARY KEY, why TEXT NOT NULL)",)
 
 
 def make(path: str, first: dict[str, t.Any]) -> None:
@@ -58,7 +65,9 @@ def make(path: str, first: dict[str, t.Any]) -> None:
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Give a file that an earlier version has made the columns that came later."""
+    """Give a file that an earlier version has made the columns and tables that came later."""
+    for table in _LATER_TABLES:
+        db.execute(table)
     for table, column, declared in _LATER:
         if column not in [row[1] for row in db.execute(f"PRAGMA table_info({table})")]:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declared}")

@@ -11,6 +11,7 @@ import functools
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _force, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
     CallTime,
@@ -35,8 +36,9 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     digest,
     parse_vm,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines, owner_lines, spared_lines
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm, to_open
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, longest, matching
 
 # Measured on one deployment; only used to estimate, until a maintenance has measured its own.
 STOP_TIME = CallTime(22.0)
@@ -48,9 +50,6 @@ CEPH_NOT_BACK = (
 HOSTS_NOT_SAID = (
     "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
 )
-# Longer lists are cut in the text, never in the data.
-SHOWN = 20
-
 
 @dataclass
 class Settings:
@@ -72,7 +71,10 @@ class Settings:
     proof_interval: float = 30
     hold: float = 60
     canary: int = 0
+    canary_vms: list[str] = field(default_factory=list)
     force: bool = False
+    max_force_percentage: float = _force.DEFAULT_PERCENTAGE
+    never_force: list[str] | None = None
     record_copy: str = ""
     window: float = 0.0  # seconds that the run may take; 0: nobody has said
     stop_time: CallTime = STOP_TIME
@@ -113,6 +115,7 @@ class RecordFacts:
     accepted: list[str] = field(default_factory=list)
     osd_flags: list[str] = field(default_factory=list)
     ceph_fsid: str = ""
+    force: _force.Kept = field(default_factory=_force.Kept)
 
 
 @dataclass
@@ -153,7 +156,7 @@ def plan_prepare(
     scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
     chosen = [vm for vm in vms.vms.values() if vm.uuid in scope]
     plan.stop = [vm for vm in chosen if vm.state == RUNNING and f"vm:{vm.uuid}" not in accepted]
-    group_names(chosen, settings.groups)
+    names_of = group_names(chosen, settings.groups)
     _check_locations(plan, settings, locations)
     _check_rows(plan, settings, hosts, vms)
     for vm in chosen:
@@ -179,6 +182,7 @@ def plan_prepare(
     if not settings.record_copy:
         plan.warnings.append("No second copy of the record is kept. Set ceph_maint_record_copy to a folder on another disk.")
     _describe_prepare(plan, settings, hosts, vms, chosen, scope, record)
+    _describe_force(plan, settings, vms, names_of, record)
     return plan
 
 
@@ -323,7 +327,7 @@ def _describe_prepare(
     lines.append(f"VMs: {len(vms.vms)} of {len({vm.owner for vm in vms.vms.values()})} owners: {shown}")
     owners = count_by(vm.owner for vm in plan.stop)
     lines.append(f"To stop: {len(plan.stop)} VMs of {len(owners)} owners")
-    lines += _owner_lines(plan.stop)
+    lines += owner_lines(plan.stop)
     creating = [vm for vm in chosen if vm.state == CREATING]
     if creating:
         lines.append(f"Being created, waited for before the list is taken: {len(creating)}")
@@ -332,7 +336,8 @@ def _describe_prepare(
         lines.append(f"Left out by the scope: {len(outside)} VMs that are not stopped, so the end will not be safe for Ceph")
         scope_of = {"ceph_maint_query": settings.query, "ceph_maint_exclude": settings.exclude}
         lines += [f"  {name}: {expression}" for name, expression in scope_of.items() if expression]
-    stop = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.stop_timeout)
+    lines += group_lines(settings.groups)
+    stop = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.stop_timeout, "stop_timeout")
     force = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.force_timeout) if settings.force else 0.0
     plan.worst_seconds = stop + force
     plan.whole_seconds = prepare_seconds(stop, force, settings.settle_timeout, settings.proof_interval)
@@ -344,6 +349,18 @@ def _describe_prepare(
         "VMs that do not stop in time: "
         + ("their power is cut" if settings.force else "named; their power is not cut (ceph_maint_force=false)")
     )
+
+
+def _describe_force(plan: Plan, settings: Settings, vms: VmList, names_of: t.Mapping[str, str], record: RecordFacts | None) -> None:
+    """The limit of what may be forced off, and the VMs that never are."""
+    kept, recorded = (record.force, record.vms) if record else (_force.Kept(), [])
+    entries = kept.entries if settings.never_force is None else settings.never_force
+    if entries != kept.entries:
+        _force.check_entries(entries, [*vms.vms.values(), *recorded])
+    by_group = _force.spared_by_group(names_of, settings.groups) if settings.groups else kept.by_group
+    running = len({*in_scope(vms.running, settings.query, settings.exclude), *(vm.uuid for vm in recorded)})
+    plan.lines.append(_force.line(running, settings.max_force_percentage, len(kept.forced), settings.force))
+    plan.lines += spared_lines(plan.stop, {**by_group, **_force.spared(plan.stop, entries)})
 
 
 def plan_restore(
@@ -399,9 +416,12 @@ def plan_restore(
             group_names(known, settings.groups)
             starting = {vm.uuid for vm in plan.start}
             coming = [vm for vm in known if vm.uuid in starting]
-        plan.worst_seconds = settled_seconds(coming, settings.groups, settings.concurrency, settings.start_timeout)
-        plan.worst_seconds += trial_seconds(min(settings.canary, len(plan.start)), settings.concurrency, settings.start_timeout)
-        plan.whole_seconds = restore_seconds(plan.worst_seconds, max(settings.hold, settings.stop_timeout))
+        plan.worst_seconds = settled_seconds(coming, settings.groups, settings.concurrency, settings.start_timeout, "start_timeout")
+        _targets.check_canaries(settings.canary_vms, record.vms)
+        first = _targets.canaries(plan.start, settings.groups, settings.canary, settings.canary_vms)
+        limit = max(settings.start_timeout, _targets.canary_timeout(first, settings.groups))
+        plan.worst_seconds += trial_seconds(len(first), settings.concurrency, limit)
+        plan.whole_seconds = restore_seconds(plan.worst_seconds, max(settings.hold, longest(settings.groups, "stop_timeout", settings.stop_timeout)))
         times = time_line(len(plan.start), settings.start_time, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
         likely = settings.start_time.likely(len(plan.start), settings.concurrency) + settings.hold
         plan.warnings += filter(None, [window_note(settings.window, likely)])
@@ -412,6 +432,9 @@ def plan_restore(
             *_named([f"{host['uuid']} {host['name']}".strip() for host in plan.open_hosts], "  to open: "),
             f"VMs to start: {len(plan.start)} of {len(record.vms)} recorded"
             + (" (the API does not answer yet)" if running is None else ""),
+            *([f"Started first, alone, as a trial: {len(first)} VMs"] if first else []),
+            *_named([vm.label() for vm in first], "  first: "),
+            *group_lines(settings.groups),
             f"Time to start: {times}",
         ]
     return plan
@@ -428,20 +451,6 @@ def not_running(rows: list[dict], path: str) -> tuple[str, str]:
         f"If they did not run before the maintenance, keep the others only: jq --arg s running '[.[]|select(.status==$s)]' {path}",
         f"not-running:{digest(sorted(vm.uuid for vm in found))}",
     )
-
-
-def _owner_lines(vms: list[Vm]) -> list[str]:
-    lines = []
-    by_owner: dict[str, list[Vm]] = {}
-    for vm in vms:
-        by_owner.setdefault(vm.owner, []).append(vm)
-    ranked = sorted(by_owner.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    for owner, owned in ranked[:SHOWN]:
-        names = ", ".join(vm.name or vm.uuid for vm in owned[:5])
-        lines.append(f"  owner {owner}: {len(owned)} ({names}{', ...' if len(owned) > 5 else ''})")
-    if len(ranked) > SHOWN:
-        lines.append(f"  and {len(ranked) - SHOWN} more owners with {sum(len(o) for _n, o in ranked[SHOWN:])} VMs")
-    return lines
 
 
 def _named(labels: list[str], lead: str) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 from collections import Counter
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
@@ -59,12 +59,17 @@ class Target:
 
 @dataclass
 class Wave:
-    """VMs that are sent together; the next wave waits until each of these is settled."""
+    """VMs that are sent together; the next wave waits until each of these is settled.
+
+    C(timeout) and C(concurrency): in the place of those of the orders, where they are not 0.
+    """
 
     name: str
     targets: list[Target]
     delay: float = 0.0
     canary: bool = False
+    timeout: float = 0.0
+    concurrency: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ class Orders:
     @property
     def action(self) -> str:
         return "start" if self.start else "stop"
+
+    def of(self, wave: Wave) -> Orders:
+        """The same for one wave. VMs that are tried first may be of several groups: the longest time limit is theirs."""
+        timeout = max(wave.timeout, self.timeout) if wave.canary else wave.timeout or self.timeout
+        return replace(self, timeout=timeout, concurrency=wave.concurrency or self.concurrency)
 
 
 class Journal(t.Protocol):
@@ -170,9 +180,14 @@ class Engine:
 
         C(more): others follow in another call, so the last wave has its delay as well.
         """
-        workers = _pace.pace.workers(self._orders.concurrency + 2)  # lists have places of their own
+        orders = self._orders
+        most = max([orders.concurrency, *(wave.concurrency for wave in waves)])
+        workers = _pace.pace.workers(most + 2)  # lists have places of their own
         try:
             for number, wave in enumerate(waves):
+                self._orders = orders.of(wave)
+                if self._orders.concurrency != self._throttle.most:
+                    self._throttle = Throttle(self._orders.concurrency)
                 batch = self._batch(wave)
                 self._run_wave(batch, workers)
                 if wave.canary and self._brake.canaries_dead(self._failed_in(batch), len(batch.items)):

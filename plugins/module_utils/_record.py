@@ -19,6 +19,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HO
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import Change, RecordedVm, age_seconds, now_text, steady_now
+from ansible_collections.pilw.maintenance.plugins.module_utils._spared import SparedVms
 
 CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
     "closing",
@@ -49,7 +50,7 @@ _PIECE = 1000
 _ROWS = 150
 
 
-class Record:
+class Record(SparedVms):
     """An open database file. Every write goes through one transaction that checks the run token first."""
 
     def __init__(self, path: str, copy_dir: str | None = None) -> None:
@@ -103,7 +104,7 @@ class Record:
         rows = self._all("SELECT * FROM maintenance")
         if len(rows) != 1:
             raise DamagedRecord(self.path, "it does not hold exactly one maintenance")
-        return {"ceph_fsid": "", **dict(rows[0])}  # which the first records do not have
+        return {"ceph_fsid": "", "never_force": "", **dict(rows[0])}  # which the first records do not have
 
     @property
     def phase(self) -> str:

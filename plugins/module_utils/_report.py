@@ -186,7 +186,7 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
     """What somebody must look at, the worst first: title, and each VM, host or item with why. Empty titles are left out."""
     vms, accepted = record.vms(), set(record.accepted())
     closed, lost = hosts_left_closed(record), unrecovered(record)
-    starting = record.phase in (OPENING, STARTING, DONE)
+    starting, spared = record.phase in (OPENING, STARTING, DONE), record.spared()
 
     def told(some: t.Iterable[RecordedVm], why: t.Callable[[RecordedVm], str]) -> list[dict[str, str]]:
         return [{"id": vm.uuid, "name": vm.name, "owner": vm.owner, "why": why(vm)} for vm in sorted(some, key=lambda vm: (vm.owner, vm.uuid))]
@@ -204,7 +204,7 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
         ACCEPTED: [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(accepted)],
         LOST: told((vm for vm in lost if vm.columns["start_outcome"]), why_down),
         UNTRIED: told((vm for vm in lost if not vm.columns["start_outcome"] and starting), why_untried),
-        DISOBEYED: told(disobeying(record) if not starting else [], lambda vm: why_left(vm, False)),
+        DISOBEYED: told(disobeying(record) if not starting else [], lambda vm: why_left(vm, False, spared)),
         WITHOUT: told(given_up(record), why_down),
         CUT: told(
             (vm for vm in vms if vm.columns["stop_outcome"] == _model.FORCED), lambda vm: "its file system wants a check"
@@ -231,9 +231,12 @@ def disobeying(record: Record) -> list[RecordedVm]:
     return [vm for vm in record.vms() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
 
 
-def why_left(vm: RecordedVm, starting: bool) -> str:
-    """Why a VM does not run again, or does not stop."""
-    return why_down(vm) if starting else f"{WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}"
+def why_left(vm: RecordedVm, starting: bool, spared: t.Mapping[str, str]) -> str:
+    """Why a VM does not run again, or did not stop. C(spared): VMs that are never forced off, each with why."""
+    if starting:
+        return why_down(vm)
+    why = f"{WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}"
+    return f"{why}; never forced off: {spared[vm.uuid]}" if vm.uuid in spared else why
 
 
 def stop_lines(record: Record) -> list[str]:
@@ -245,7 +248,8 @@ def stop_lines(record: Record) -> list[str]:
     if up:
         lines.append(f"Of these run now: {len(up)}")
         lines += by_owner(up, lambda vm: "came up again")
-    return lines + by_owner(disobeying(record), lambda vm: why_left(vm, False))
+    spared = record.spared()
+    return lines + by_owner(disobeying(record), lambda vm: why_left(vm, False, spared))
 
 
 def origin_lines(record: Record) -> list[str]:

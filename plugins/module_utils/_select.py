@@ -59,6 +59,11 @@ def in_scope(vms: t.Iterable[Vm], query: str | None, exclude: str | None) -> set
     return chosen & {vm.uuid for vm in vms}
 
 
+def longest(groups: t.Iterable[dict], name: str, seconds: float) -> float:
+    """The longest time limit of a run and its groups. C(seconds): that of the run. C(name): as a group calls it."""
+    return max([seconds, *(group.get(name, 0.0) for group in groups)])
+
+
 def group_names(vms: t.Iterable[Vm], groups: list[dict]) -> dict[str, str]:
     """Which ordered group each VM is in, by uuid; the first that matches. VMs in none are left out."""
     rows = [vm.row for vm in vms]

@@ -17,7 +17,7 @@ NOTHING_OPEN = {"record_id": "", "phase": "none"}
 
 def of_record(record: Record) -> dict[str, t.Any]:
     """Where a maintenance stands."""
-    maintenance, vms, hosts = record.maintenance, record.vms(), record.hosts()
+    maintenance, vms, hosts, spared = record.maintenance, record.vms(), record.hosts(), record.spared()
     return {
         "record_id": maintenance["id"],
         "phase": maintenance["phase"],
@@ -27,7 +27,7 @@ def of_record(record: Record) -> dict[str, t.Any]:
         "vms_recorded": len(vms),
         "vms_down": sum(1 for vm in vms if vm.stop_done),
         "vms_forced": sum(1 for vm in vms if vm.columns["stop_outcome"] == _model.FORCED),
-        "vms_outlived": sum(1 for vm in vms if vm.outlived),
+        "vms_outlived": sum(1 for vm in vms if vm.outlived and vm.uuid not in spared),
         "vms_left": len(_report.unrecovered(record)),
     }
 

@@ -62,7 +62,7 @@ def status(record: Record, api: Api) -> dict[str, t.Any]:
 
 def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
     holder = Lock(os.path.dirname(record.path)).holder()
-    maintenance, vms = record.maintenance, record.vms()
+    maintenance, vms, spared = record.maintenance, record.vms(), record.spared()
     starting = maintenance["phase"] in (OPENING, STARTING)
     left = _report.unrecovered(record) if starting else _report.disobeying(record)
     data: dict[str, t.Any] = {
@@ -82,10 +82,11 @@ def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
             "recorded": len(vms),
             "stop": count_by(vm.columns["stop_outcome"] or "" for vm in vms),
             "start": count_by(vm.columns["start_outcome"] or "" for vm in vms),
-            "outlived": sum(1 for vm in vms if vm.outlived),
+            # Those that may be forced off.
+            "outlived": sum(1 for vm in vms if vm.outlived and vm.uuid not in spared),
         },
         "platform": platform(now, [vm.uuid for vm in vms]),
-        "left": [{"uuid": vm.uuid, "user_id": vm.owner, "name": vm.name, "why": _report.why_left(vm, starting)} for vm in left],
+        "left": [{"uuid": vm.uuid, "user_id": vm.owner, "name": vm.name, "why": _report.why_left(vm, starting, spared)} for vm in left],
         "safe": safe_line(record, now) if maintenance["phase"] == SAFE else "",
         "accepted": record.accepted(),
         "next": _report.NEXT_STEP[maintenance["phase"]],

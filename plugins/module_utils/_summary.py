@@ -72,7 +72,14 @@ def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
     if len(reasons) > _report.SHOWN:
         lines.append(f"  and {len(reasons) - _report.SHOWN} more")
     lines += verdict.notes
-    outlived = sum(1 for vm in record.vms() if vm.outlived and vm.uuid in verdict.holding)
+    timed_out = [vm for vm in record.vms() if vm.outlived and vm.uuid in verdict.holding]
+    spared = record.spared()
+    outlived = sum(1 for vm in timed_out if vm.uuid not in spared)
+    if outlived < len(timed_out):
+        lines.append(
+            f"{len(timed_out) - outlived} of them did not shut down in time and are never forced off (ceph_maint_never_force, or their group). "
+            "Ask their owners to shut them down, then rerun the same command."
+        )
     if outlived:
         lines.append(f"{outlived} of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true")
     refused = sum(1 for vm in record.vms() if vm.columns["stop_outcome"] == _model.REFUSED and vm.uuid in verdict.holding)

@@ -17,6 +17,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _container,
     _files,
     _folders,
+    _force,
     _machine,
     _model,
     _pace,
@@ -207,7 +208,10 @@ def settings_of(params: dict[str, t.Any], stop_time: CallTime | None, start_time
         proof_interval=params["proof_interval"],
         hold=params["hold"],
         canary=params["canary"],
+        canary_vms=_argspec.words(params["canary_vms"], "canary_vms") or [],
         force=params["force"],
+        max_force_percentage=params["max_force_percentage"],
+        never_force=_argspec.given_words(params["never_force"], "never_force"),
         record_copy=params["record_copy"] or "",
         window=params["window"] * 60,
         stop_time=stop_time or STOP_TIME,
@@ -285,6 +289,7 @@ def facts_of(record: Record | None, rows: bool) -> RecordFacts | None:
         accepted=record.accepted(),
         osd_flags=record.osd_flags(),
         ceph_fsid=maintenance["ceph_fsid"],
+        force=_force.Kept(record.never_force(), record.spared_by_group(), record.forced()),
     )
 
 

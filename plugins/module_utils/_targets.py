@@ -8,12 +8,14 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Target, Wave
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import HELD, Change, RecordedVm, now_text
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, longest
 
 # No group can have this name.
 REST = ""
@@ -79,7 +81,7 @@ def first(waves: list[Wave], limit: int) -> tuple[list[Wave], int]:
     room = limit
     for wave in waves:
         if len(wave.targets) > room:
-            chosen.append(Wave(wave.name, wave.targets[:room], 0.0, wave.canary))
+            chosen.append(replace(wave, targets=wave.targets[:room], delay=0.0))
             break
         chosen.append(wave)
         room -= len(wave.targets)
@@ -103,30 +105,41 @@ def down(vm: RecordedVm) -> Change:
     return Change(vm.uuid, columns, f"stop: {word}")
 
 
-def stop_waves(vms: list[RecordedVm], groups: list[dict]) -> list[Wave]:
-    """All that are in no group, then the groups in reverse order."""
-    waves = _by_group(vms, groups, stop=True)
+def stop_waves(vms: list[RecordedVm], groups: list[dict], of_group: str = "stop_timeout") -> list[Wave]:
+    """All that are in no group, then the groups in reverse order. C(of_group): the time limit that a group may have of its own."""
+    waves = _by_group(vms, groups, of_group, stop=True)
     return [wave for wave in [waves.pop(REST), *reversed(list(waves.values()))] if wave.targets]
 
 
-def start_waves(vms: list[RecordedVm], groups: list[dict], canary: int) -> list[Wave]:
+def start_waves(vms: list[RecordedVm], groups: list[dict], canary: int, canary_vms: t.Sequence[str] = ()) -> list[Wave]:
     """A few first, then the groups in order, then all others."""
-    first = canaries([vm for vm in vms if vm.columns["start_sent_at"] is None], groups, canary)
+    first = canaries(vms, groups, canary, canary_vms)
     names = {vm.uuid for vm in first}
-    waves = _by_group([vm for vm in vms if vm.uuid not in names], groups)
+    waves = _by_group([vm for vm in vms if vm.uuid not in names], groups, "start_timeout")
     ordered = [*(wave for name, wave in waves.items() if name != REST), waves[REST]]
-    trial = Wave("canary", [Target(vm.uuid, vm.label()) for vm in first], canary=True)
+    targets = [Target(vm.uuid, vm.label(), heard=vm.may_come_up) for vm in first]
+    trial = Wave("canary", targets, canary=True, timeout=canary_timeout(first, groups))
     return [wave for wave in [trial, *ordered] if wave.targets]
 
 
-def canaries(vms: list[RecordedVm], groups: list[dict], count: int) -> list[RecordedVm]:
-    """The first few to start: of the first group that has any, of different owners where possible."""
-    if count <= 0 or not vms:
+def canaries(vms: list[RecordedVm], groups: list[dict], count: int, named: t.Sequence[str] = ()) -> list[RecordedVm]:
+    """The first to start, alone. C(vms): those that are to be started. C(count) 0 is off.
+
+    The VMs that the operator named, where one of them is still to be started. Else a few that no start was sent to yet, of different
+    owners where possible: of those in no group, or of the last group, so that the most important VMs are not the trial.
+    """
+    if count <= 0:
         return []
-    names = _group_of(vms, groups)
+    chosen = [vm for vm in vms if vm.uuid in named or vm.name in named]
+    if chosen:
+        return chosen
+    vms = [vm for vm in vms if vm.columns["start_sent_at"] is None]
+    if not vms:
+        return []
+    names = group_of(vms, groups)
     order = [group["name"] for group in groups] + [REST]
-    best = min(order.index(names.get(vm.uuid, REST)) for vm in vms)
-    pool = [vm for vm in vms if order.index(names.get(vm.uuid, REST)) == best]
+    last = max(order.index(names.get(vm.uuid, REST)) for vm in vms)
+    pool = [vm for vm in vms if names.get(vm.uuid, REST) == order[last]]
     owners: set[str] = set()
     fresh: list[RecordedVm] = []
     others: list[RecordedVm] = []
@@ -136,13 +149,36 @@ def canaries(vms: list[RecordedVm], groups: list[dict], count: int) -> list[Reco
     return (fresh + others)[:count]
 
 
-def _group_of(vms: list[RecordedVm], groups: list[dict]) -> dict[str, str]:
+def canary_timeout(vms: list[RecordedVm], groups: list[dict]) -> float:
+    """The longest time limit that a group of these VMs has of its own, 0 when none has one."""
+    names = set(group_of(vms, groups).values())
+    return longest([group for group in groups if group["name"] in names], "start_timeout", 0.0)
+
+
+def check_canaries(named: t.Sequence[str], vms: t.Iterable[t.Any]) -> None:
+    """Raise InputError for entries that are neither the uuid nor the name of a recorded VM."""
+    known = {text for vm in vms for text in (vm.uuid, vm.name)}
+    unknown = [entry for entry in named if entry not in known]
+    if unknown:
+        raise InputError(
+            f"ceph_maint_canary_vms: no VM of the record has the uuid or name {', '.join(unknown)}. Correct the list; without it some VMs "
+            "of the last group are tried first. Nothing was started."
+        )
+
+
+def group_of(vms: list[RecordedVm], groups: list[dict]) -> dict[str, str]:
+    """The group of each recorded VM, by uuid. C(vms) with the platform's rows where there are groups."""
     return group_names([vm for vm in (parse_vm(vm.row) for vm in vms) if vm is not None], groups) if groups else {}
 
 
-def _by_group(vms: list[RecordedVm], groups: list[dict], stop: bool = False) -> dict[str, Wave]:
-    names = _group_of(vms, groups)
-    waves = {group["name"]: Wave(group["name"], [], group["delay"]) for group in groups}
+def _by_group(vms: list[RecordedVm], groups: list[dict], of_group: str, stop: bool = False) -> dict[str, Wave]:
+    names = group_of(vms, groups)
+    waves = {
+        group["name"]: Wave(
+            group["name"], [], group["delay"], timeout=group.get(of_group, 0.0), concurrency=group.get("concurrency", 0)
+        )
+        for group in groups
+    }
     waves[REST] = Wave("all others", [])
     for vm in vms:
         target = Target(vm.uuid, vm.label(), must_send=stop and vm.start_unclear, heard=not stop and vm.may_come_up)

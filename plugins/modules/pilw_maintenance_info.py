@@ -117,6 +117,10 @@ options:
       - How many VMs are started first, alone.
     type: int
     default: 3
+  canary_vms:
+    description:
+      - The VMs to start first, by uuid or name, in the place of a few of the last group. A list, a comma separated string, or V(none).
+    type: raw
   max_fail_percentage:
     description:
       - Share of failed starts above which nothing more is started.
@@ -132,6 +136,15 @@ options:
       - Whether the power of VMs that do not stop in time is cut.
     type: bool
     default: false
+  max_force_percentage:
+    description:
+      - Share of the VMs recorded as running that may be forced off, in percent.
+    type: float
+    default: 20.0
+  never_force:
+    description:
+      - Owners, uuids or names of VMs that are never forced off. A list, a comma separated string, or V(none).
+    type: raw
   machines:
     description:
       - Identities of other machines that must not be VMs of the platform, as O(gather=machine) returned them there.
@@ -434,9 +447,12 @@ def main() -> None:
             "settle_timeout": {"type": "float", "default": 300.0},
             "retries": {"type": "int", "default": 2},
             "canary": {"type": "int", "default": 3},
+            "canary_vms": {"type": "raw"},
             "max_fail_percentage": {"type": "float", "default": 20.0},
             "hold": {"type": "float", "default": 60.0},
             "force": {"type": "bool", "default": False},
+            "max_force_percentage": {"type": "float", "default": 20.0},
+            "never_force": {"type": "raw"},
             "machines": {"type": "list", "elements": "dict", "default": []},
             "running_vms": {"type": "path"},
             "open_hosts": {"type": "raw"},

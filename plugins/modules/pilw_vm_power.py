@@ -44,6 +44,8 @@ options:
       - Ordered groups, each with C(name), C(query) (JMESPath over VM rows) and C(delay) (seconds after its start). They are
         started in this order before the other VMs, and stopped in reverse after them. The next one waits until each VM of
         the former is settled. Only with O(record).
+      - A group may have C(stop_timeout) and C(start_timeout) (seconds) and C(concurrency) of its own, in the place of those of the run, and
+        C(force), which is V(allowed) or V(never).
       - Takes a list, JSON, or V(none).
     type: raw
   concurrency:
@@ -74,11 +76,33 @@ options:
         started. 0 is off.
     type: int
     default: 3
+  canary_vms:
+    description:
+      - With O(state=started) and O(record), the VMs that are started first, by uuid or name, such as test VMs of your own. Refused when one
+        is not on record. O(canary=0) turns them off too.
+      - Without it, or where all of them run, they are O(canary) VMs of those in no group or of the last group, of different owners where
+        possible.
+      - A list, a comma separated string, or V(none).
+    type: raw
   max_fail_percentage:
     description:
       - With O(state=started), the share of failed VMs among those tried, in percent, above which nothing more is started.
     type: float
     default: 20.0
+  max_force_percentage:
+    description:
+      - With O(force=true) and O(record), the share of the VMs recorded as running that may be forced off in this maintenance, in percent.
+        Those forced off before count. Up to 10 VMs are always allowed.
+      - When it would be exceeded, none is forced off and the module fails, naming them by owner.
+    type: float
+    default: 20.0
+  never_force:
+    description:
+      - Owners, uuids or names of VMs that are never forced off. An entry that no VM has is refused.
+      - With O(record) they are kept there for later calls, in which nothing given (or an empty list) leaves them as they are, a list replaces
+        them, and V(none) withdraws them. Without it the module fails when O(vms) has one of them and O(force=true).
+      - A list, a comma separated string, or V(none).
+    type: raw
   which:
     description:
       - With O(state=started) and O(record), which of the recorded VMs that do not run are started. V(pending) are all; V(untried) those to
@@ -183,9 +207,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _pace, _progress, _storage, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _force, _module, _pace, _progress, _storage, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, is_uuid
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
@@ -236,6 +260,12 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
     absent = [uuid for uuid in uuids if uuid not in found and api.vm(uuid) is None]
     if absent:
         raise InputError(f"vms: the platform knows no VM {', '.join(absent)}. Nothing was sent.")
+    never = _force.spared((found[uuid] for uuid in uuids if uuid in found), _argspec.words(params["never_force"], "never_force") or [])
+    if orders.force and never:
+        raise Refused(
+            f"vms: these are never to be forced off ({'; '.join(sorted(set(never.values())))}): "
+            f"{_force.by_owner(found[uuid] for uuid in never)}. Nothing was sent."
+        )
     if check_mode:
         running = api.running_vms(rows_kept=False).vms
         return predicted(sum(1 for uuid in uuids if (uuid in running) != orders.start))
@@ -273,8 +303,32 @@ def to_start(
     return [vm for vm in targets if vm.uuid not in held], changes
 
 
+def never_forced(
+    params: dict[str, t.Any], api: Api, record: Record, recorded: list[RecordedVm], groups: list[dict[str, t.Any]], check_mode: bool
+) -> dict[str, str]:
+    """Recorded VMs that are never forced off, by uuid, each with why.
+
+    What is given is kept in the record for the calls that follow; what is not given stays as an earlier call gave it.
+    """
+    before, by_group = record.never_force(), None
+    entries = _argspec.given_words(params["never_force"], "never_force")
+    if entries and entries != before:
+        try:
+            _force.check_entries(entries, recorded)
+        except InputError:  # a VM that did not run, perhaps
+            _force.check_entries(entries, [*recorded, *api.vms(rows_kept=False).vms.values()])
+    if groups:
+        by_group = _force.spared_by_group(_targets.group_of(recorded, groups), groups)
+    if not check_mode:
+        record.spare(params["run"], entries, by_group)
+    return {
+        **(record.spared_by_group() if by_group is None else by_group),
+        **_force.spared(recorded, before if entries is None else entries),
+    }
+
+
 def waves_of(
-    params: dict[str, t.Any], api: Api, orders: Orders, record: Record
+    params: dict[str, t.Any], api: Api, orders: Orders, record: Record, check_mode: bool
 ) -> tuple[list[Wave], list[Change]]:
     """What to do for the record's VMs, and what to write down without doing anything."""
     groups, maintenance = _argspec.groups(params["groups"]), record.maintenance
@@ -283,10 +337,15 @@ def waves_of(
     running, accepted = api.running_vms(rows_kept=False).vms, set(record.accepted())
     if orders.start:
         targets, changes = to_start(params, api, record, recorded, running)
-        return _targets.start_waves(targets, groups, params["canary"]), changes
+        canary_vms = _argspec.words(params["canary_vms"], "canary_vms") or []
+        _targets.check_canaries(canary_vms, recorded)
+        return _targets.start_waves(targets, groups, params["canary"], canary_vms), changes
+    never, count = never_forced(params, api, record, recorded, groups, check_mode), len(recorded)
     recorded = _targets.within(recorded, query, exclude)
     if orders.force:
-        return _targets.stop_waves(_targets.to_force(recorded, running, accepted), groups), []
+        timed_out = _targets.to_force(recorded, running, accepted)
+        targets = _force.choose(timed_out, never, record.forced(), count, params["max_force_percentage"])
+        return _targets.stop_waves(targets, groups, ""), []
     targets, changes = _targets.to_stop(recorded, running, accepted)
     return _targets.stop_waves(targets, groups), changes
 
@@ -295,7 +354,7 @@ def run_recorded(
     params: dict[str, t.Any], api: Api, orders: Orders, record: Record, check_mode: bool
 ) -> dict[str, t.Any]:
     """The VMs of the record."""
-    waves, changes = waves_of(params, api, orders, record)
+    waves, changes = waves_of(params, api, orders, record, check_mode)
     waves, left = _targets.first(waves, params["at_most"])
     count = sum(len(wave.targets) for wave in waves)
     if check_mode:
@@ -352,7 +411,10 @@ def main() -> None:
             "poll_interval": {"type": "float", "default": 5.0},
             "retries": {"type": "int", "default": 2},
             "canary": {"type": "int", "default": 3},
+            "canary_vms": {"type": "raw"},
             "max_fail_percentage": {"type": "float", "default": 20.0},
+            "never_force": {"type": "raw"},
+            "max_force_percentage": {"type": "float", "default": _force.DEFAULT_PERCENTAGE},
             "which": {"type": "str", "choices": ["pending", "untried", "fallen"], "default": "pending"},
             "at_most": {"type": "int", "default": 0},
             **_argspec.look_options(),

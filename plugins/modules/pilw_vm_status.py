@@ -40,6 +40,11 @@ options:
       - With O(record), seconds after which a stop that was sent to a VM has no effect any more. The VMs are looked at no sooner.
         Not waited for when not given.
     type: float
+  groups:
+    description:
+      - With O(stop_timeout), the groups of the maintenance. Where one has a longer C(stop_timeout), that counts.
+      - Takes a list, JSON, or V(none).
+    type: raw
   poll_interval:
     description:
       - Seconds between two lists while waiting.
@@ -121,6 +126,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Ap
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
 from ansible_collections.pilw.maintenance.plugins.module_utils._patience import Patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record, RecordedVm, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import longest
 
 GONE = "gone"
 UNREAD = "unreadable"  # missing from the list, and its own detail does not tell
@@ -218,7 +224,8 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     recorded = record.vms()
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
     # Both are counted from where the first call began.
-    pending = [params["waited"] + (params["stop_timeout"] or 0) - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    limit = longest(_argspec.groups(params["groups"]), "stop_timeout", params["stop_timeout"]) if params["stop_timeout"] else 0.0
+    pending = [params["waited"] + limit - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
     held_for = f"{len(pending)} VMs may still obey a stop that was sent to them" if max(pending, default=0) > params["hold"] else HELD
     params = {**params, "hold": max([params["hold"], *pending])}
     try:
@@ -248,6 +255,7 @@ def main() -> None:
             "wait": {"type": "float", "default": 0.0},
             "hold": {"type": "float", "default": 0.0},
             "stop_timeout": {"type": "float"},
+            "groups": {"type": "raw"},
             "poll_interval": {"type": "float", "default": 5.0},
         },
         required_by=_argspec.NEEDS_RUN,

@@ -34,8 +34,12 @@ SINKS = {"refuse", "warn", "fail_json", "warnings.append", "notes.append"}
 # each text counts all the same.
 LINES = {"lines", "lines.append", "lines.insert"}
 QUIET = {
-    "_plan._owner_lines": "what the plan shows",
+    "_plan_limits.owner_lines": "what the plan shows",
+    "_plan_limits.spared_lines": "what the plan shows",
     "_bounds.time_line": "what the plan shows",
+    "_force.line": "what the plan shows",
+    "_force.spared_by_group": "why a VM is not forced off, in a summary",
+    "_report.why_left": "what a report says of a VM",
     "_folders.describe_disk": "what the plan shows",
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
@@ -65,6 +69,11 @@ QUIET = {
 }
 # Texts that are no message of their own, by why.
 NOT_ALONE = {
+    "part of a message": [
+        "a number of seconds above 0",
+        "a whole number of at least 1",
+        "..., with ... forced off before......",
+    ],
     "looked for in what others say": [
         "Read timed out",
         "no such virtual machine exists",

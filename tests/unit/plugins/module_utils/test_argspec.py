@@ -16,7 +16,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import In
 CALM = settings(deadline=None, database=None, derandomize=True)
 
 GROUP = {"name": "db", "query": "[?name=='db']"}
-PARSED = {"name": "db", "query": "[?name=='db']", "delay": 0.0}
+PARSED = {"name": "db", "query": "[?name=='db']", "delay": 0.0, "force": "allowed"}
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,9 @@ def test_every_way_of_giving_a_list_means_the_same(items):
         (repr([GROUP]), [PARSED]),
         ([{**GROUP, "delay": "7"}], [{**PARSED, "delay": 7.0}]),
         ([{**GROUP, "delay": None}], [PARSED]),
+        ([{**GROUP, "stop_timeout": None}], [PARSED]),
+        ([{**GROUP, "stop_timeout": "900", "start_timeout": 1.5}], [{**PARSED, "stop_timeout": 900.0, "start_timeout": 1.5}]),
+        ([{**GROUP, "concurrency": "4", "force": "never"}], [{**PARSED, "concurrency": 4, "force": "never"}]),
     ],
 )
 def test_groups(value, groups):
@@ -93,7 +96,12 @@ def test_groups(value, groups):
         (["db"], "groups: each needs name and query, and may have delay (seconds); this does not: db"),
         ([{"name": "db"}], "groups: each needs name and query"),
         ([{**GROUP, "query": ""}], "groups: each needs name and query"),
-        ([{**GROUP, "timeout": 1}], "groups: db has unknown keys; only name, query and delay are known."),
+        ([{**GROUP, "timeout": 1}], "groups: db has unknown keys (timeout); these are known: name, query, delay, stop_timeout, "),
+        ([{**GROUP, "force": "yes"}], "groups: force of db must be allowed or never."),
+        ([{**GROUP, "stop_timeout": 0}], "groups: stop_timeout of db must be a number of seconds above 0."),
+        ([{**GROUP, "start_timeout": "nan"}], "groups: start_timeout of db must be a number of seconds above 0."),
+        ([{**GROUP, "concurrency": 1.5}], "groups: concurrency of db must be a whole number of at least 1."),
+        ([{**GROUP, "concurrency": True}], "groups: concurrency of db must be a whole number of at least 1."),
         ([{**GROUP, "delay": "soon"}], "groups: the delay of db is not a number of seconds."),
         ([{**GROUP, "delay": [1]}], "groups: the delay of db is not a number of seconds."),
         ([{**GROUP, "delay": "inf"}], "groups: the delay of db is not a number of seconds."),

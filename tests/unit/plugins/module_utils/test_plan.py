@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _plan
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _force, _plan
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest, parse_host, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import LocationFacts, RecordFacts, Settings
@@ -59,9 +59,13 @@ def recorded_host(uuid, **more):
 
 
 class Recorded:
-    def __init__(self, uuid):
-        self.uuid = uuid
+    def __init__(self, uuid, owner="8", name=""):
+        self.uuid, self.owner, self.name = uuid, owner, name
         self.row = {"uuid": uuid, "status": "running"}
+        self.columns = {"start_sent_at": None}
+
+    def label(self):
+        return f"{self.uuid} ({self.name}, owner {self.owner})"
 
 
 def test_a_plan_without_a_word_against_it():
@@ -81,7 +85,49 @@ def test_a_plan_without_a_word_against_it():
         "Time to stop: about 22 s if all goes well (22 s each, 20 at once), at most 37 min; "
         "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 170 min",
         "VMs that do not stop in time: named; their power is not cut (ceph_maint_force=false)",
+        "Force: none (ceph_maint_force=false); with it at most 1 of 1 VMs (ceph_maint_max_force_percentage=20)",
     ]
+
+
+GROUP = {"name": "db", "query": "[?user_id==`8`]", "delay": 0.0, "force": "never", "stop_timeout": 1200.0, "start_timeout": 1800.0, "concurrency": 1}
+
+
+def test_plan_shows_the_force_limit_and_whom_it_never_hits():
+    many = [{**RUNNING, "uuid": f"u{number}", "name": f"n{number}", "user_id": number % 4} for number in range(100)]
+    plan = prepare(vms=many, force=True, never_force=["3", "n8"], max_force_percentage=30)
+    assert "Force: at most 30 of 100 VMs (ceph_maint_max_force_percentage=30)" in plan.lines
+    place = plan.lines.index("Never forced off, but named: 26 of the VMs to stop")
+    assert plan.lines[place + 1 : place + 3] == ["  owner 3: 25 (n3, n7, n11, n15, n19, ...)", "  owner 0: 1 (n8)"]
+    record = facts(vms=[Recorded("a")], force=_force.Kept(["8"], {}, {"x", "y"}))
+    lines = prepare(record=record, force=True).lines
+    assert "Force: at most 1 of 1 VMs (ceph_maint_max_force_percentage=20), 2 of them forced off already" in lines
+    assert "Never forced off, but named: 1 of the VMs to stop" in lines, "what an earlier run said stays"
+    assert not [line for line in prepare(record=record, never_force=[]).lines if line.startswith("Never")], "none withdraws it"
+
+
+def test_never_force_entry_that_no_vm_has_is_rejected():
+    with pytest.raises(InputError, match=r"^ceph_maint_never_force: no VM has the uuid, name or owner webb, "):
+        prepare(never_force=["web", "webb"])
+
+
+def test_plan_counts_with_the_limits_of_groups():
+    plain, own = prepare(), prepare(groups=[GROUP])
+    assert "Group db: stop_timeout 1200, start_timeout 1800, concurrency 1, force never" in own.lines
+    assert own.worst_seconds - plain.worst_seconds == 2 * (1200 - 600)
+    assert "Never forced off, but named: 1 of the VMs to stop" in own.lines
+    many = [{**RUNNING, "uuid": f"u{number}"} for number in range(100)]
+    one_by_one = prepare(vms=many, groups=[{**GROUP, "stop_timeout": 600.0}]).worst_seconds
+    assert one_by_one - prepare(vms=many).worst_seconds == (100 - 5) * POWER_TIMEOUT, "20 at once but for the group"
+
+
+def test_restore_names_what_is_started_first():
+    vms = [Recorded("a", owner="8", name="web"), Recorded("b", owner="9", name="test-1")]
+    plan = restore(facts(vms=vms), canary=1, canary_vms=["test-1"])
+    place = plan.lines.index("Started first, alone, as a trial: 1 VMs")
+    assert plan.lines[place + 1] == "  first: b (test-1, owner 9)"
+    assert "  first: a (web, owner 8)" in restore(facts(vms=vms), canary=1, groups=[{**GROUP, "query": "[?uuid=='b']"}]).lines
+    with pytest.raises(InputError, match=r"^ceph_maint_canary_vms: no VM of the record has the uuid or name x. "):
+        restore(facts(vms=vms), canary=1, canary_vms=["x"])
 
 
 PAUSED = {"uuid": "p", "status": "paused", "user_id": 8}
@@ -348,9 +394,9 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
 # Restore.
 
 
-def restore(record=None, running=(), adopting="", ceph_is_back=False, open_hosts=("all",)):
+def restore(record=None, running=(), adopting="", ceph_is_back=False, open_hosts=("all",), **wishes):
     return _plan.plan_restore(
-        SETTINGS,
+        dataclasses.replace(SETTINGS, **wishes),
         record,
         None if running is None else parse_vm_list(list(running)),
         adopting=adopting,

@@ -303,6 +303,28 @@ def test_the_lease_is_looked_at_during_the_pause_between_groups(monkeypatch):
     assert len(paused) == 3
 
 
+def test_wave_with_limits_of_its_own_keeps_them():
+    cloud = Cloud(names(12), deaf=["v11"])
+    waves = [
+        Wave("one by one", [Target(uuid, uuid) for uuid in names(5)], concurrency=1),
+        Wave("the rest", [Target(uuid, uuid) for uuid in names(12)[5:11]]),
+        Wave("short", [Target("v11", "v11")], timeout=0.1),
+    ]
+    most = []
+    cloud.on_call = lambda uuid: (_pace.sleep(0.02), most.append((int(uuid[1:]), cloud.open)))
+    result = run(cloud, [], waves=waves, concurrency=4)
+    assert max(count for number, count in most if number < 5) == 1
+    assert max(count for number, count in most if 5 <= number < 11) == 4
+    assert result.outcomes["v11"] == ("would_not_stop", "not done 0.1 s after its graceful stop was taken")
+
+
+def test_canary_wave_never_has_less_time_than_the_run():
+    orders = Orders(start=True, timeout=900.0)
+    assert orders.of(Wave("canary", [], canary=True, timeout=60.0)).timeout == 900.0
+    assert orders.of(Wave("canary", [], canary=True, timeout=1800.0)).timeout == 1800.0
+    assert orders.of(Wave("db", [], timeout=60.0)).timeout == 60.0
+
+
 def test_waves_follow_each_other():
     cloud = Cloud(names(4))
     waves = [Wave("one", [Target("v2", "v2"), Target("v3", "v3")]), Wave("two", [Target("v0", "v0")])]

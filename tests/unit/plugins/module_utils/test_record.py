@@ -19,6 +19,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _beside, _
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._spared import SparedVms
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -275,16 +276,33 @@ def test_a_record_that_an_earlier_version_made_can_be_gone_on_with(made):
     record.close()
     with contextlib.closing(sqlite3.connect(record.path)) as db:
         db.execute("ALTER TABLE maintenance DROP COLUMN ceph_fsid")
+        db.execute("ALTER TABLE maintenance DROP COLUMN never_force")
+        db.execute("DROP TABLE spared")
         db.execute("ALTER TABLE runs DROP COLUMN window")
         db.commit()
     old = Record(record.path)
     old.check()
     assert (old.maintenance["ceph_fsid"], old.run()["window"]) == ("", 0.0), "read as it is"
+    assert (old.never_force(), old.spared(), old.forced()) == ([], {}, set())
     token = old.begin_run("ann on box", "restore")
     old.set_window(token, 60.0)
     old.remember_cluster(token, "a-1")
+    old.spare(token, ["9"], {"a": "its group"})
     assert (old.maintenance["ceph_fsid"], old.run()["window"], old.count_vms()) == ("a-1", 60.0, 1)
+    assert (old.never_force(), old.spared()) == (["9"], {"a": "its group"})
     old.close()
+
+
+def test_what_is_never_forced_stays_until_it_is_given_anew(made):
+    record, token = made
+    record.add_running(token, [vm("a"), vm("b", user_id=9)], late=False)
+    record.spare(token, ["9"], {"a": "its group"})
+    record.spare(token, None, None)
+    assert record.spared() == {"a": "its group", "b": "ceph_maint_never_force names 9"}
+    record.spare(token, [], None)
+    assert record.spared() == {"a": "its group"}
+    record.spare(token, None, {})
+    assert record.spared() == {}
 
 
 def test_a_rebuilt_record_takes_nothing_for_true_that_may_be_past(made):
@@ -327,6 +345,7 @@ WRITES = {
     "host_written": lambda record, token: record.host_written(token, "h", True),
     "add_running": lambda record, token: record.add_running(token, [vm("b")], late=False),
     "note_states": lambda record, token: record.note_states(token, parse_vm_list([{"uuid": "a", "status": "stopped"}])),
+    "spare": lambda record, token: record.spare(token, ["8"], {"a": "its group"}),
     "write": lambda record, token: record.write(token, [Change("a", {"state": "x"}, "e")]),
 }
 
@@ -339,7 +358,7 @@ def dump(record):
 def test_every_method_that_takes_a_token_is_tried_below():
     taking = {
         name
-        for name, method in vars(Record).items()
+        for name, method in {**vars(Record), **vars(SparedVms)}.items()
         if callable(method) and "token" in getattr(method, "__code__", make.__code__).co_varnames[1:2] and name[0] != "_"
     }
     assert taking - {"check_run"} == set(WRITES)

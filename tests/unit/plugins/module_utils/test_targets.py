@@ -9,6 +9,7 @@ import json
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
 
 COLUMNS = (
@@ -21,9 +22,9 @@ GROUPS = [
 ]
 
 
-def vm(uuid, owner="8", kind="", **columns):
+def vm(uuid, owner="8", kind="", name="", **columns):
     row = json.dumps({"uuid": uuid, "kind": kind})
-    return RecordedVm(uuid, owner, "", False, "", {**dict.fromkeys(COLUMNS), "api_row": row, **columns})
+    return RecordedVm(uuid, owner, name, False, "", {**dict.fromkeys(COLUMNS), "api_row": row, **columns})
 
 
 def uuids(vms):
@@ -119,17 +120,46 @@ def test_a_group_may_have_any_name():
 
 def test_canaries_come_first_and_once():
     waves = _targets.start_waves(VMS, GROUPS, 1)
-    assert told(waves) == [("canary", "b"), ("db", "d"), ("app", "c"), ("all others", "ae")]
+    assert told(waves) == [("canary", "a"), ("db", "bd"), ("app", "c"), ("all others", "e")]
     assert [wave.canary for wave in waves] == [True, False, False, False]
 
 
-def test_canaries_are_of_the_first_group_and_of_different_owners():
+def test_canaries_are_of_what_starts_last_and_of_different_owners():
     vms = [vm("a", "1"), vm("b", "1"), vm("c", "2"), vm("d", "1")]
     assert uuids(_targets.canaries(vms, [], 2)) == ["a", "c"]
     assert uuids(_targets.canaries(vms, [], 3)) == ["a", "c", "b"]
-    assert uuids(_targets.canaries(VMS, GROUPS, 3)) == ["b", "d"]
-    assert uuids(_targets.canaries(VMS[2:3], GROUPS, 3)) == ["c"]
+    assert uuids(_targets.canaries(VMS, GROUPS, 3)) == ["a", "e"]
+    assert uuids(_targets.canaries(VMS[1:4], GROUPS, 3)) == ["c"]
+    assert uuids(_targets.canaries([VMS[1], VMS[3]], GROUPS, 3)) == ["b", "d"]
+    assert uuids(_targets.canaries([vm("a", start_sent_at="t"), vm("b")], [], 3)) == ["b"]
     assert _targets.canaries(vms, [], 0) == _targets.canaries([], [], 3) == []
+
+
+def test_named_canaries_replace_those_that_are_chosen():
+    vms = [vm("a"), vm("b", kind="db", name="test-1"), vm("c"), vm("d", start_sent_at="t", start_outcome="failed")]
+    assert uuids(_targets.canaries(vms, GROUPS, 1, ["test-1", "d"])) == ["b", "d"], "also when a start of one failed before"
+    assert uuids(_targets.canaries(vms, GROUPS, 1, ["runs"])) == ["a"], "where those named run, others are the trial"
+    assert _targets.canaries(vms, GROUPS, 0, ["test-1"]) == []
+    assert told(_targets.start_waves(vms, GROUPS, 1, ["test-1"]))[0] == ("canary", "b")
+
+
+def test_canary_that_is_not_on_record_is_rejected():
+    _targets.check_canaries(["a", "test-1"], [vm("a"), vm("b", name="test-1")])
+    with pytest.raises(InputError, match=r"^ceph_maint_canary_vms: no VM of the record has the uuid or name x, y. "):
+        _targets.check_canaries(["a", "x", "y"], [vm("a")])
+
+
+def test_groups_give_their_own_limits_to_their_stage():
+    groups = [{**GROUPS[0], "stop_timeout": 90.0, "start_timeout": 1800.0, "concurrency": 2}, GROUPS[1]]
+
+    def limits(waves):
+        return [(wave.name, wave.timeout, wave.concurrency) for wave in waves]
+
+    assert limits(_targets.stop_waves(VMS, groups)) == [("all others", 0.0, 0), ("app", 0.0, 0), ("db", 90.0, 2)]
+    assert limits(_targets.stop_waves(VMS, groups, ""))[-1] == ("db", 0.0, 2), "a call that forces off has the limit of the run"
+    assert limits(_targets.start_waves(VMS, groups, 0)) == [("db", 1800.0, 2), ("app", 0.0, 0), ("all others", 0.0, 0)]
+    assert limits(_targets.start_waves(VMS, groups, 1, ["a", "b"]))[0] == ("canary", 1800.0, 0)
+    assert limits(_targets.first(_targets.start_waves(VMS, groups, 0), 1)[0]) == [("db", 1800.0, 2)]
 
 
 # The storage side: some at a time, and some not at all.

@@ -32,7 +32,7 @@ def test_a_stop_under_way_is_waited_for_also_without_a_hold_time(tmp_path, monke
     record.add_running(token, [parse_vm({"uuid": "a", "status": "running"})], late=False)
     if pending:
         record.write(token, [Change("a", {"stop_sent_at": now_text(), "stop_sent_clock": steady_now()})])
-    params = {"hold": float(hold), "stop_timeout": float(stop_timeout), "wait": 0.0, "poll_interval": 5.0, "state": "running", "run": token}
+    params = {"hold": float(hold), "stop_timeout": float(stop_timeout), "groups": None, "wait": 0.0, "poll_interval": 5.0, "state": "running", "run": token}
     params.update(waited=0.0, patience=0.0)
     pilw_vm_status.run_recorded(params, Platform(), record, False)
     assert max(slept) == pytest.approx(waits, abs=5)
@@ -53,7 +53,7 @@ class Time:
 
 def pieces(**options):
     """What each call says, and how long all took, as the action plugin makes them."""
-    params = {"hold": 0.0, "wait": 0.0, "poll_interval": 5.0, "state": "stopped", "patience": 15.0, "waited": 0.0, **options}
+    params = {"hold": 0.0, "groups": None, "wait": 0.0, "poll_interval": 5.0, "state": "stopped", "patience": 15.0, "waited": 0.0, **options}
     time, said = Time(), []
     while True:
         try:
@@ -79,7 +79,7 @@ def test_a_stop_under_way_is_counted_from_the_first_call(tmp_path, monkeypatch):
     record.write(token, [Change("a", {"stop_sent_at": now_text(), "stop_sent_clock": steady_now()})])
     monkeypatch.setattr(_pace.pace, "sleep", lambda seconds: None)
     monkeypatch.setattr(RecordedVm, "stop_sent_ago", 100.0)
-    params = {"hold": 60.0, "stop_timeout": 600.0, "wait": 0.0, "poll_interval": 5.0, "state": "running", "run": token}
+    params = {"hold": 60.0, "stop_timeout": 600.0, "groups": None, "wait": 0.0, "poll_interval": 5.0, "state": "running", "run": token}
     params.update(waited=70.0, patience=1e-9)
     with pytest.raises(StillWaiting, match=r"^After 70 of at most 570 s: 1 VMs may still obey a stop that was sent to them$"):
         pilw_vm_status.run_recorded(params, Platform(), record, False)

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Orders
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
@@ -44,13 +44,20 @@ def orders(start=False, force=False):
 
 @pytest.mark.parametrize(("start", "calls"), [(False, 2), (True, 1)])
 def test_of_given_vms(start, calls):
-    found = pilw_vm_power.run({"vms": ["a", "b", "c", "a"], "state": "any"}, Platform(), orders(start), True)
+    found = pilw_vm_power.run({"vms": ["a", "b", "c", "a"], "state": "any", "never_force": None}, Platform(), orders(start), True)
     assert found == {"changed": True, "counts": {}, "exceptions": [], "unsettled": 0, "calls": calls}
 
 
 def test_of_given_vms_that_are_so_already():
-    found = pilw_vm_power.run({"vms": ["c"], "state": "stopped"}, Platform(), orders(), True)
+    found = pilw_vm_power.run({"vms": ["c"], "state": "stopped", "never_force": None}, Platform(), orders(), True)
     assert (found["changed"], found["calls"]) == (False, 0)
+
+
+def test_given_vms_that_are_never_forced_off_are_rejected():
+    given = {"vms": ["a", "b"], "state": "stopped", "never_force": "b"}
+    assert pilw_vm_power.run(given, Platform(), orders(), True)["calls"] == 2, "a graceful stop is sent all the same"
+    with pytest.raises(Refused, match=r"^vms: these are never to be forced off .ceph_maint_never_force names b.: owner unknown: b. Nothing was sent.$"):
+        pilw_vm_power.run(given, Platform(), orders(force=True), False)
 
 
 def test_a_wrong_uuid_is_an_error_in_check_mode_too():
@@ -79,7 +86,8 @@ def test_of_a_record(made, what, calls):
     with open(record.path, "rb") as file:
         before = file.read()
     look = {"which": "pending", "at_most": 0, "ceph_host": None, "ceph": None}
-    params = {**look, "groups": None, "canary": 3, "record": record.path, "run": token, "lease": 5.0}
+    limits = {"canary_vms": None, "never_force": None, "max_force_percentage": 20.0}
+    params = {**look, **limits, "groups": None, "canary": 3, "record": record.path, "run": token, "lease": 5.0}
     found = pilw_vm_power.run_recorded(params, Platform(), orders(**what), record, True)
     assert found == {"changed": True, "counts": {}, "exceptions": [], "unsettled": 0, "calls": calls, "left": 0}
     with open(record.path, "rb") as file:
