@@ -44,7 +44,7 @@ PLAIN = {
     "ceph_maint_exclude": "[?vcpu==`999`]",
     "ceph_maint_hosts_query": "[?uuid]",
     "ceph_maint_hosts_keep_closed": "none",
-    "ceph_maint_groups": '[{"name":"last","query":"[?user_id==`8`]","delay":0}]',
+    "ceph_maint_groups": '[{"name":"last","query":"[?user_id==`8`]","delay":0,"concurrency":"1","start_timeout":9}]',
     # Plain strings with a Ceph host: test_storage.py.
     "ceph_maint_ceph_host": "",
     "ceph_maint_ceph_command": "cephadm,shell,--,ceph",
@@ -64,10 +64,13 @@ PLAIN = {
     "ceph_maint_stop_timeout": "3",
     "ceph_maint_force": "false",
     "ceph_maint_force_timeout": "5",
+    "ceph_maint_max_force_percentage": "30",
+    "ceph_maint_never_force": "9,vm-4",
     "ceph_maint_api_wait": "5",
     "ceph_maint_start_timeout": "10",
     "ceph_maint_start_retries": "1",
     "ceph_maint_canary": "0",
+    "ceph_maint_canary_vms": "vm-3",
     "ceph_maint_max_fail_percentage": "50",
     "ceph_maint_verify_hold": "0",
     "ceph_maint_fail_on_unrecovered": "true",
@@ -86,6 +89,8 @@ def test_every_variable_as_a_plain_string(platform: Platform) -> None:
     run = op.play("ceph_maint_prepare", fast=False, **given)
     assert run.rc != 0
     assert "-e ceph_maint_force=true" in run.text, run.text
+    assert "with it at most 5 of 5 VMs (ceph_maint_max_force_percentage=30)" in run.text
+    assert "Never forced off, but named: " in run.text and "Group last: start_timeout 9, concurrency 1" in run.text
     assert op.cloud.in_state("running") == {op.cloud.vm("vm-3").uuid}
     assert not [entry for entry in op.cloud.journal.power() if "force" in entry.params], "-e ceph_maint_force=false cuts no power"
     assert op.cloud.journal.max_open_power <= 2
