@@ -129,7 +129,7 @@ class Acts:
         self._desk.frozen.discard(owner)
 
     async def trait(self, vm: Any, trait: str, on: bool = True) -> None:
-        """A VM gets or loses deaf, fail_start, starts_itself, feigns, started_word."""
+        """A VM gets or loses deaf, fail_start, starts_itself, feigns, stuck, started_word."""
         traits = (await self._vm(vm)).traits
         traits.add(trait) if on else traits.discard(trait)
 

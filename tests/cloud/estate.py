@@ -189,6 +189,7 @@ def build(options: Options) -> Estate:
         ("deaf", options.deaf), ("fail_start", options.fail_start), ("locked", options.locked),
         ("starts_itself", options.starts_itself), ("feigns", options.feigns), ("started_word", options.started_word),
         ("unknown", options.unknown_state), ("slow", options.slow),
+        ("stuck", options.stuck),
     ):
         for vm in choose(options, trait, want, running, _vm_names, used):
             vm.traits.add(trait)

@@ -197,6 +197,8 @@ class Face:
             if self._options.power_mode != "early":
                 # Shielded: the action is the platform's, and outlives a gateway or client that waits no longer.
                 await asyncio.shield(action)
+            else:
+                await asyncio.sleep(0)  # so that the answer shows the state that the action begins with
         finally:
             self._at_work -= 1
         row = vm_row(vm, self._options)

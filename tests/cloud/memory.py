@@ -49,7 +49,7 @@ class MemoryBackend(RecordsBackend):
     async def start(self, vm: Vm) -> None:
         options = self._options
         await self._hold(vm, options.start_seconds)
-        if "fail_start" in vm.traits and vm.state == "stopped":
+        if "fail_start" in vm.traits and vm.state not in ("running", "deleted"):
             failed = self._failures.get(vm.uuid, 0)
             if options.fail_start_times < 0 or failed < options.fail_start_times:
                 self._failures[vm.uuid] = failed + 1

@@ -87,6 +87,8 @@ class Options:
 
     # Power calls
     power_mode: str = _opt("blocking", "blocking until done; early: answers at once and goes on; gateway: see below")
+    transitional_states: bool = _opt(False, "a VM shows `stopping` or `starting` while a power call works on it (not with real guests)")
+    power_queue: int = _opt(0, "power calls worked on at once; further ones wait in order, forced ones too; 0: no limit")
     gateway_patience: float = _opt(60.0, "in gateway mode any answer slower than this is a 504, the action goes on")
     stop_seconds: float = _opt(22.0, "a graceful stop")
     force_seconds: float = _opt(1.0, "a forced stop")
@@ -98,6 +100,8 @@ class Options:
     deaf_status: int = _opt(200, "and then answers this; 200 shows the VM still running")
     slow: Pick = _opt(0, "pick of VMs that take their time over a graceful stop")
     slow_seconds: float = _opt(60.0, "this long")
+    stuck: Pick = _opt(0, "pick of VMs that a power call leaves in `stopping` or `starting`; a forced stop ends that")
+    stuck_actions: list[str] = _opt(["stop"], "the power calls that get stuck: stop, start")
     fail_start: Pick = _opt(0, "pick of VMs that do not start")
     fail_start_status: int = _opt(500, "answer to such a start; 200 shows the VM still stopped")
     fail_start_times: int = _opt(-1, "starts that fail before one works; -1: all")

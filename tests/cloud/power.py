@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
-from typing import Iterable
+from typing import AsyncIterator, Iterable
 
 from cloud.backend import Backend, Refused, Vm, no_such_vm
 from cloud.options import Options
+
+# What a VM shows while the platform works on it, where `transitional_states` is on.
+IN_BETWEEN = {"stop": "stopping", "start": "starting"}
+GOALS = {"stop": "stopped", "start": "running"}
 
 
 @dataclass
@@ -28,6 +33,7 @@ class PowerDesk:
         self._going: dict[str, _Action] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._locked_until: dict[str, float] = {}
+        self._places: tuple[int, asyncio.Semaphore] | None = None
         self.frozen = set(frozen)
 
     async def begin(self, word: str, vm: Vm, force: bool) -> asyncio.Task[None]:
@@ -97,7 +103,38 @@ class PowerDesk:
     async def _work(self, word: str, vm: Vm, force: bool) -> None:
         if self.feigned(word, vm, force):
             return
-        if word == "start" and vm.state != "running":
-            await self._backend.start(vm)
-        elif word == "stop" and vm.state != "stopped":
-            await self._backend.stop(vm, force)
+        async with self._place():
+            if vm.state in (GOALS[word], "deleted"):
+                return
+            stuck = "stuck" in vm.traits and word in self._options.stuck_actions and not force
+            async with self._in_between(word, vm, stuck):
+                if stuck:
+                    return
+                if word == "start":
+                    await self._backend.start(vm)
+                else:
+                    await self._backend.stop(vm, force)
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait in order for one of `power_queue` places."""
+        count = self._options.power_queue
+        if count <= 0:
+            yield
+            return
+        if self._places is None or self._places[0] != count:
+            self._places = (count, asyncio.Semaphore(count))
+        async with self._places[1]:
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _in_between(self, word: str, vm: Vm, stuck: bool) -> AsyncIterator[None]:
+        """Show the state in between; a try that was given up leaves the VM in the state that it had."""
+        before, shown = vm.state, IN_BETWEEN[word]
+        if self._options.transitional_states or stuck:
+            await self._backend.set_state(vm, shown, "platform")
+        try:
+            yield
+        finally:
+            if vm.state == shown and not stuck:
+                await self._backend.set_state(vm, before, "platform")
