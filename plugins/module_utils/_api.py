@@ -100,12 +100,16 @@ class Api:
                 found.append(Location(slug, printable(row.get("display_name")) or slug, row.get("is_default") is True))
         return found
 
-    def vms(self, rows_kept: bool = True) -> VmList:
+    def vms(self, rows_kept: bool = True, once: bool = False) -> VmList:
         """Every VM in every state. Not paginated, as far as is known.
 
         Not C(rows_kept): without the platform's own rows, which take most of the memory.
         """
-        return parse_vm_list(self._rows(self._path("user-resource/vm/all")), rows_kept)
+        return parse_vm_list(self._rows(self._path("user-resource/vm/all"), once=once), rows_kept)
+
+    def vms_now(self) -> VmList:
+        """As above, requested once, for a caller that asks again anyway, and without rows."""
+        return self.vms(rows_kept=False, once=True)
 
     def running_vms_now(self) -> VmList:
         """As below, but asked once, for who asks again anyway, and without rows."""
@@ -116,11 +120,15 @@ class Api:
         found = parse_vm_list(self._rows(self._path("user-resource/vm/all"), {"status": RUNNING}, once), rows_kept)
         return VmList({vm.uuid: vm for vm in found.running}, found.unreadable)
 
-    def vm(self, uuid: str) -> Vm | None:
+    def vm_now(self, uuid: str) -> Vm | None:
+        """As below, requested once, for a caller that asks again anyway."""
+        return self.vm(uuid, once=True)
+
+    def vm(self, uuid: str, once: bool = False) -> Vm | None:
         """One VM by its own detail, the authority for it; None when the platform says that it does not exist."""
         path = self._path("user-resource/admin/vm")
         try:
-            row = self._client.get(path, {"uuid": _checked(uuid)}, DETAIL_TIMEOUT)
+            row = self._client.get(path, {"uuid": _checked(uuid)}, DETAIL_TIMEOUT, once)
         except NotFound:
             return None
         vm = parse_vm(row)

@@ -5,8 +5,8 @@
 
 """What to send to which VM next, and when a VM is settled. Pure decisions: no clock, no network, no file.
 
-Times are seconds of any steady clock, handed in by the caller. Only a list of running VMs that was begun after a
-VM's call was answered settles that VM: an answer alone proves nothing, and an unclear one is never blindly resent.
+Times are seconds of any steady clock, handed in by the caller. Only a poll that was begun after a VM's call was answered settles
+that VM, by its state: an answer alone proves nothing, and an unclear one is never blindly resent.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ from enum import Enum
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
+from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import (
+    States,
+    is_coming_up,
+    is_done,
+    is_passing,
+    state_of,
+)
 
 MAX_BACKOFF = 60.0
 # Seconds without any good list after which the engine gives up waiting for the API.
 OUTAGE_LIMIT = 600.0
-# Seconds that the list takes at most that is read when all else is over.
-LAST_LIST = 120.0
+# Seconds that the poll takes at most that is made when all else is over: two lists, and the details of a few VMs.
+LAST_POLL = 300.0
 # A VM that was too much so often goes behind those that had no call: many that are always refused would take all places.
 TURNS = 3
 # A VM that starts itself again is stopped again this often, then named.
@@ -91,7 +98,7 @@ def sending_seconds(count: int, concurrency: int, timeout: float, call_seconds: 
 
 def group_seconds(count: int, concurrency: int, timeout: float, call_seconds: float) -> float:
     """When a group of C(count) VMs is settled, at the longest: the calls that were open last are answered, and lists were read."""
-    return sending_seconds(count, concurrency, timeout, call_seconds) + 2 * call_seconds + LAST_LIST if count else 0.0
+    return sending_seconds(count, concurrency, timeout, call_seconds) + 2 * call_seconds + LAST_POLL if count else 0.0
 
 
 class Step(Enum):
@@ -166,8 +173,10 @@ class Batch:
     _again_last: bool = field(default=False, init=False)  # the last call was not the first of its VM
     _hoped: set[str] = field(default_factory=set, init=False)  # those waiting whose last call may yet be obeyed
 
-    def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False) -> None:
-        self.items[uuid] = self._at[Step.FRESH][uuid] = Item(uuid, label, must_send, heard=heard)
+    def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False, at_work: bool = False) -> None:
+        """C(at_work): the platform already works on it, so that no call is sent while that lasts."""
+        step = Step.ANSWERED if at_work else Step.FRESH
+        self.items[uuid] = self._at[step][uuid] = Item(uuid, label, must_send, step, heard=heard, answered_at=float("-inf"))
 
     def at(self, *steps: Step) -> list[Item]:
         return [item for step in steps for item in self._at[step].values()]
@@ -241,7 +250,7 @@ class Batch:
         text = str(error) if error else ""
         if answer is Answer.ACCEPTED and state is None:
             answer, text = Answer.UNCLEAR, "the platform answered without a word"
-        elif answer is Answer.ACCEPTED and self.start and state not in ("", _model.RUNNING):
+        elif answer is Answer.ACCEPTED and self.start and not (state in ("", _model.RUNNING) or is_coming_up(state)):
             answer, text = Answer.UNCLEAR, f"the platform answered the start with state {state}"
         item.answer, item.answer_text, item.answered_at = answer, text, now
         item.heard = item.heard or answer in _STARTS_CLOCK
@@ -268,31 +277,61 @@ class Batch:
         self._move(item, Step.WAITING if again else Step.ANSWERED)
         return answer
 
-    def listed(self, running: t.Container[str], began: float, now: float) -> list[Settled]:
-        """Take in a list of the running VMs that was begun at C(began). Returns what is settled now."""
+    def unexplained(self, running: t.Container[str]) -> list[str]:
+        """VMs whose states decide, and that a list of running VMs does not show."""
+        missing = [item for item in self.items.values() if item.uuid not in running]
+        return [item.uuid for item in missing if (self._may_be_resent(item) if self.start else self._may_be_down(item))]
+
+    @staticmethod
+    def _may_be_resent(item: Item) -> bool:
+        return item.step is Step.ANSWERED and item.answer not in (Answer.ACCEPTED, Answer.PENDING, Answer.GONE)
+
+    @staticmethod
+    def _may_be_down(item: Item) -> bool:
+        if item.step is Step.SETTLED:
+            return item.outcome == _model.WOULD_NOT_STOP
+        return item.step is not Step.OPEN
+
+    def first_look(self, running: t.Container[str], states: States) -> list[Settled]:
+        """Take in the first poll: VMs that are already where they should be need no call."""
+        settled = []
+        for item in self.at(Step.FRESH):
+            state = state_of(item.uuid, running, states)
+            done = is_done(state, self.start)
+            item.was_down = done and not self.start
+            if done and not item.must_send:
+                settled.append(self._settle(item, _model.ALREADY_RUNNING if self.start else _model.ALREADY_STOPPED, ""))
+            elif self.force and not state:
+                settled.append(self._settle(item, _model.WOULD_NOT_STOP, "its state could not be read, so it was not forced off"))
+        return settled
+
+    def listed(self, running: t.Container[str], began: float, now: float, states: States) -> list[Settled]:
+        """Take in a poll whose list of running VMs was begun at C(began), and the states of others. Returns what is settled now."""
         settled = []
         self._listed_from = began
         for item in self.items.values():
-            runs = item.uuid in running
-            if not self.start and not runs:
+            state = state_of(item.uuid, running, states)
+            done = is_done(state, self.start)
+            if not self.start and done:
                 item.was_down = True
-            if (item.step is Step.ANSWERED or self._there_already(item, runs)) and item.answered_at <= began:
-                decision = self._decide(item, runs, began)
+            if (item.step is Step.ANSWERED or self._there_already(item, done)) and item.answered_at <= began:
+                decision = self._decide(item, state, began)
                 if decision:
                     settled.append(self._settle(item, *decision))
-            elif item.step is Step.SETTLED and not runs and item.outcome == _model.WOULD_NOT_STOP:
-                # It obeyed after its time: nothing is left to be cut.
+            elif item.step is Step.SETTLED and done and item.outcome == _model.WOULD_NOT_STOP:
+                # It obeyed after its time: nothing is left to be forced off.
                 item.outlived = False
                 settled.append(self._settle(item, _model.FORCED if self.force else _model.CLEAN, ""))
-            elif item.step is Step.SETTLED and runs and not self.start and not self.force:
+            elif item.step is Step.SETTLED and state == _model.RUNNING and not self.start and not self.force:
                 comeback = self._comeback(item, now)
                 if comeback:
                     settled.append(comeback)
         return settled
 
-    def _there_already(self, item: Item, runs: bool) -> bool:
+    @staticmethod
+    def _there_already(item: Item, done: bool) -> bool:
         """It need not be sent again: it was heard after all, or somebody else did it."""
-        return item.step is Step.WAITING and item.answer in _SENT_LATER and runs == self.start and not item.must_send
+        return item.step is Step.WAITING and item.answer in _SENT_LATER and done and not item.must_send
 
     def out_of_time(self) -> list[Settled]:
         """The time of the whole group is over: settle what is left. Nothing of it has outlived its own time limit."""
@@ -303,47 +342,65 @@ class Batch:
             settled.append(self._settle(item, word, f"the time for its group was over before it was settled{last}"))
         return settled
 
-    def settle_unsent(self, item: Item, outcome: str, error: str = "") -> Settled:
-        """Settle a VM that needs no call."""
-        return self._settle(item, outcome, error)
-
     def _settle(self, item: Item, outcome: str, error: str) -> Settled:
         self._move(item, Step.SETTLED)
         item.outcome, item.error = outcome, error
         return Settled(item, outcome, error)
 
-    def _decide(self, item: Item, runs: bool, began: float) -> tuple[str, str] | None:
+    def _decide(self, item: Item, state: str, began: float) -> tuple[str, str] | None:
         """The outcome of an answered VM, or None while it is to be waited for (or was put back to be sent again)."""
         if item.must_send and not item.taken and item.answer is not Answer.GONE:
             # An earlier call, which may be what hinders ours, can still undo what the list shows.
             return self._not_taken(item, began)
-        if runs and item.was_down:
+        if is_done(state, self.start):
+            return self._reached(item), ""
+        if state and item.was_down:
             # It came up after our call: its time limit is that of a new one.
             item.was_down = False
             self._anew(item)
             return None
-        if runs == self.start:
-            if item.answer is Answer.GONE and not self.start:
-                return _model.VANISHED, ""
-            if not item.heard:  # none of our calls was taken: somebody else did it
-                return (_model.ALREADY_RUNNING if self.start else _model.ALREADY_STOPPED), ""
-            if self.start:
-                return _model.STARTED, ""
-            return (_model.FORCED if self.force else _model.CLEAN), ""
         if item.answer is Answer.GONE and self.start:
             return _model.VANISHED, item.answer_text
+        if not state and not (self.start and item.answer in (Answer.ACCEPTED, Answer.PENDING)):
+            return None  # neither down nor up: a later poll shows it
+        if is_passing(state) and (self.start or item.heard):
+            if item.clock_from is None:
+                item.clock_from = began
+            return self._timed_out(item, state, began)
+        if item.answer is None:
+            item.not_before = began
+            self._move(item, Step.WAITING)
+            return None
         if self._may_be_unheard(item, began):
             # Not done, and perhaps never heard: an outage is not the guest's time.
             item.clock_from = None
             self._move(item, Step.WAITING)
             return None
-        if item.clock_from is not None and began - item.clock_from >= self.timeout:
-            item.outlived = True
-            word = "start" if self.start else ("power cut" if self.force else "graceful stop")
-            taken = "was taken" if item.accepted else "was sent, and its answer left unclear whether it was taken"
-            last = f"; last answer: {item.answer_text}" if item.answer_text else ""
-            return self._missed, f"not done {self.timeout:g} s after its {word} {taken}{last}"
+        timed_out = self._timed_out(item, state, began)
+        if timed_out:
+            return timed_out
         return None if item.answer in (Answer.ACCEPTED, Answer.PENDING) else self._not_taken(item, began)
+
+    def _reached(self, item: Item) -> str:
+        if item.answer is Answer.GONE and not self.start:
+            return _model.VANISHED
+        if not item.heard:  # none of our calls was taken: somebody else did it
+            return _model.ALREADY_RUNNING if self.start else _model.ALREADY_STOPPED
+        if self.start:
+            return _model.STARTED
+        return _model.FORCED if self.force else _model.CLEAN
+
+    def _timed_out(self, item: Item, state: str, began: float) -> tuple[str, str] | None:
+        if item.clock_from is None or began - item.clock_from < self.timeout:
+            return None
+        item.outlived = True
+        shown = f"; it is {state}" if state not in ("", _model.RUNNING, _model.STOPPED) else ""
+        last = f"; last answer: {item.answer_text}" if item.answer_text else ""
+        if not item.calls:
+            return self._missed, f"not done after {self.timeout:g} s without a further call{shown}"
+        word = "start" if self.start else ("power cut" if self.force else "graceful stop")
+        taken = "was taken" if item.accepted else "was sent, and its answer left unclear whether it was taken"
+        return self._missed, f"not done {self.timeout:g} s after its {word} {taken}{shown}{last}"
 
     def _may_be_unheard(self, item: Item, began: float) -> bool:
         if item.answer is Answer.OVERLOADED:

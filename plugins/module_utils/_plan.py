@@ -155,12 +155,13 @@ def plan_prepare(
     plan, accepted = Plan(), settings.accepted
     scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
     chosen = [vm for vm in vms.vms.values() if vm.uuid in scope]
-    plan.stop = [vm for vm in chosen if vm.state == RUNNING and f"vm:{vm.uuid}" not in accepted]
+    recorded = {vm.uuid for vm in record.vms} if record else set()
+    plan.stop = [vm for vm in chosen if _to_stop(vm, recorded) and f"vm:{vm.uuid}" not in accepted]
     names_of = group_names(chosen, settings.groups)
     _check_locations(plan, settings, locations)
     _check_rows(plan, settings, hosts, vms)
     for vm in chosen:
-        if vm.state not in (RUNNING, STOPPED, CREATING, DELETED):
+        if vm.state not in (RUNNING, STOPPED, CREATING, DELETED) and vm.uuid not in recorded:
             plan.refuse(f"VM {vm.label()} is neither running nor stopped and would hold Ceph open.", accepted, f"vm:{vm.uuid}")
     for found in matches(chosen, machines):
         text = f"VM {found.vm.label()} has the {found.by} of {found.machine}"
@@ -184,6 +185,11 @@ def plan_prepare(
     _describe_prepare(plan, settings, hosts, vms, chosen, scope, record)
     _describe_force(plan, settings, vms, names_of, record)
     return plan
+
+
+def _to_stop(vm: Vm, recorded: t.Container[str]) -> bool:
+    """Whether a stop is sent to it: it runs, or it was seen running before and is not down."""
+    return vm.state == RUNNING or (vm.uuid in recorded and vm.holds_storage)
 
 
 def _check_locations(plan: Plan, settings: Settings, locations: list[LocationFacts]) -> None:

@@ -5,11 +5,12 @@
 
 """The engine: brings many VMs to one power state with bounded concurrency. The loop that sends and writes down.
 
-What to do is decided in _batch; this file holds the threads, the clock, the list calls and the record.
+What to do is decided in _batch, and polls are made in _polls; this file holds the threads, the clock and the record.
 """
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from collections import Counter
 from concurrent.futures import Executor, Future
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
-    LAST_LIST,
+    LAST_POLL,
     OUTAGE_LIMIT,
     TOO_MUCH,
     Answer,
@@ -27,10 +28,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     Item,
     KeyDoubt,
     Settled,
-    Step,
     sending_seconds,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
+from ansible_collections.pilw.maintenance.plugins.module_utils._polls import Polls
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
 from ansible_collections.pilw.maintenance.plugins.module_utils._throttle import Throttle
 
@@ -40,21 +41,21 @@ _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked 
 _GATHER = (0.001, 0.1)
 # So many calls without an answer, and nothing new is sent before the next list.
 _CUT_OFF = 3
-# Lists are at least this many times their own duration apart, so that polling never loads the platform.
-_LIST_SHARE = 10
 
 
 @dataclass(frozen=True)
 class Target:
     """C(must_send): a call is sent even to a VM that already shows the wanted state, as an earlier call may undo it.
 
-    C(heard): a like call of an earlier run may still be at work, whatever this one is answered.
+    C(heard): a like call of an earlier run may still be at work, whatever this one is answered. C(at_work): the VM shows that the
+    platform works on it, so that no call is sent while that lasts.
     """
 
     uuid: str
     label: str
     must_send: bool = False
     heard: bool = False
+    at_work: bool = False
 
 
 @dataclass
@@ -171,9 +172,7 @@ class Engine:
         self._counts: Counter[str] = Counter()  # of its outcomes
         self._unwritten: list[Change] = []
         self._gather = _GATHER[0]
-        self._last_good_list = clock()
-        self._list_ok = True
-        self._next_list = self._list_allowed = clock()
+        self._polls = Polls(api, orders.poll_interval, clock)
 
     def run(self, waves: list[Wave], more: bool = False) -> Result:
         """Bring every wave to its state. Ends early on a lost lease, a newer run, a refused key or the brake.
@@ -182,7 +181,7 @@ class Engine:
         """
         orders = self._orders
         most = max([orders.concurrency, *(wave.concurrency for wave in waves)])
-        workers = _pace.pace.workers(most + 2)  # lists have places of their own
+        workers = _pace.pace.workers(most + 2)  # polls have places of their own
         try:
             for number, wave in enumerate(waves):
                 self._orders = orders.of(wave)
@@ -206,19 +205,19 @@ class Engine:
         orders = self._orders
         batch = Batch(orders.start, orders.force, orders.timeout, orders.retries, orders.poll_interval)
         for target in wave.targets:
-            batch.add(target.uuid, target.label, target.must_send, target.heard)
+            batch.add(target.uuid, target.label, target.must_send, target.heard, target.at_work)
         return batch
 
     def _run_wave(self, batch: Batch, workers: Executor) -> None:
         open_calls: dict[Future, Item] = {}
-        listing: Future | None = None
         stopping: PilwError | None = None
         first_look, looked_at_last = True, False
-        orders, began = self._orders, self._clock()
+        orders, polls, began = self._orders, self._polls, self._clock()
         size = (len(batch.items), orders.concurrency, orders.timeout, orders.call_seconds)
         last_send = began + sending_seconds(*size)
         end = last_send + 2 * orders.call_seconds
-        self._last_good_list = began
+        polls.reset()
+        submit = functools.partial(self._begin, workers)
         while open_calls or (stopping is None and not batch.finished):
             now = self._clock()
             try:
@@ -226,21 +225,22 @@ class Engine:
                     self._journal.check_wanted()
                     self._check_outage(now)
                     over = now >= last_send and not open_calls
-                    if over and (now >= (end if looked_at_last and listing is None else end + LAST_LIST) or not batch.needs_list):
+                    if over and (now >= (end if looked_at_last and not polls.pending else end + LAST_POLL) or not batch.needs_list):
                         self._settle(batch.out_of_time())
                         break
                     if not first_look and now < last_send:
                         self._send(batch, open_calls, workers, now)
-                    wanted = first_look or batch.needs_list or not self._list_ok
-                    # Once all calls are over, one list comes however long the last one took: it decides who is named.
-                    if listing is None and wanted and (now >= self._next_list or (over and not looked_at_last)):
+                    wanted = first_look or batch.needs_list or not polls.ok
+                    # Once all calls are over, one poll comes however long the last one took: it decides who is named.
+                    if not polls.pending and wanted and (now >= polls.next_at or (over and not looked_at_last)):
                         looked_at_last = over
-                        listing = self._begin(workers, self._timed_list)
+                        polls.begin(submit)
                 self._write_down()
             except PilwError as exc:
                 stopping = stopping or exc
-            pending = [*open_calls, *([listing] if listing else [])]
-            pause = min(_TICK, max(0.01, self._next_list - now)) if stopping is None and batch.needs_list and listing is None else _TICK
+            pending = [*open_calls, *polls.pending]
+            soon = stopping is None and batch.needs_list and not polls.pending
+            pause = min(_TICK, max(0.01, polls.next_at - now)) if soon else _TICK
             if pending:
                 _pace.pace.wait(pending, pause)
                 _pace.sleep(self._gather)
@@ -248,10 +248,8 @@ class Engine:
                 _pace.sleep(pause if batch.needs_list else 0.05)
             try:
                 self._collect(batch, open_calls)
-                if listing is not None and listing.done():
-                    done, listing = listing, None
-                    if self._take_list(batch, done, first_look):
-                        first_look = False
+                if self._take_poll(batch, submit, first_look, looked_at_last):
+                    first_look = False
                 if stopping is None:
                     self._check_brake()
             except PilwError as exc:
@@ -266,7 +264,7 @@ class Engine:
     def _send(
         self, batch: Batch, open_calls: dict[Future, Item], workers: Executor, now: float
     ) -> None:
-        if not self._list_ok:
+        if not self._polls.ok:
             return  # the API is away: a call now would only turn a clear state into an unclear one
         # A start that goes wrong holds the ramp before the time limits of its VMs have told for sure.
         failed, tried = self._tried()
@@ -325,7 +323,7 @@ class Engine:
                 self._throttle.lost(future)
             if isinstance(error, AuthError):
                 # This VM's refusal, or the key's? A list tells, as soon as the platform can be asked again.
-                self._next_list = min(self._next_list, max(now, self._list_allowed))
+                self._polls.hurry(now)
             if answer in (Answer.THROTTLED, Answer.UNSENT, Answer.BUSY, Answer.REFUSED, Answer.GONE):
                 columns = {}
             else:
@@ -344,50 +342,23 @@ class Engine:
             self._journal.write(changes)
             self._gather = min(max(_GATHER[0], (self._clock() - began) / 4), _GATHER[1])
 
-    def _timed_list(self) -> tuple[t.Any, float, float]:
-        """The running VMs, when the list was begun and how long it took."""
-        began = self._clock()
-        found = self._api.running_vms_now()
-        return found, began, self._clock() - began
-
-    def _take_list(self, batch: Batch, done: Future, first_look: bool) -> bool:
-        """Whether the list was good. A refused one ends the run: the key is no longer good for anything."""
-        now = self._clock()
-        error = done.exception()
-        if isinstance(error, AuthError):
+    def _take_poll(self, batch: Batch, submit: t.Callable[..., Future], first_look: bool, last: bool) -> bool:
+        """Whether a poll is complete. A refused list ends the run: the key is no longer good for anything."""
+        try:
+            poll = self._polls.take(submit, batch.unexplained, last)
+        except AuthError as error:
             raise Stop(
                 f"The platform no longer accepts the API key: {error}. Nothing more is sent; what was answered so far is "
                 "recorded. Get a key that works, then run the same command again: it goes on."
-            )
-        if error is not None:
-            if not isinstance(error, ApiError):
-                raise of_ours(error)
-            self._list_ok = False
-            self._next_list = now + self._orders.poll_interval
+            ) from error
+        if poll is None:
             return False
-        found, began, took = done.result()
-        self._list_ok, self._last_good_list = True, now
-        self._doubt.listed(began)
-        self._list_allowed = began + _LIST_SHARE * took
-        self._next_list = max(began + self._orders.poll_interval, self._list_allowed)
-        running = found.vms
+        self._doubt.listed(poll.began)
         if first_look:
-            settled = self._reconcile(batch, running)
+            self._settle(batch.first_look(poll.running, poll.states))
         else:
-            settled = batch.listed(running, began, now)
-        self._settle(settled)
+            self._settle(batch.listed(poll.running, poll.began, self._clock(), poll.states))
         return True
-
-    def _reconcile(self, batch: Batch, running: t.Container[str]) -> list[Settled]:
-        """VMs that are already where they should be need no call."""
-        word = _model.ALREADY_RUNNING if self._orders.start else _model.ALREADY_STOPPED
-        for item in batch.at(Step.FRESH):
-            item.was_down = not self._orders.start and item.uuid not in running
-        return [
-            batch.settle_unsent(item, word)
-            for item in batch.at(Step.FRESH)
-            if (item.uuid in running) == self._orders.start and not item.must_send
-        ]
 
     def _settle(self, settled: list[Settled]) -> None:
         action = self._orders.action
@@ -434,9 +405,9 @@ class Engine:
         return counts[_model.FAILED] + counts[_model.REFUSED], len(self._result.outcomes) - counts[_model.ALREADY_RUNNING]
 
     def _check_outage(self, now: float) -> None:
-        if not self._list_ok and now - self._last_good_list > OUTAGE_LIMIT:
+        if not self._polls.ok and now - self._polls.last_good > OUTAGE_LIMIT:
             raise Stop(
-                f"The API has given no VM list for {now - self._last_good_list:.0f} s. Nothing more is sent; what was "
+                f"The API has given no VM list for {now - self._polls.last_good:.0f} s. Nothing more is sent; what was "
                 "answered so far is recorded. Once the API answers, run the same command again: it goes on."
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import replace
+from types import MappingProxyType
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
@@ -16,6 +17,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import par
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Target, Wave
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import HELD, Change, RecordedVm, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, longest
+from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import States, is_coming_up
 
 # No group can have this name.
 REST = ""
@@ -30,23 +32,23 @@ def within(recorded: list[RecordedVm], query: str, exclude: str) -> list[Recorde
 
 
 def to_stop(
-    recorded: list[RecordedVm], running: t.Container[str], accepted: t.Container[str]
+    recorded: list[RecordedVm], states: States, accepted: t.Container[str]
 ) -> tuple[list[RecordedVm], list[Change]]:
-    """VMs to stop gracefully, and what to write down of those that are down already."""
+    """VMs to stop gracefully, and what to write down of those that are down already. A VM in any other state gets its stop too."""
     targets, changes = [], []
     for vm in recorded:
         if f"vm:{vm.uuid}" in accepted:
             continue
-        if vm.uuid in running or vm.start_unclear:
+        if states.get(vm.uuid) not in _model.RELEASED or vm.start_unclear:
             targets.append(vm)
         elif not vm.stop_done:
             changes.append(down(vm))
     return targets, changes
 
 
-def to_force(recorded: list[RecordedVm], running: t.Container[str], accepted: t.Container[str]) -> list[RecordedVm]:
-    """VMs that outlived their graceful stop and still run: the only ones whose power may be cut."""
-    return [vm for vm in recorded if vm.outlived and vm.uuid in running and f"vm:{vm.uuid}" not in accepted]
+def to_force(recorded: list[RecordedVm], states: States, accepted: t.Container[str]) -> list[RecordedVm]:
+    """VMs that did not shut down in time and are not down: the only ones that may be forced off."""
+    return [vm for vm in recorded if vm.outlived and states.get(vm.uuid) not in _model.RELEASED and f"vm:{vm.uuid}" not in accepted]
 
 
 def to_start(
@@ -105,19 +107,23 @@ def down(vm: RecordedVm) -> Change:
     return Change(vm.uuid, columns, f"stop: {word}")
 
 
-def stop_waves(vms: list[RecordedVm], groups: list[dict], of_group: str = "stop_timeout") -> list[Wave]:
+def stop_waves(
+    vms: list[RecordedVm], groups: list[dict], of_group: str = "stop_timeout", states: States = MappingProxyType({})
+) -> list[Wave]:
     """All that are in no group, then the groups in reverse order. C(of_group): the time limit that a group may have of its own."""
-    waves = _by_group(vms, groups, of_group, stop=True)
+    waves = _by_group(vms, groups, of_group, states, stop=True)
     return [wave for wave in [waves.pop(REST), *reversed(list(waves.values()))] if wave.targets]
 
 
-def start_waves(vms: list[RecordedVm], groups: list[dict], canary: int, canary_vms: t.Sequence[str] = ()) -> list[Wave]:
+def start_waves(
+    vms: list[RecordedVm], groups: list[dict], canary: int, canary_vms: t.Sequence[str] = (), states: States = MappingProxyType({})
+) -> list[Wave]:
     """A few first, then the groups in order, then all others."""
     first = canaries(vms, groups, canary, canary_vms)
     names = {vm.uuid for vm in first}
-    waves = _by_group([vm for vm in vms if vm.uuid not in names], groups, "start_timeout")
+    waves = _by_group([vm for vm in vms if vm.uuid not in names], groups, "start_timeout", states)
     ordered = [*(wave for name, wave in waves.items() if name != REST), waves[REST]]
-    targets = [Target(vm.uuid, vm.label(), heard=vm.may_come_up) for vm in first]
+    targets = [_target(vm, states, stop=False) for vm in first]
     trial = Wave("canary", targets, canary=True, timeout=canary_timeout(first, groups))
     return [wave for wave in [trial, *ordered] if wave.targets]
 
@@ -171,7 +177,7 @@ def group_of(vms: list[RecordedVm], groups: list[dict]) -> dict[str, str]:
     return group_names([vm for vm in (parse_vm(vm.row) for vm in vms) if vm is not None], groups) if groups else {}
 
 
-def _by_group(vms: list[RecordedVm], groups: list[dict], of_group: str, stop: bool = False) -> dict[str, Wave]:
+def _by_group(vms: list[RecordedVm], groups: list[dict], of_group: str, states: States, stop: bool = False) -> dict[str, Wave]:
     names = group_of(vms, groups)
     waves = {
         group["name"]: Wave(
@@ -181,6 +187,17 @@ def _by_group(vms: list[RecordedVm], groups: list[dict], of_group: str, stop: bo
     }
     waves[REST] = Wave("all others", [])
     for vm in vms:
-        target = Target(vm.uuid, vm.label(), must_send=stop and vm.start_unclear, heard=not stop and vm.may_come_up)
-        waves[names.get(vm.uuid, REST)].targets.append(target)
+        waves[names.get(vm.uuid, REST)].targets.append(_target(vm, states, stop))
     return waves
+
+
+def _target(vm: RecordedVm, states: States, stop: bool) -> Target:
+    at_work = _at_work(vm, states.get(vm.uuid, ""), stop)
+    return Target(vm.uuid, vm.label(), must_send=stop and vm.start_unclear, heard=at_work if stop else vm.may_come_up, at_work=at_work)
+
+
+def _at_work(vm: RecordedVm, state: str, stop: bool) -> bool:
+    """Whether the platform shows that it works on a call of an earlier run, so that a second one would be one too many."""
+    if stop:
+        return state == "stopping" and vm.stop_pending and not vm.columns["stop_outcome"] and not vm.start_unclear
+    return is_coming_up(state) and not vm.columns["start_outcome"]

@@ -308,6 +308,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._opening import o
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import summary_md, vms_csv
+from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import is_passing
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
 
 
@@ -380,7 +381,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> 
     verdict.ceph_checked = told.checked
     # What did not obey a moment ago is named; only what came up since is worth another round.
     tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
-    again = [vm for vm in verdict.to_stop if vm.uuid not in tried]
+    stuck = [vm for vm in verdict.holding.values() if vm.uuid in recorded and vm.state != _model.RUNNING and not is_passing(vm.state)]
+    again = [vm for vm in [*verdict.to_stop, *stuck] if vm.uuid not in tried]
     headline = verdict.headline()
     flags = _argspec.words(params["osd_flags"], "osd_flags") or []
     _storage.check_flags(flags)

@@ -13,8 +13,11 @@ version_added: 0.1.0
 description:
   - Brings given VMs, or those of a maintenance record, to one power state. The calls of the platform block until a VM is
     down or up, so that O(concurrency) of them are kept open at once.
-  - A VM is settled by a list of running VMs that was begun after its call was answered, never by the answer alone. A call
-    whose outcome is unclear (time-out, 5xx, cut connection) is never blindly sent again.
+  - A VM is settled by its state, as it was read after its call was answered, never by the answer alone. A call whose outcome is unclear
+    (time-out, 5xx, cut connection) is never blindly sent again.
+  - Each poll is one list of running VMs. A VM that left it is down only when its own detail (of 20 VMs at most in each poll) or a complete
+    list shows it stopped or deleted. A VM that is V(stopping), V(paused) or in an unknown state is not down.
+  - No second start is sent to a VM that shows a passing state such as V(starting), until O(timeout).
   - One VM's failure never ends the work for the others.
   - With O(record) each VM is on disk before its call is sent, its outcome is written down, and the module fails only when
     the work ended early; VMs that did not obey are in RV(exceptions) and in the record. Without it the module fails when a
@@ -212,6 +215,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._polls import read_states
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Engine,
     NoJournal,
@@ -230,6 +234,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     Record,
     RecordedVm,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import is_done
 
 MAX_EXCEPTIONS = 100
 
@@ -267,8 +272,7 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
             f"{_force.by_owner(found[uuid] for uuid in never)}. Nothing was sent."
         )
     if check_mode:
-        running = api.running_vms(rows_kept=False).vms
-        return predicted(sum(1 for uuid in uuids if (uuid in running) != orders.start))
+        return predicted(sum(1 for uuid in uuids if not is_done(found[uuid].state if uuid in found else "", orders.start)))
     result = Engine(api, orders, NoJournal()).run([Wave("all", [Target(uuid, uuid) for uuid in uuids])])
     told = told_of(result, orders.start)
     told["vms"] = [{"uuid": u, "outcome": o, "error": e} for u, (o, e) in result.outcomes.items()]
@@ -334,20 +338,25 @@ def waves_of(
     groups, maintenance = _argspec.groups(params["groups"]), record.maintenance
     query, exclude = maintenance["query"], maintenance["exclude"]
     recorded = record.vms(rows=bool(groups or query or exclude))
-    running, accepted = api.running_vms(rows_kept=False).vms, set(record.accepted())
+    accepted = set(record.accepted())
     if orders.start:
+        running = api.running_vms(rows_kept=False).vms
         targets, changes = to_start(params, api, record, recorded, running)
         canary_vms = _argspec.words(params["canary_vms"], "canary_vms") or []
         _targets.check_canaries(canary_vms, recorded)
-        return _targets.start_waves(targets, groups, params["canary"], canary_vms), changes
+        # Only a VM that an earlier run may have started can show that the platform still works on that.
+        unclear = [vm.uuid for vm in targets if vm.start_unclear]
+        states = read_states(api, unclear) if unclear else {}
+        return _targets.start_waves(targets, groups, params["canary"], canary_vms, states), changes
     never, count = never_forced(params, api, record, recorded, groups, check_mode), len(recorded)
     recorded = _targets.within(recorded, query, exclude)
+    states = read_states(api, [vm.uuid for vm in recorded])
     if orders.force:
-        timed_out = _targets.to_force(recorded, running, accepted)
+        timed_out = _targets.to_force(recorded, states, accepted)
         targets = _force.choose(timed_out, never, record.forced(), count, params["max_force_percentage"])
         return _targets.stop_waves(targets, groups, ""), []
-    targets, changes = _targets.to_stop(recorded, running, accepted)
-    return _targets.stop_waves(targets, groups), changes
+    targets, changes = _targets.to_stop(recorded, states, accepted)
+    return _targets.stop_waves(targets, groups, states=states), changes
 
 
 def run_recorded(

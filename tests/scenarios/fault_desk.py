@@ -110,6 +110,13 @@ class Desk:
     def sent(self, word: str) -> dict[str, int]:
         return dict(collections.Counter(entry.uuid for entry in self.cloud.journal.of(f"admin_vm_{word}")))
 
+    def asked_at(self, word: str) -> dict[str, float]:
+        """When each VM was asked first, in seconds since 1970 as the events of the platform have it."""
+        found: dict[str, float] = {}
+        for entry in self.cloud.journal.of(f"admin_vm_{word}"):
+            found.setdefault(entry.uuid, entry.started)
+        return found
+
     def assert_looked_before_sending_again(self, word: str) -> None:
         """Between two calls for one VM, the running VMs were listed: nothing is sent again blindly."""
         asked: set[str] = set()

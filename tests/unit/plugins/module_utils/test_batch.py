@@ -82,7 +82,7 @@ class Run:
         self.batch.add("a", "VM a")
         self.item = self.batch.items["a"]
         self.now = 0.0
-        self.runs = not start
+        self.runs, self.state = not start, "stopped"
 
     def call(self, name, state=""):
         """Send when allowed, and get this answer. Fails when nothing may be sent."""
@@ -95,7 +95,8 @@ class Run:
 
     def list(self, after=1.0):
         self.now += after
-        settled = self.batch.listed({"a"} if self.runs else set(), self.now, self.now)
+        states = {} if self.runs else {"a": self.state}
+        settled = self.batch.listed({"a"} if self.runs else set(), self.now, self.now, states)
         return [(entry.outcome, entry.error) for entry in settled]
 
     @property
@@ -317,7 +318,7 @@ def test_a_vm_that_comes_back_after_its_power_was_cut_is_not_cut_again_without_a
 
 def test_a_vm_that_comes_up_by_itself_after_a_first_look_is_not_cut():
     run = Run(force=True)
-    run.batch.settle_unsent(run.item, "already_stopped")
+    assert [one.outcome for one in run.batch.first_look(set(), {"a": "stopped"})] == ["already_stopped"]
     run.list()
     assert not run.may_send
 
@@ -413,15 +414,18 @@ def test_whatever_comes_the_rules_hold(start, force, data):
                 if got is not None and got.status == 429:
                     sent_since_list[item.uuid] = False  # it was not taken for sure
         elif act == "begin":
-            lists.append((now, data.draw(st.sets(st.sampled_from("abcd")))))
+            shown = st.fixed_dictionaries(dict.fromkeys("abcd", st.sampled_from(["running", "stopped", "stopping", "starting", "paused", ""])))
+            lists.append((now, data.draw(shown)))
         elif lists:
-            began, running = lists.pop(0)
+            began, shown = lists.pop(0)
+            running = {uuid for uuid, state in shown.items() if state == "running"}
+            states = {uuid: state for uuid, state in shown.items() if state not in ("running", "")}
             open_before = {item.uuid for item in batch.at(Step.OPEN)}
-            for entry in batch.listed(running, began, now):
+            for entry in batch.listed(running, began, now, states):
                 assert entry.item.uuid not in open_before
                 assert answered[entry.item.uuid] <= began, "settled by a list begun before its answer"
                 if entry.outcome in ("clean", "forced", "already_stopped"):
-                    assert entry.item.uuid not in running
+                    assert states[entry.item.uuid] == "stopped"
                 if entry.outcome in ("running", "already_running"):
                     assert entry.item.uuid in running
             for uuid in "abcd":
@@ -530,16 +534,15 @@ def test_after_the_time_of_the_group_the_last_answer_is_told():
 
 def test_how_long_a_group_may_take_as_the_plan_prints_it():
     assert sending_seconds(5, 2, 100.0, 10.0) == 3 * 10 + 2 * 100 + 600
-    assert group_seconds(5, 2, 100.0, 10.0) == 830 + 2 * 10 + 120
+    assert group_seconds(5, 2, 100.0, 10.0) == 830 + 2 * 10 + 300
     assert sending_seconds(1, 0, 100.0, 10.0) == 10 + 200 + 600, "no pool is as small as that"
     assert sending_seconds(0, 2, 100.0, 10.0) == group_seconds(0, 2, 100.0, 10.0) == 0.0
 
 
 def test_a_vm_that_needs_no_call_is_settled_without_a_word():
     run = Run()
-    settled = run.batch.settle_unsent(run.item, "already_stopped")
+    (settled,) = run.batch.first_look(set(), {"a": "stopped"})
     assert (settled.outcome, settled.error, run.item.error) == ("already_stopped", "", "")
-    assert run.batch.settle_unsent(run.item, "refused", "why").error == "why"
 
 
 @pytest.mark.parametrize(("after", "settled"), [(199.0, []), (200.0, [("refused", str(ERRORS["busy"]))])])
@@ -558,14 +561,14 @@ def test_what_is_too_much_gives_no_vm_up_for_as_long_as_others_are_taken(name, m
     batch.answered(refused, ERRORS[name], None, 0.0)
     batch.sent(taken)
     batch.answered(taken, None, "", 150.0)
-    assert [one.item for one in batch.listed({"a"}, 151.0, 151.0)] == [taken]
+    assert [one.item for one in batch.listed({"a"}, 151.0, 151.0, {"b": "stopped"})] == [taken]
     for now in moments:
         assert refused.outcome is None and batch.sendable(now + MAX_BACKOFF, 5) == [refused]
         batch.sent(refused)
         batch.answered(refused, ERRORS[name], None, now)
-        batch.listed({"a"}, now, now)
+        batch.listed({"a"}, now, now, {})
     assert batch.sendable(now + MAX_BACKOFF, 5) == []
-    batch.listed({"a"}, now + 100.0, now + 100.0)
+    batch.listed({"a"}, now + 100.0, now + 100.0, {})
     # Who was answered 503 may have heard it: so it has its time, and is then left to who may cut power.
     assert (refused.outcome, refused.outlived) == (("refused", False) if name == "throttled" else ("would_not_stop", True))
 
@@ -578,7 +581,7 @@ def test_a_busy_vm_is_given_up_also_where_others_are_taken():
     for now, item, got in ((0.0, busy, ERRORS["busy"]), (150.0, taken, None)):
         batch.sent(item)
         batch.answered(item, got, "", now)
-    assert [one.item for one in batch.listed({"a"}, 200.0, 200.0)] == [busy, taken]
+    assert [one.item for one in batch.listed({"a"}, 200.0, 200.0, {"b": "stopped"})] == [busy, taken]
 
 
 def came_back(retries=2):
@@ -651,3 +654,101 @@ def test_a_key_that_was_good_after_all_is_doubted_less_each_time():
     assert needed == [3, 6, 12, 24]
     doubtful(5, doubt, 9.0).listed(9.0)
     assert (doubt.most, doubt.refused) == (48, 0), "a list that nothing waited for"
+
+
+@pytest.mark.parametrize("state", ["stopping", "paused", "starting", "some new word"])
+@pytest.mark.parametrize("force", [False, True])
+def test_vm_that_left_the_list_is_not_down_and_times_out(state, force):
+    run = Run(force=force, timeout=100.0).call("accepted")
+    run.runs, run.state = False, state
+    assert run.list(50) == [] and not run.may_send and not run.batch.finished
+    word = "power cut" if force else "graceful stop"
+    assert run.list(50) == [("would_not_stop", f"not done 100 s after its {word} was taken; it is {state}")]
+    assert run.item.outlived
+
+
+def test_vm_whose_state_could_not_be_read_is_neither_down_nor_timed_out():
+    run = Run(timeout=100.0).call("accepted")
+    assert run.batch.unexplained(set()) == ["a"]
+    assert run.batch.listed(set(), 1000.0, 1000.0, {}) == []
+    assert not run.item.outlived and not run.may_send
+
+
+@pytest.mark.parametrize("name", ["unclear", "cut", "empty"])
+def test_no_second_stop_is_sent_to_a_vm_that_is_stopping(name):
+    run = Run(timeout=100.0).call(name)
+    run.runs, run.state = False, "stopping"
+    assert run.list() == [] and not run.may_send
+    run.state = "stopped"
+    assert run.list() == [("clean", "")]
+
+
+def test_vm_that_times_out_while_stopping_and_obeys_later_is_clean():
+    run = Run(timeout=100.0).call("accepted")
+    run.runs, run.state = False, "stopping"
+    assert run.list(200)[0][0] == "would_not_stop"
+    assert run.batch.unexplained(set()) == ["a"] and run.list() == []
+    run.state = "deleted"
+    assert run.list() == [("clean", "")] and not run.item.outlived
+
+
+@pytest.mark.parametrize("state", ["paused", "stopping", ""])
+def test_first_look_leaves_a_vm_in_another_state_to_its_stop(state):
+    run = Run()
+    assert run.batch.unexplained(set()) == ["a"]
+    assert run.batch.first_look(set(), {"a": state} if state else {}) == []
+    assert run.may_send and not run.item.was_down
+
+
+def test_first_look_forces_off_no_vm_of_unknown_state():
+    run = Run(force=True)
+    (settled,) = run.batch.first_look(set(), {})
+    assert (settled.outcome, settled.error) == ("would_not_stop", "its state could not be read, so it was not forced off")
+
+
+@pytest.mark.parametrize("state", ["starting", "creating", "pending", "provisioning", "queued"])
+@pytest.mark.parametrize("name", ["accepted", "unclear", "busy", "cut"])
+def test_no_second_start_is_sent_while_the_vm_shows_a_passing_state(name, state):
+    run = Run(start=True, timeout=100.0).call(name, state)
+    run.state = state
+    assert run.list() == [] and not run.may_send
+    run.runs = True
+    assert run.list() == [("already_running" if name == "busy" else "running", "")]
+
+
+@pytest.mark.parametrize("name", ["accepted", "unclear"])
+def test_start_that_stays_in_a_passing_state_fails_after_its_time(name):
+    run = Run(start=True, timeout=100.0).call(name, "starting")
+    run.state = "starting"
+    assert run.list(99) == []
+    ((outcome, error),) = run.list(1)
+    assert outcome == "failed" and "not done 100 s after its start " in error and ("; it is starting" in error or name == "accepted")
+
+
+@pytest.mark.parametrize("state", ["paused", "error", "stopping", "stopped"])
+def test_start_answered_with_another_state_is_retried_and_named(state):
+    run = Run(start=True, retries=1)
+    run.state = "stopped"
+    run.call("accepted", state).list()
+    run.call("accepted", state)
+    assert run.list() == [("failed", f"the platform answered the start with state {state}")]
+
+
+def test_vm_that_an_earlier_run_started_gets_no_call_until_it_is_stopped_again():
+    run = Run(start=True, timeout=100.0)
+    run.batch = Batch(True, False, 100.0, 2, 1.0)
+    run.batch.add("a", "VM a", heard=True, at_work=True)
+    run.item = run.batch.items["a"]
+    run.state = "starting"
+    assert run.batch.first_look(set(), {}) == []
+    assert run.list() == [] and not run.may_send
+    run.state = "stopped"
+    assert run.list() == [] and run.may_send
+
+
+def test_vm_at_work_for_longer_than_its_time_fails_without_a_call():
+    batch = Batch(True, False, 100.0, 2, 1.0)
+    batch.add("a", "VM a", at_work=True)
+    assert batch.listed(set(), 10.0, 10.0, {"a": "starting"}) == []
+    ((outcome, error),) = [(one.outcome, one.error) for one in batch.listed(set(), 110.0, 110.0, {"a": "starting"})]
+    assert (outcome, error) == ("failed", "not done after 100 s without a further call; it is starting")

@@ -82,8 +82,8 @@ def test_a_plan_without_a_word_against_it():
         "VMs: 2 of 2 owners: running 1, stopped 1",
         "To stop: 1 VMs of 1 owners",
         "  owner 8: 1 (web)",
-        "Time to stop: about 22 s if all goes well (22 s each, 20 at once), at most 37 min; "
-        "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 170 min",
+        "Time to stop: about 22 s if all goes well (22 s each, 20 at once), at most 40 min; "
+        "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 179 min",
         "VMs that do not stop in time: named; their power is not cut (ceph_maint_force=false)",
         "Force: none (ceph_maint_force=false); with it at most 1 of 1 VMs (ceph_maint_max_force_percentage=20)",
     ]
@@ -303,13 +303,13 @@ def test_hosts_by_query_and_name():
 
 def test_time_is_bounded_and_told():
     plan = prepare(vms=[{**RUNNING, "uuid": f"v{number}"} for number in range(200)], force=True)
-    assert plan.worst_seconds == (10 * 90 + 2 * 600 + 600 + 300) + (10 * 90 + 2 * 300 + 600 + 300)
+    assert plan.worst_seconds == (10 * 90 + 2 * 600 + 600 + 480) + (10 * 90 + 2 * 300 + 600 + 480)
     assert "VMs that do not stop in time: their power is cut" in plan.lines
     # Three rounds for VMs that come up again, and before them the power cuts that an earlier run left.
-    assert plan.whole_seconds == 810 + 300 + 2 * 120 + 2400 + 3 * (3000 + 2400 + 300 + 3 * 150)
+    assert plan.whole_seconds == 810 + 300 + 2 * 120 + 2580 + 3 * (3180 + 2580 + 300 + 3 * 150)
     assert (
-        "Time to stop: about 4 min if all goes well (22 s each, 20 at once), at most 90 min; whatever is not settled then is named. "
-        "The whole run, with all else and while the API gives its lists: at most 370 min"
+        "Time to stop: about 4 min if all goes well (22 s each, 20 at once), at most 96 min; whatever is not settled then is named. "
+        "The whole run, with all else and while the API gives its lists: at most 391 min"
     ) in plan.lines
 
 
@@ -475,8 +475,8 @@ def test_only_hosts_that_we_closed_are_opened_and_only_what_does_not_run_is_star
         "  to open: ours",
         "  to open: unknown",
         "VMs to start: 1 of 2 recorded",
-        "Time to start: about 4 s if all goes well (4 s each, 20 at once), at most 47 min; "
-        "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 125 min",
+        "Time to start: about 4 s if all goes well (4 s each, 20 at once), at most 50 min; "
+        "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 131 min",
     ]
     away = restore(facts(vms=[Recorded("a")]), running=None)
     assert "VMs to start: 1 of 1 recorded (the API does not answer yet)" in away.lines

@@ -40,6 +40,7 @@ class Cloud:
         self.on_call, self.lists = on_call, list(lists)
         self.lock, self.calls, self.open, self.most = threading.Lock(), [], 0, 0
         self.together = None
+        self.known, self.between, self.details, self.complete = set(running), {}, [], 0
 
     def power(self, uuid, action, force=False):
         with self.lock:
@@ -69,6 +70,20 @@ class Cloud:
             if given is not None:
                 raise given
             return VmList({uuid: parse_vm({"uuid": uuid, "status": "running"}) for uuid in self.up})
+
+    def vms_now(self):
+        with self.lock:
+            self.complete += 1
+            return VmList({uuid: self.row(uuid) for uuid in self.up | self.known})
+
+    def vm_now(self, uuid):
+        with self.lock:
+            self.details.append(uuid)
+            return self.row(uuid)
+
+    def row(self, uuid):
+        state = "running" if uuid in self.up else self.between.get(uuid, "stopped")
+        return parse_vm({"uuid": uuid, "status": state})
 
     def called(self):
         return [uuid for uuid, _action, _force in self.calls]
@@ -833,32 +848,41 @@ def test_what_asks_for_fewer_calls_gets_fewer_for_as_long_as_it_asks(monkeypatch
     assert heard == asked
 
 
-def listed_at(now, given, first_look=False):
-    """The engine after one list that came to its end at that time."""
-    engine = Engine(Cloud([]), Orders(start=False, poll_interval=10.0), NoJournal(), lambda: now)
-    future = Future()
-    if isinstance(given, Exception):
-        future.set_exception(given)
-    else:
-        future.set_result(given)
-    good = engine._take_list(engine._batch(Wave("all", [])), future, first_look)
-    return engine, good
-
-
-def test_a_list_that_fails_is_asked_for_again_after_the_interval_and_counts_as_none():
-    engine, good = listed_at(100.0, error(502))
-    assert (good, engine._list_ok, engine._next_list) == (False, False, 110.0)
-
-
-@pytest.mark.parametrize(("took", "following"), [(0.5, 105.0), (3.0, 125.0)])
-def test_lists_are_asked_for_no_more_than_a_tenth_of_the_time(took, following):
-    engine, good = listed_at(100.0, (VmList({}), 95.0, took))
-    assert (good, engine._list_ok, engine._next_list) == (True, True, following)
-
-
 def test_a_refused_list_ends_it_with_what_to_do():
-    with pytest.raises(_power.Stop) as caught:
-        listed_at(100.0, AuthError("GET", "/x", status=403))
-    assert str(caught.value).endswith(
+    result = run(Cloud(["a"], lists=[AuthError("GET", "/x", status=403)]), ["a"])
+    assert isinstance(result.ended, _power.Stop) and str(result.ended).endswith(
         "Nothing more is sent; what was answered so far is recorded. Get a key that works, then run the same command again: it goes on."
     )
+
+
+def stay_between(cloud, state, *vms):
+    """These VMs leave the list of running VMs for another state when they are asked to stop."""
+
+    def called(uuid):
+        if uuid in vms:
+            cloud.between[uuid] = state
+
+    cloud.on_call = called
+    return cloud
+
+
+@pytest.mark.parametrize("state", ["stopping", "paused", "unknown word"])
+def test_group_waits_for_a_vm_that_left_the_list_and_is_not_down(state):
+    cloud = stay_between(Cloud(["a", "b"]), state, "a")
+    waves = [Wave("first", [Target("a", "VM a")]), Wave("second", [Target("b", "VM b")])]
+    result = run(cloud, [], waves=waves, timeout=0.2)
+    assert result.outcomes["a"] == ("would_not_stop", f"not done 0.2 s after its graceful stop was taken; it is {state}")
+    assert cloud.called() == ["a", "b"] and result.outcomes["b"] == ("clean", "")
+
+
+def test_few_vms_that_left_the_list_are_settled_by_their_details():
+    cloud = Cloud(names(5))
+    run(cloud, names(5))
+    assert (sorted(cloud.details), cloud.complete) == (names(5), 0)
+
+
+def test_many_vms_that_left_the_list_are_settled_by_one_complete_list():
+    cloud = Cloud(names(50))
+    result = run(cloud, names(50), concurrency=50, poll_interval=0.5)
+    assert set(outcomes(result).values()) == {"clean"}
+    assert cloud.complete >= 1 and len(cloud.details) <= 20

@@ -45,9 +45,13 @@ def test_to_stop_takes_all_that_run_and_nothing_else():
         vm("was-cut", stop_sent_at="t", force_sent_at="t"),
         vm("done", stop_outcome="forced"),
         vm("starting", start_sent_at="t"),
+        vm("paused"),
+        vm("unread", stop_outcome="clean"),
     ]
-    targets, changes = _targets.to_stop(recorded, {"runs", "again", "accepted", "stranger"}, ["vm:accepted"])
-    assert uuids(targets) == ["runs", "again", "starting"]
+    states = {**dict.fromkeys(("runs", "again", "accepted", "stranger"), "running"), "paused": "paused"}
+    states.update(dict.fromkeys(("down", "was-asked", "was-cut", "done", "starting"), "stopped"))
+    targets, changes = _targets.to_stop(recorded, states, ["vm:accepted"])
+    assert uuids(targets) == ["runs", "again", "starting", "paused", "unread"]
     assert {change.uuid: change.columns["stop_outcome"] for change in changes} == {
         "down": "already_stopped",
         "was-asked": "clean",
@@ -66,19 +70,52 @@ def test_a_start_that_is_unclear_is_no_reason_to_start_what_runs():
 
 
 @pytest.mark.parametrize(
-    ("columns", "running", "accepted", "cut"),
+    ("columns", "state", "at_work"),
     [
-        ({"outlived_at": "t"}, {"a"}, [], True),
-        ({"outlived_at": "t"}, set(), [], False),
-        ({"outlived_at": "t"}, {"a"}, ["vm:a"], False),
-        ({}, {"a"}, [], False),
-        ({"stop_sent_at": "t"}, {"a"}, [], False),
-        ({"stop_outcome": "would_not_stop"}, {"a"}, [], False),
-        ({"stop_outcome": "refused"}, {"a"}, [], False),
+        ({"stop_sent_at": "t"}, "stopping", True),
+        ({"stop_sent_at": "t"}, "running", False),
+        ({"stop_sent_at": "t"}, "paused", False),
+        ({}, "stopping", False),
+        ({"stop_sent_at": "t", "stop_outcome": "refused"}, "stopping", False),
+        ({"stop_sent_at": "t", "outlived_at": "t"}, "stopping", False),
     ],
 )
-def test_power_is_cut_only_where_a_graceful_stop_was_outlived(columns, running, accepted, cut):
-    assert uuids(_targets.to_force([vm("a", **columns)], running, accepted)) == (["a"] if cut else [])
+def test_stop_of_an_earlier_run_that_works_is_not_sent_again(columns, state, at_work):
+    (wave,) = _targets.stop_waves([vm("a", **columns)], [], states={"a": state})
+    assert [(target.at_work, target.heard) for target in wave.targets] == [(at_work, at_work)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "state", "at_work"),
+    [
+        ({"start_sent_at": "t"}, "starting", True),
+        ({"start_sent_at": "t"}, "stopping", False),
+        ({"start_sent_at": "t"}, "stopped", False),
+        ({"start_sent_at": "t", "start_outcome": "failed"}, "starting", False),
+    ],
+)
+def test_start_of_an_earlier_run_that_works_is_not_sent_again(columns, state, at_work):
+    (wave,) = _targets.start_waves([vm("a", **columns)], [], 0, states={"a": state})
+    assert [target.at_work for target in wave.targets] == [at_work]
+
+
+@pytest.mark.parametrize(
+    ("columns", "state", "accepted", "cut"),
+    [
+        ({"outlived_at": "t"}, "running", [], True),
+        ({"outlived_at": "t"}, "stopping", [], True),
+        ({"outlived_at": "t"}, "paused", [], True),
+        ({"outlived_at": "t"}, "stopped", [], False),
+        ({"outlived_at": "t"}, "deleted", [], False),
+        ({"outlived_at": "t"}, "running", ["vm:a"], False),
+        ({}, "running", [], False),
+        ({"stop_sent_at": "t"}, "stopping", [], False),
+        ({"stop_outcome": "would_not_stop"}, "running", [], False),
+        ({"stop_outcome": "refused"}, "running", [], False),
+    ],
+)
+def test_power_is_cut_only_where_a_graceful_stop_was_outlived(columns, state, accepted, cut):
+    assert uuids(_targets.to_force([vm("a", **columns)], {"a": state}, accepted)) == (["a"] if cut else [])
 
 
 def test_to_start_takes_all_that_do_not_run_those_never_tried_first():
