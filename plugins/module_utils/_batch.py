@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._backlog import Backlog
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
 from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import (
     States,
@@ -131,6 +132,7 @@ class Item:
     taken: bool = False  # a call was accepted, or the platform is most likely at work on it
     accepted: bool = False  # the platform said so
     heard: bool = False  # some call may be at work there, whatever later ones were answered
+    state: str = ""  # as the last poll showed it
     was_down: bool = False  # a list has shown it down, so the calls until then asked nothing of a running guest
     outlived: bool = False
 
@@ -161,6 +163,7 @@ class Batch:
     timeout: float
     retries: int
     backoff: float
+    backlog: Backlog | None = None  # of the platform, which outlasts one group
     items: dict[str, Item] = field(default_factory=dict)
     # The same by step, so that a look costs no more with 100,000 VMs than with ten.
     _at: dict[Step, dict[str, Item]] = field(default_factory=lambda: {step: {} for step in Step}, init=False)
@@ -172,6 +175,9 @@ class Batch:
     _listed_from: float = field(default=float("-inf"), init=False)  # when the last good list was begun
     _again_last: bool = field(default=False, init=False)  # the last call was not the first of its VM
     _hoped: set[str] = field(default_factory=set, init=False)  # those waiting whose last call may yet be obeyed
+
+    def __post_init__(self) -> None:
+        self._backlog = self.backlog or Backlog(self.timeout, self.timeout)
 
     def add(self, uuid: str, label: str, must_send: bool = False, heard: bool = False, at_work: bool = False) -> None:
         """C(at_work): the platform already works on it, so that no call is sent while that lasts."""
@@ -215,6 +221,10 @@ class Batch:
         lost = (Answer.UNCLEAR, Answer.UNSENT)
         return sum(1 for item in self.at(Step.ANSWERED) if item.answer in lost and item.answered_at > self._listed_from)
 
+    def queued(self, now: float) -> int:
+        """How many VMs may be waiting for their turn on the platform."""
+        return self._backlog.queued(now)
+
     def sendable(self, now: float, room: int, fresh: bool = True) -> list[Item]:
         """At most C(room) VMs whose call may be sent now. C(fresh): also those not tried before.
 
@@ -239,8 +249,9 @@ class Batch:
             heapq.heappush(due, entry)
         return [item for _moment, _move, item in entries.values()]
 
-    def sent(self, item: Item) -> None:
+    def sent(self, item: Item, now: float = 0.0) -> None:
         self._move(item, Step.OPEN)
+        self._backlog.sent(item.uuid, now)
         self._again_last = item.calls > 0
         item.calls += 1
 
@@ -253,6 +264,8 @@ class Batch:
         elif answer is Answer.ACCEPTED and self.start and not (state in ("", _model.RUNNING) or is_coming_up(state)):
             answer, text = Answer.UNCLEAR, f"the platform answered the start with state {state}"
         item.answer, item.answer_text, item.answered_at = answer, text, now
+        taken = answer in (Answer.ACCEPTED, Answer.PENDING)
+        self._backlog.answered(item.uuid, now, taken, is_done(state or "", self.start), answer is Answer.PENDING)
         item.heard = item.heard or answer in _STARTS_CLOCK
         item.accepted = item.accepted or answer is Answer.ACCEPTED
         if answer in (Answer.ACCEPTED, Answer.PENDING):
@@ -309,8 +322,9 @@ class Batch:
         """Take in a poll whose list of running VMs was begun at C(began), and the states of others. Returns what is settled now."""
         settled = []
         self._listed_from = began
+        self._backlog.listed(lambda uuid: is_done(state_of(uuid, running, states), self.start), now)
         for item in self.items.values():
-            state = state_of(item.uuid, running, states)
+            item.state = state = state_of(item.uuid, running, states)
             done = is_done(state, self.start)
             if not self.start and done:
                 item.was_down = True
@@ -333,10 +347,16 @@ class Batch:
         """It need not be sent again: it was heard after all, or somebody else did it."""
         return item.step is Step.WAITING and item.answer in _SENT_LATER and done and not item.must_send
 
-    def out_of_time(self) -> list[Settled]:
-        """The time of the whole group is over: settle what is left. Nothing of it has outlived its own time limit."""
+    def out_of_time(self, now: float) -> list[Settled]:
+        """The time of the whole group is over: settle what is left.
+
+        A VM whose call may have waited for its turn until now has timed out, if nothing was finished for as long as it may take.
+        """
         settled = []
         for item in self.at(Step.FRESH, Step.WAITING, Step.OPEN, Step.ANSWERED):
+            if not self.start and item.step is Step.ANSWERED and item.state and self._backlog.idle(item.uuid, now):
+                settled.append(self._settle(item, *self._timed_out(item, item.state)))
+                continue
             last = f"; last answer: {item.answer_text}" if item.answer_text else ""
             word = self._missed if item.heard else _model.FAILED if self.start else _model.REFUSED
             settled.append(self._settle(item, word, f"the time for its group was over before it was settled{last}"))
@@ -366,7 +386,7 @@ class Batch:
         if is_passing(state) and (self.start or item.heard):
             if item.clock_from is None:
                 item.clock_from = began
-            return self._timed_out(item, state, began)
+            return self._timed_out(item, state) if self._is_over(item, began) else None
         if item.answer is None:
             item.not_before = began
             self._move(item, Step.WAITING)
@@ -376,9 +396,8 @@ class Batch:
             item.clock_from = None
             self._move(item, Step.WAITING)
             return None
-        timed_out = self._timed_out(item, state, began)
-        if timed_out:
-            return timed_out
+        if self._is_over(item, began):
+            return self._timed_out(item, state)
         return None if item.answer in (Answer.ACCEPTED, Answer.PENDING) else self._not_taken(item, began)
 
     def _reached(self, item: Item) -> str:
@@ -390,9 +409,15 @@ class Batch:
             return _model.STARTED
         return _model.FORCED if self.force else _model.CLEAN
 
-    def _timed_out(self, item: Item, state: str, began: float) -> tuple[str, str] | None:
-        if item.clock_from is None or began - item.clock_from < self.timeout:
-            return None
+    def _is_over(self, item: Item, began: float) -> bool:
+        """Whether a VM's own time is over. It does not run while the platform works on what was asked before."""
+        # For a start it is enough that others come up: nothing is destroyed where one is given up too early.
+        reached = float("-inf") if self.start else self._backlog.reached_at(item.uuid)
+        if item.clock_from is None or reached is None:
+            return False
+        return began - max(item.clock_from, reached, self._backlog.last_done) >= self.timeout
+
+    def _timed_out(self, item: Item, state: str) -> tuple[str, str]:
         item.outlived = True
         shown = f"; it is {state}" if state not in ("", _model.RUNNING, _model.STOPPED) else ""
         last = f"; last answer: {item.answer_text}" if item.answer_text else ""
@@ -456,6 +481,7 @@ class Batch:
 
     def _anew(self, item: Item) -> None:
         """As if nothing had been sent to it yet."""
+        self._backlog.forget(item.uuid)
         self._move(item, Step.WAITING)
         item.clock_from, item.failures = None, 0
         item.taken = item.accepted = item.heard = False

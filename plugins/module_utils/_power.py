@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._backlog import Backlog
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     LAST_POLL,
     OUTAGE_LIMIT,
@@ -166,6 +167,7 @@ class Engine:
         self._journal = journal
         self._clock = clock
         self._throttle: Throttle[Future] = Throttle(orders.concurrency)
+        self._backlog = Backlog(orders.call_seconds, orders.timeout)
         self._brake = Brake(orders.max_fail_percentage)
         self._doubt = KeyDoubt()
         self._result = Result()
@@ -203,7 +205,7 @@ class Engine:
 
     def _batch(self, wave: Wave) -> Batch:
         orders = self._orders
-        batch = Batch(orders.start, orders.force, orders.timeout, orders.retries, orders.poll_interval)
+        batch = Batch(orders.start, orders.force, orders.timeout, orders.retries, orders.poll_interval, self._backlog)
         for target in wave.targets:
             batch.add(target.uuid, target.label, target.must_send, target.heard, target.at_work)
         return batch
@@ -226,7 +228,7 @@ class Engine:
                     self._check_outage(now)
                     over = now >= last_send and not open_calls
                     if over and (now >= (end if looked_at_last and not polls.pending else end + LAST_POLL) or not batch.needs_list):
-                        self._settle(batch.out_of_time())
+                        self._settle(batch.out_of_time(now))
                         break
                     if not first_look and now < last_send:
                         self._send(batch, open_calls, workers, now)
@@ -271,7 +273,9 @@ class Engine:
         held = self._orders.start and self._brake.pulled(failed + batch.doubtful, tried + batch.doubtful)
         # After a few lost connections or refusals a list is to show first that the API is there, and takes the key.
         held = held or batch.cut_off >= _CUT_OFF or self._doubt.holds
-        items = batch.sendable(now, self._throttle.allowed(now) - len(open_calls), fresh=not held)
+        # A gateway that answers 504 frees no place of the platform, nor does an answer that comes at once.
+        room = min(self._throttle.allowed(now) - len(open_calls), self._orders.concurrency - batch.queued(now))
+        items = batch.sendable(now, room, fresh=not held)
         if not items:
             return
         orders = self._orders
@@ -285,7 +289,7 @@ class Engine:
         self._unwritten += [Change(item.uuid, columns, word) for item in items]
         self._write_down()  # on disk before anything is sent
         for item in items:
-            batch.sent(item)
+            batch.sent(item, now)
             self._forget(item.uuid)
             self._result.calls += 1
             call = self._begin(workers, self._api.power, item.uuid, orders.action, orders.force)

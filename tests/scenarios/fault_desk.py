@@ -14,6 +14,7 @@ import pytest
 
 import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _backlog,
     _batch,
     _client,
     _flags,
@@ -37,6 +38,7 @@ CONSTANTS = [
     for place, name in (
         (_transport, "MAX_BACKOFF"),
         (_transport, "MAX_RETRY_AFTER"),
+        (_backlog, "GIVEN_UP_AFTER"),
         (_batch, "MAX_BACKOFF"),
         (_batch, "OUTAGE_LIMIT"),
         (_power, "OUTAGE_LIMIT"),

@@ -453,7 +453,7 @@ def test_the_longest_waiting_are_sent_first():
     assert sendable(5.0, 0) == sendable(5.0, -3) == []
     batch.sent(batch.items["d"])
     assert sendable(5.0, 9) == ["e", "b", "f", "a"], "the last call was sent again"
-    batch.out_of_time()
+    batch.out_of_time(9.0)
     assert sendable(99.0, 9) == []
 
 
@@ -507,7 +507,7 @@ def test_after_the_time_of_the_group_all_is_settled_and_nothing_is_cut():
     batch.sent(batch.items["b"])
     batch.sent(batch.items["c"])
     batch.answered(batch.items["c"], None, "running", 1.0)
-    told = {entry.item.uuid: (entry.outcome, entry.error) for entry in batch.out_of_time()}
+    told = {entry.item.uuid: (entry.outcome, entry.error) for entry in batch.out_of_time(9.0)}
     words = "the time for its group was over before it was settled"
     assert told == {"a": ("refused", words), "b": ("refused", words), "c": ("would_not_stop", words)}
     assert batch.finished and not any(item.outlived for item in batch.items.values())
@@ -527,7 +527,7 @@ def test_a_vm_that_came_up_after_its_stop_was_sent_is_asked_again_and_not_cut():
 def test_after_the_time_of_the_group_the_last_answer_is_told():
     for start, word in ((False, "refused"), (True, "failed")):
         run = Run(start=start).call("busy")
-        (settled,) = run.batch.out_of_time()
+        (settled,) = run.batch.out_of_time(run.now)
         assert settled.outcome == word
         assert settled.error == f"the time for its group was over before it was settled; last answer: {ERRORS['busy']}"
 
