@@ -60,6 +60,17 @@ write_faults = st.lists(st.sampled_from(["", "", *WRITE_FAULTS]), max_size=8)
 read_faults = st.lists(st.sampled_from(["", "", "", *READ_FAULTS]), max_size=4)
 
 
+# How the platform takes power calls.
+MANNERS = (
+    {}, {}, {},
+    {"passing": True},
+    {"passing": True, "at_once": True},
+    {"at_once": True},
+    {"queue": 1, "gateway": 40.0},
+    {"queue": 2, "gateway": 30.0, "passing": True},
+    {"queue": 2, "at_once": True, "passing": True},
+)  # fmt: skip
+
 # What a refusal can do without an item: it says how to go on.
 WAYS = re.compile(r"ceph_maint_|[Rr]un the same command again|there is nothing to close")
 # What takes an operator of a busy maintenance until a renewed lease is seen: the pause between two, and some time to look.
@@ -128,6 +139,7 @@ class Maintenance(RuleBasedStateMachine):
         stop_seconds=st.sampled_from([22.0, 22.0, 22.0, 400.0, 580.0]),
         start_seconds=st.sampled_from([4.0, 4.0, 4.0, 4.0, 5000.0]),
         drops_deleted=st.booleans(),
+        manners=st.sampled_from(MANNERS),
         first=st.none() | st.tuples(leave, kills),
     )
     def begin(
@@ -142,14 +154,18 @@ class Maintenance(RuleBasedStateMachine):
         start_seconds: float,
         drops_deleted: bool,
         first: tuple[bool, t.Any] | None,
+        manners: dict[str, t.Any] | None = None,
     ) -> None:
-        self.time = Virtual()
+        self.time, manners = Virtual(), manners or {}
+        if "queue" in manners:  # so that all that waits is over within the time of one VM
+            stop_seconds, start_seconds = 22.0, 4.0
         self.world = World(
             self.time,
             flags_shown=flags_shown,
             stop_seconds=stop_seconds,
             start_seconds=start_seconds,
             drops_deleted=drops_deleted,
+            **manners,
         )
         for number, vm in enumerate(fleet):
             vm.uuid = f"vm-{number}"
@@ -469,6 +485,7 @@ class Maintenance(RuleBasedStateMachine):
         world.start_seconds, world.stop_seconds = 4.0, 22.0
         world.write_faults, world.read_faults, world.revoked, world.away_until = [], [], False, 0.0
         world.frozen.clear()
+        world.queue, world.gateway, world.at_once = 0, 0.0, False
 
     def _heal_and_restore(self) -> None:
         """Whatever happened before: on a platform that works, restoring brings everything back."""

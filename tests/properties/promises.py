@@ -215,6 +215,8 @@ class Watcher:
         assert stops, f"the power of {call.uuid} is cut, and it was never asked to stop"
         waited = self.time.now - min(one.at for one in stops)
         assert waited >= self.settings["stop_timeout"], f"the power of {call.uuid} is cut after {waited} s"
+        vm = self.world.vms[call.uuid]
+        assert vm.deaf or vm.idle or vm.reached_at <= self.time.now, f"the power of {call.uuid} is cut, and its stop waits in a queue"
 
     def said_safe(self, accepted: set[str], headline: str) -> None:
         """The lists of the proof, as they truly were; and nothing of ours is at work any more."""

@@ -16,7 +16,7 @@ from properties.virtual import Process, Virtual
 
 FORCE, LIST = 1.0, 0.5  # seconds that they take
 DEAF_HOLD = 60.0  # seconds that the stop of a deaf VM is held
-HOLDING = ("running", "creating", "paused")  # states that keep the storage open
+HOLDING = ("running", "creating", "paused", "stopping", "starting")  # states that keep the storage open
 
 # How an answer goes wrong. The part before the dash: whether what was asked for takes place.
 WRITE_FAULTS = (
@@ -38,6 +38,7 @@ class Vm:
     dead_starts: int = 0  # so many starts of it fail
     busy_until: float = 0.0
     starting: bool = False  # a start of ours is at work
+    reached_at: float = 0.0  # when the platform begins with the last graceful stop
     up_since: float = 0.0  # as far as the lists could show
     down_since: float = 0.0
     left_down: bool = False  # by its owner, after whatever we did
@@ -90,6 +91,10 @@ class World:
     frozen: set[str] = field(default_factory=set)
     stop_seconds: float = 22.0
     start_seconds: float = 4.0
+    passing: bool = False  # VMs show a state in between while the platform works on them
+    at_once: bool = False  # power calls are answered at once
+    queue: int = 0  # power calls worked on at once; 0: all
+    gateway: float = 0.0  # seconds after which an answer is a 504; 0: never
     flags_shown: bool = True  # the host list tells whether a host takes workloads
     drops_deleted: bool = False  # lists do not show deleted VMs
     came_up: int = 0  # how often a VM came up, and it was not us
@@ -99,6 +104,7 @@ class World:
     before_safe: t.Callable[[], bool] = lambda: True
     passed: t.Callable[[], None] = lambda: None  # a point at which a kill may come
     on_write: t.Callable[[Call], None] = lambda call: None
+    _free_at: list[float] = field(default_factory=list)  # when each place of the queue is free
 
     def __hash__(self) -> int:
         return id(self)
@@ -247,13 +253,19 @@ class World:
         if how:
             self.time.sleep(min(took, 1.0))
             return self._spoiled(how, method, path, timeout)
+        power = call.action not in ("open", "close")
+        if power and self.at_once:
+            took = min(took, 0.1)
+        elif power and self.gateway and took > self.gateway:
+            self.time.sleep(self.gateway)
+            return self._spoiled("504", method, path, timeout)
         if took > timeout:
             return self._spoiled("hang", method, path, timeout)
         self.time.sleep(took)
         if call.action in ("open", "close"):
             return {}
         vm = self.vms[call.uuid]
-        if call.action == "start" and vm.state == "stopped" and not vm.idle and took:
+        if call.action == "start" and vm.state == "stopped" and not vm.idle and took and not self.at_once:
             raise ApiError(method, path, status=500, detail="Unable to start virtual machine")
         return self._row(vm)
 
@@ -287,25 +299,48 @@ class World:
             return 1.0
         if call.action == "start":
             return self._begin(vm, self.start_seconds, "running") if vm.state == "stopped" else 0.0
-        if vm.state != "running":
+        if vm.state not in ("running", "paused", "stopping"):
             return 0.0
         if call.action == "force":
             return self._begin(vm, FORCE, "stopped")
         if vm.deaf:
-            vm.busy_until = self.time.now + DEAF_HOLD
-            return DEAF_HOLD
+            return self._begin(vm, DEAF_HOLD, "stopped", in_vain=True)
         return self._begin(vm, self.stop_seconds, "stopped")
 
-    def _begin(self, vm: Vm, seconds: float, state: str) -> float:
-        """The platform is at it now, whoever still listens."""
-        vm.busy_until, vm.starting = self.time.now + seconds, state == "running"
+    def _wait(self, seconds: float) -> float:
+        """How long it waits for a place of the queue."""
+        if not self.queue:
+            return 0.0
+        now = self.time.now
+        busy = sorted(moment for moment in self._free_at if moment > now)
+        begin = busy[-self.queue] if len(busy) >= self.queue else now
+        self._free_at = [*busy, begin + seconds]
+        return begin - now
+
+    def _begin(self, vm: Vm, seconds: float, state: str, in_vain: bool = False) -> float:
+        """The platform is at it now, or once a place of its queue is free, whoever still listens."""
+        wait, between = self._wait(seconds), "starting" if state == "running" else "stopping"
+        vm.busy_until, vm.starting = self.time.now + wait + seconds, state == "running"
+        if seconds == self.stop_seconds and not in_vain:
+            vm.reached_at = self.time.now + wait
+        before = vm.state
+
+        def begin() -> None:
+            if vm.state == before:
+                self.becomes(vm, between)
+
+        if self.passing:
+            self.time.later(wait, begin)
+        seconds += wait
 
         def end() -> None:
             vm.starting = False
             if vm.state == "deleted":
                 return
-            if state == "running" and vm.dead_starts:
-                vm.dead_starts -= 1
+            if in_vain or (state == "running" and vm.dead_starts):
+                vm.dead_starts -= 0 if in_vain else 1
+                if vm.state == between:
+                    self.becomes(vm, before)
                 return
             if state == "running":
                 self._up(vm)
