@@ -205,6 +205,7 @@ class Engine:
 
     def _batch(self, wave: Wave) -> Batch:
         orders = self._orders
+        self._backlog.timeout = max(self._backlog.timeout, orders.timeout)
         batch = Batch(orders.start, orders.force, orders.timeout, orders.retries, orders.poll_interval, self._backlog)
         for target in wave.targets:
             batch.add(target.uuid, target.label, target.must_send, target.heard, target.at_work)
