@@ -219,7 +219,9 @@ def _requests(journal: Journal, vms: int) -> Row:
         f"{len(calls) / vms:.3f} N power calls, {details} details, {len(lists)} lists ({len(polls)} of them polls for running VMs, and {len(whole_lists)} "
         f"complete ones beside them; at least {min(gaps, default=0):.0f} times their duration apart), "
         f"{len(journal.entries) - len(calls) - details - len(lists)} others",
-        len(calls) / vms, good, {"calls": len(calls), "details": details, "lists": len(lists), "polls": len(polls), "complete": len(whole_lists), "gaps": gaps[:50]},
+        len(calls) / vms, good, {
+            "calls": len(calls), "details": details, "lists": len(lists), "polls": len(polls), "complete": len(whole_lists), "gaps": gaps[:50],
+        },
     )
 
 
