@@ -39,7 +39,8 @@ PLANNED = {
         "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger", "osd_flags",
     ),
     "restore": (
-        "record_copy", "record_dir_persistent", "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
+        "record_copy", "record_dir_persistent", "hosts_keep_closed",
+        "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
         "start_timeout", "canary", "canary_vms", "max_fail_percentage", "lease", "window", "notice_dir",
         "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger",
     ),
@@ -236,7 +237,14 @@ class Crew:
             self._prove(out, run, osd_flags=[])
             self._conclude(out)
 
-        self._guarded(out, lambda: self._opened(out, "verify", accept, work))
+        def whole() -> None:
+            run = self._open(out, "verify", accept)
+            if run["run"]:
+                self._work_on(out, "verify", run, work)
+            else:
+                work(run)
+
+        self._guarded(out, whole)
         return out
 
     def force(self, accept: t.Iterable[str] = ()) -> Outcome:
@@ -251,7 +259,7 @@ class Crew:
             status = self._status(out)
             if not status.get("outlived"):
                 out.refused = True
-                raise Failed({"msg": "No VM of an open record outlived its stop timeout: run ceph_maint_prepare"})
+                raise Failed({"msg": f"No VM of an open record outlived its stop timeout: run ceph_maint_prepare{status['elsewhere']}"})
             self._opened(out, "force", accept, work)
 
         self._guarded(out, whole)
@@ -275,29 +283,35 @@ class Crew:
             if end["left"] == 0 and end["hosts_left"] == 0:
                 self._task(out, "close", pilw_maintenance, state="closed", **run)
             elif self.settings["fail_on_unrecovered"]:
-                raise Failed({"msg": f"{end['left']} recorded VMs do not run again and {end['hosts_left']} hosts are still closed"})
+                raise Failed({"msg": end["left_text"]})
 
         def whole() -> None:
             self._plan(out, "restore", accept, ceph_is_back=ceph_is_back)
-            if not check:
+            if not check and not out.results["plan"]["complete"]:
                 self._opened(out, "restore", accept, work, conclude, ceph_is_back=ceph_is_back)
 
         self._guarded(out, whole)
         return out
 
-    def close(self) -> Outcome:
+    def close(self, accept: t.Iterable[str] = ()) -> Outcome:
         out = Outcome()
 
         def whole() -> None:
-            if not self._status(out)["open"]:
-                out.refused = True
-                raise Failed({"msg": "No maintenance is open, so there is nothing to close. Nothing was changed."})
-            run = self._open(out, "close", (), max_age=1000000.0)
+            self._closable(out, accept)
+            run = self._open(out, "close", accept, max_age=1000000.0)
             result = self._task(out, "close", pilw_maintenance, state="closed", give_up=True, **run)
             out.lines += result["lines"]
 
         self._guarded(out, whole)
         return out
+
+    def _closable(self, out: Outcome, accept: t.Iterable[str]) -> None:
+        self.accept = ",".join(accept)
+        found = self._status(out)
+        nothing = f"No maintenance is open, so there is nothing to close. Nothing was changed{found['elsewhere']}"
+        if text := found["give_up"] if found["open"] else nothing:
+            out.refused = True
+            raise Failed({"msg": text})
 
     def status(self) -> Outcome:
         out = Outcome()
@@ -347,8 +361,19 @@ class Crew:
         afterwards: t.Callable[[dict[str, t.Any]], None] = lambda run: None,
         **more: t.Any,
     ) -> None:
+        """Open the record and work on it."""
+        self._work_on(out, purpose, self._open(out, purpose, accept, **more), work, afterwards)
+
+    def _work_on(
+        self,
+        out: Outcome,
+        purpose: str,
+        run: dict[str, t.Any],
+        work: t.Callable[[dict[str, t.Any]], None],
+        afterwards: t.Callable[[dict[str, t.Any]], None] = lambda run: None,
+    ) -> None:
         """Work on the opened record, and say in the end what came of it, well or not."""
-        run, failure = self._open(out, purpose, accept, **more), None
+        failure = None
         try:
             work(run)
         except Failed as exc:
@@ -398,7 +423,8 @@ class Crew:
         return {"keep_closed": self.settings["hosts_keep_closed"], **self._chosen("lease")}
 
     def _prove(self, out: Outcome, run: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
-        wanted = self._chosen("proof_interval", "settle_timeout", "lease", "ceph_host", "osd_flags")
+        wanted = self._chosen("proof_interval", "settle_timeout", "lease", "ceph_host", "osd_flags", "record_copy", "query", "exclude")
+        wanted.update(record_dir=str(self.record_dir), accept=self.accept)
         proof = self._task(out, "proof", pilw_maintenance, state="proven", **{**wanted, **more}, ceph=self._check_ceph(out), **run)
         out.headline = proof["headline"]
         return proof
@@ -471,7 +497,7 @@ class Crew:
         return result
 
     def _status(self, out: Outcome, **more: t.Any) -> dict[str, t.Any]:
-        return self._info(out, "status", gather="status", accept="", **self._chosen("record_copy", "record_dir_persistent"), **more)
+        return self._info(out, "status", gather="status", accept=self.accept, **self._chosen("record_copy", "record_dir_persistent"), **more)
 
     def _info(self, out: Outcome, name: str, **given: t.Any) -> dict[str, t.Any]:
         result = self._task(out, name, pilw_maintenance_info, record_dir=str(self.record_dir), **given)

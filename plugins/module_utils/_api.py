@@ -103,7 +103,7 @@ class Api:
     def vms(self, rows_kept: bool = True, once: bool = False) -> VmList:
         """Every VM in every state. Not paginated, as far as is known.
 
-        Not C(rows_kept): without the platform's own rows, which take most of the memory.
+        Not C(rows_kept): without the platform's own rows, which take most of the memory. C(once): a failed call is not repeated.
         """
         return parse_vm_list(self._rows(self._path("user-resource/vm/all"), once=once), rows_kept)
 

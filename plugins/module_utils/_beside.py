@@ -120,3 +120,19 @@ class Beside:
             warning = f"The second copy of the record in {folder} could not be written: {exc}. The record itself is whole. Mend that disk."
             if warning not in self.warnings:
                 self.warnings.append(warning)
+
+
+class NoFiles(Beside):
+    """Beside a record in memory: nothing is written."""
+
+    def __init__(self) -> None:
+        super().__init__("", None)
+
+    def has(self, name: str) -> bool:
+        return True
+
+    def write(self, files: dict[str, t.Any], identity: str) -> None:
+        pass
+
+    def archive(self, identity: str) -> None:
+        pass

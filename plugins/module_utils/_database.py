@@ -58,10 +58,23 @@ def make(path: str, first: dict[str, t.Any]) -> None:
     """A new file with C(first) as its one maintenance. It appears whole or not at all."""
     with _appearing(path) as unfinished, contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous=EXTRA")
-        db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
-        db.execute(
-            f"INSERT INTO maintenance ({', '.join(first)}) VALUES ({', '.join('?' * len(first))})", tuple(first.values())
-        )
+        _fill(db, first)
+
+
+def _fill(db: sqlite3.Connection, first: dict[str, t.Any]) -> None:
+    db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
+    db.execute(f"INSERT INTO maintenance ({', '.join(first)}) VALUES ({', '.join('?' * len(first))})", tuple(first.values()))
+
+
+def in_memory(source: sqlite3.Connection | dict[str, t.Any]) -> sqlite3.Connection:
+    """A database that no file holds: a copy of another, or a new one with C(source) as its one maintenance."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.row_factory = sqlite3.Row
+    if isinstance(source, sqlite3.Connection):
+        source.backup(db)
+    else:
+        _fill(db, source)
+    return db
 
 
 def upgrade(db: sqlite3.Connection) -> None:

@@ -32,10 +32,15 @@ ENOUGH = 5
 
 @dataclass
 class Earlier:
-    """By accept item, in words: C(starts) of VMs that may still come up, and C(unread) records that cannot tell."""
+    """By accept item, in words: C(starts) of VMs that may still come up, and C(unread) records that cannot tell.
+
+    C(lost): failed starts of VMs that the operator has accepted as lost, by uuid. C(names): of VMs, by uuid.
+    """
 
     starts: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     @property
     def uuids(self) -> list[str]:
@@ -93,14 +98,21 @@ def _lately(path: str) -> bool:
 
 
 def _read(record: Record, found: Earlier) -> None:
-    identity = record.maintenance["id"]
+    identity, accepted = record.maintenance["id"], set(record.accepted())
     for vm in record.vms():
         sent_at, started_at = vm.columns["start_sent_at"], vm.columns["started_at"]
         seen_up = started_at and sent_at and started_at >= sent_at
+        found.names[vm.uuid] = vm.name
         if vm.may_come_up and not seen_up and age_seconds(sent_at) <= AT_WORK:
-            found.starts[start_item(vm.uuid)] = f"VM {vm.label()}: the ended maintenance {identity} sent it a start at {sent_at}"
+            text = f"VM {vm.label()}: the ended maintenance {identity} sent it a start at {sent_at}"
+            if f"lost:{vm.uuid}" in accepted and not vm.start_unclear:
+                found.lost[vm.uuid] = text  # its start failed, and the operator has said to end without it
+                found.starts.pop(start_item(vm.uuid), None)
+            else:
+                found.starts[start_item(vm.uuid)] = text
         elif vm.stop_done or vm.start_done or seen_up:
             found.starts.pop(start_item(vm.uuid), None)
+            found.lost.pop(vm.uuid, None)
 
 
 def measured(folder: str) -> tuple[CallTime | None, CallTime | None]:

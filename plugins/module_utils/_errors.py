@@ -60,9 +60,16 @@ class DamagedRecord(RecordError):
         self.why = why
         self.missing = missing
         super().__init__(
-            f"The record {path} is damaged: {why}. It is left as it is, and nothing more is sent. What can be done is said by "
+            f"{self.fact} It is left as it is, and nothing more is sent. What can be done is said by "
             "ansible-playbook pilw.maintenance.ceph_maint_restore (without ceph_maint_confirm=true it changes nothing)."
         )
+
+    @property
+    def fact(self) -> str:
+        """What is wrong, as a sentence."""
+        if self.missing:
+            return f"The record {self.path} is missing: {self.why}."
+        return f"The record {self.path} is damaged: {self.why}."
 
 
 class Refused(PilwError):

@@ -28,13 +28,16 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list, printable
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
+from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import hosts_named
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore import (
     CEPH_NOT_BACK,
     HOSTS_NOT_SAID,
-    hosts_named,
     not_running,
+    old_text,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item, give_up_refusal
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import Salvage, find, look
 
 # Most seconds that the lock is watched when the former run never said that it ended: it may be between two steps.
@@ -50,10 +53,20 @@ MOST_OF_A_NAME = 200
 UNFINISHED = "unfinished."
 
 
+def record_path(params: dict[str, t.Any]) -> str:
+    """Where the record lies, or is to lie."""
+    return os.path.join(_folders.folder_for(params["record_dir"], params["api_host"], params["location"] or ""), _folders.RECORD_NAME)
+
+
+def copy_dir(params: dict[str, t.Any]) -> str | None:
+    """Where its second copy is to lie, when one is wanted now."""
+    copies = params["record_copy"]
+    return _folders.folder_for(copies, params["api_host"], params["location"] or "") if copies else None
+
+
 def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
-    folder = _folders.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
-    path = os.path.join(folder, _folders.RECORD_NAME)
+    path = record_path(params)
     _container.check(params, _argspec.words(params["accept"], "accept") or [])
     if check_mode:
         return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": [], "ceph_fsid": ""}
@@ -71,27 +84,28 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
     problem = _folders.folder_problem(params["record_dir"]) or _folders.folder_problem(folder) or _folders.files_problem(folder)
     if problem:
         raise Refused(f"{problem} Nothing was changed.")
-    copy_dir = copy_of(path)
-    if params["record_copy"]:
-        copy_dir = _folders.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
-        problem = _folders.copy_problem(copy_dir, folder)
-        if problem:
-            raise Refused(f"{problem} Nothing was changed.")
+    copies = copy_dir(params) or copy_of(path)
+    problem = _folders.copy_problem(copies, folder) if params["record_copy"] else None
+    if problem:
+        raise Refused(f"{problem} Nothing was changed.")
     record, salvage = None, None
     try:
-        record = find(path, os.path.basename(folder), accept, copy_dir)
+        record = find(path, os.path.basename(folder), accept, copies)
     except DamagedRecord as damage:
-        salvage = look(damage, copy_dir)
+        salvage = look(damage, copies)
         salvage.check(params["purpose"], accept, bool(params["running_vms"]))
     if params["waited"] and salvage is None and (record is None or record.phase == DONE):
         raise Refused(ENDED_MEANWHILE)
     if record and record.phase == DONE:
-        put_away(record, params, copy_dir)
+        put_away(record, params, copies)
         record = None
+    if record is None and salvage is None and params["purpose"] == "verify":
+        nothing = {"changed": False, "record": "", "run": "", "created": False, "phase": "", "osd_flags": [], "ceph_fsid": ""}
+        return {**nothing, "notes": []}
     if record is None and salvage is None and params["purpose"] != "prepare" and not params["running_vms"]:
         raise Refused(
             f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
-            "ceph_maint_api_host and ceph_maint_location as they were in the prepare."
+            f"ceph_maint_api_host and ceph_maint_location as they were in the prepare.{elsewhere_text(params)}"
         )
     accepted = [*accept, *(record.accepted() if record else [])]
     disk_note = check_copy_disk(params, folder, accepted, new=record is None and (salvage is None or bool(params["running_vms"])))
@@ -102,16 +116,16 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
         with lock.held({"actor": actor_of(params), "what": "making the record"}):
             if salvage is None and os.path.lexists(path):
                 raise Refused("Another run has just opened a record; this one changed nothing. Run the same command again to see it.")
-            notes = _ready_for_copy(params, folder, copy_dir, needed=params["purpose"] == "prepare")
+            notes = _ready_for_copy(params, folder, copies, needed=params["purpose"] == "prepare")
             token = _make(params, path, salvage, accept)
-        record = Record(path, copy_dir)
+        record = Record(path, copies)
         if salvage and not params["running_vms"]:
             notes.append(salvage.note())
     else:
         notes, token = [], take_over(record, lock, params, accept)
     with lock.held({"actor": actor_of(params), "what": "opening the record"}):
         if not created and not salvage:
-            notes = _ready_for_copy(params, folder, copy_dir, needed=False)
+            notes = _ready_for_copy(params, folder, copies, needed=False)
         record.check_run(token)
         record.accept(token, accept)
         record.set_window(token, params["window"] * 60)
@@ -200,12 +214,7 @@ def check_age(record: Record, params: dict[str, t.Any], accept: list[str]) -> No
     maintenance, age = record.maintenance, age_seconds(record.last_event_at())
     item = f"old:{maintenance['id']}"
     if age > params["max_age"] * 3600 and item not in accept:
-        raise Refused(
-            f"The open record {maintenance['id']} (phase {maintenance['phase']}, {record.count_vms()} VMs) was last worked on "
-            f"{age / 3600:.1f} hours ago. Nothing was changed. If it is still the maintenance at hand: "
-            f"{accept_argument(accept, [item])}. If not, end it with the playbook pilw.maintenance.ceph_maint_close.",
-            [item],
-        )
+        raise Refused(old_text(maintenance["id"], maintenance["phase"], record.count_vms(), age, accept), [item])
 
 
 def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list[str]) -> str:
@@ -243,6 +252,10 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
 def check_gate(record: Record, params: dict[str, t.Any]) -> None:
     """Asked again after the wait: the run that was waited for may just have reached safe."""
     maintenance = record.maintenance
+    if params["purpose"] == "close":
+        refusal = give_up_refusal(record, [*record.accepted(), *(_argspec.words(params["accept"], "accept") or [])])
+        if refusal:
+            raise Refused(refusal, [give_up_item(maintenance["id"])])
     if params["purpose"] != "restore" or params["ceph_is_back"] or params["ceph_host"]:  # with a host, Ceph itself was asked
         return
     if maintenance["safe_at"] or maintenance["adopted_from"]:

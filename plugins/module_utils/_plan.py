@@ -3,7 +3,7 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""What a prepare or a restore would do, and everything that speaks against it. Pure: facts in, plan out."""
+"""What a prepare would do, and everything that speaks against it. Pure: facts in, plan out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import functools
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _force, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _force
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
     CallTime,
     prepare_seconds,
-    restore_seconds,
     settled_seconds,
     time_line,
-    trial_seconds,
     window_note,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
@@ -33,23 +31,14 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     Vm,
     VmList,
     count_by,
-    digest,
-    parse_vm,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines, owner_lines, spared_lines
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm, to_open
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, longest, matching
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching
 
 # Measured on one deployment; only used to estimate, until a maintenance has measured its own.
 STOP_TIME = CallTime(22.0)
 START_TIME = CallTime(4.0)
-CEPH_NOT_BACK = (
-    "Ceph was to be taken down, and nothing here can tell whether it serves again, or went down at all. A VM started before it "
-    "serves hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
-)
-HOSTS_NOT_SAID = (
-    "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
-)
 
 @dataclass
 class Settings:
@@ -306,9 +295,9 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
         f"Hosts: {len(chosen)} of {len(hosts.hosts)}; to close {len(plan.close_hosts)}, closed already {len(closed)}, left "
         f"alone (MAINTENANCE, OFFLINE) {len(away)}, to stay closed at the end {len(keep)}"
     )
-    plan.lines += _named([host.label() for host in plan.close_hosts], "  to close: ")
-    plan.lines += _named([host.label() for host in closed], "  closed already: ")
-    plan.lines += _named([host.label() for host in away], "  left alone: ")
+    plan.lines += named_lines([host.label() for host in plan.close_hosts], "  to close: ")
+    plan.lines += named_lines([host.label() for host in closed], "  closed already: ")
+    plan.lines += named_lines([host.label() for host in away], "  left alone: ")
 
 
 def _describe_prepare(
@@ -369,96 +358,6 @@ def _describe_force(plan: Plan, settings: Settings, vms: VmList, names_of: t.Map
     plan.lines += spared_lines(plan.stop, {**by_group, **_force.spared(plan.stop, entries)})
 
 
-def plan_restore(
-    settings: Settings,
-    record: RecordFacts | None,
-    running: VmList | None,
-    *,
-    adopting: str,
-    adopted: list[dict],
-    open_hosts: list[str] | None,
-    ceph_is_back: bool,
-    folder: str,
-    kept: list[str] | None = None,
-) -> Plan:
-    """The gate before anything is opened or started. C(running) None: the API does not answer yet."""
-    plan = Plan()
-    if record is None and not adopting:
-        plan.refuse(
-            f"There is no open record in {folder}, so nothing is known that could be brought back. "
-            + (f"The last maintenance has ended; its record is kept as {kept[-1]}. " if kept else "")
-            + "If the record lies "
-            "elsewhere, set ceph_maint_record_dir, ceph_maint_api_host and ceph_maint_location as they were in the prepare. "
-            "To restore from a hand-made list: -e ceph_maint_running_vms=/path/running_vms.json",
-            (),
-        )
-        return plan
-    if record is not None and adopting and record.adopted_from != adopting:
-        plan.refuse(
-            f"There is an open record ({record.identity}, phase {record.phase}, {len(record.vms)} VMs), and it knows more than "
-            f"{adopting}. Restore without ceph_maint_running_vms, or end the record with the playbook ceph_maint_close first.",
-            (),
-        )
-        return plan
-    if (record is None or record.safe_at or record.adopted_from) and not ceph_is_back:
-        plan.refuse(CEPH_NOT_BACK, ())
-    if record is None:
-        plan.lines = [
-            f"Platform: {settings.place}",
-            f"Hand-made list {adopting}: {len(adopted)} VMs to bring back",
-            f"Hosts to open: {', '.join(open_hosts or []) or 'none'}",
-        ]
-        if open_hosts is None:
-            plan.refuse(HOSTS_NOT_SAID, ())
-        text, item = not_running(adopted, adopting)
-        if item:
-            plan.refuse(text, settings.accepted, item)
-    else:
-        plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
-        plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
-        coming: list[t.Any] = plan.start
-        if settings.groups:
-            known = [vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None]
-            group_names(known, settings.groups)
-            starting = {vm.uuid for vm in plan.start}
-            coming = [vm for vm in known if vm.uuid in starting]
-        plan.worst_seconds = settled_seconds(coming, settings.groups, settings.concurrency, settings.start_timeout, "start_timeout")
-        _targets.check_canaries(settings.canary_vms, record.vms)
-        first = _targets.canaries(plan.start, settings.groups, settings.canary, settings.canary_vms)
-        limit = max(settings.start_timeout, _targets.canary_timeout(first, settings.groups))
-        plan.worst_seconds += trial_seconds(len(first), settings.concurrency, limit)
-        plan.whole_seconds = restore_seconds(plan.worst_seconds, max(settings.hold, longest(settings.groups, "stop_timeout", settings.stop_timeout)))
-        times = time_line(len(plan.start), settings.start_time, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
-        likely = settings.start_time.likely(len(plan.start), settings.concurrency) + settings.hold
-        plan.warnings += filter(None, [window_note(settings.window, likely)])
-        plan.lines = [
-            f"Platform: {settings.place}",
-            f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",
-            f"Hosts to open: {len(plan.open_hosts)} of {len(record.hosts)} recorded",
-            *_named([f"{host['uuid']} {host['name']}".strip() for host in plan.open_hosts], "  to open: "),
-            f"VMs to start: {len(plan.start)} of {len(record.vms)} recorded"
-            + (" (the API does not answer yet)" if running is None else ""),
-            *([f"Started first, alone, as a trial: {len(first)} VMs"] if first else []),
-            *_named([vm.label() for vm in first], "  first: "),
-            *group_lines(settings.groups),
-            f"Time to start: {times}",
-        ]
-    return plan
-
-
-def not_running(rows: list[dict], path: str) -> tuple[str, str]:
-    """What is wrong with a hand-made list that shows VMs in another state than running, and the item; empty when none is."""
-    found = [vm for vm in map(parse_vm, rows) if vm is not None and vm.row.get("status") is not None and vm.state != RUNNING]
-    if not found:
-        return "", ""
-    states = ", ".join(f"{state} {count}" for state, count in count_by(vm.state for vm in found).items())
-    return (
-        f"{len(found)} of {len(rows)} VMs in {path} were not running when it was made ({states}), and would be started all the same. "
-        f"If they did not run before the maintenance, keep the others only: jq --arg s running '[.[]|select(.status==$s)]' {path}",
-        f"not-running:{digest(sorted(vm.uuid for vm in found))}",
-    )
-
-
-def _named(labels: list[str], lead: str) -> list[str]:
+def named_lines(labels: list[str], lead: str) -> list[str]:
     shown = [lead + label for label in labels[:SHOWN]]
     return shown + ([f"{lead}and {len(labels) - SHOWN} more"] if len(labels) > SHOWN else [])

@@ -35,6 +35,7 @@ class Verdict:
     excepted: dict[str, str] = field(default_factory=dict)  # what was accepted by name, and what it is
     unexplained: dict[str, str] = field(default_factory=dict)  # seen before, missing now: why that is not enough
     unreadable: set[str] = field(default_factory=set)
+    names: dict[str, str] = field(default_factory=dict)  # of what was accepted, by uuid, where it has one
     also: dict[str, str] = field(default_factory=dict)  # anything else against safe: accept item and text
     gone: set[str] = field(default_factory=set)  # missing now, and their own detail says that they are no more
     proofs: list[str] = field(default_factory=list)
@@ -73,12 +74,17 @@ class Verdict:
         if self.outside:
             return SCOPE_WORDS
         # That Ceph could not be asked is accepted by name, and is what the end of the headline states.
-        names = sorted(name for name in self.excepted if self.ceph_checked or not name.startswith("ceph:"))
+        names = sorted(self._named(name) for name in self.excepted if self.ceph_checked or not name.startswith("ceph:"))
         if self.ceph_checked:
             return f"SAFE EXCEPT {len(names)} ACCEPTED: {', '.join(names)}" if names else SAFE_WORDS
         if names:
             return f"ALL VMS STOPPED EXCEPT {len(names)} ACCEPTED: {', '.join(names)}. {CEPH_UNCHECKED}"
         return f"ALL VMS STOPPED. {CEPH_UNCHECKED}"
+
+    def _named(self, what: str) -> str:
+        """How the headline names what was accepted."""
+        name = self.names.get(what)
+        return f"{name} ({what})" if name else what
 
     def reasons(self) -> list[str]:
         """Each thing that stands against safe, one line each."""
@@ -96,7 +102,7 @@ def judge(
     scope = in_scope(found.vms.values(), query, exclude) if (query or exclude) else None
     for vm in holding:
         if f"vm:{vm.uuid}" in accepted:
-            verdict.excepted[vm.uuid] = f"VM {vm.label()}"
+            verdict.excepted[vm.uuid], verdict.names[vm.uuid] = f"VM {vm.label()}", vm.name
         elif scope is not None and vm.uuid not in scope:
             verdict.outside[vm.uuid] = vm
         else:
@@ -138,7 +144,7 @@ def explain_missing(
         elif vm is None or vm.state == DELETED:
             verdict.gone.add(uuid)
         elif f"vm:{uuid}" in accepted:
-            verdict.excepted[uuid] = f"VM {vm.label()}, missing from the list"
+            verdict.excepted[uuid], verdict.names[uuid] = f"VM {vm.label()}, missing from the list", vm.name
         elif vm.holds_storage and uuid not in in_scope([vm], query, exclude):
             verdict.outside[uuid] = vm
         elif vm.holds_storage:

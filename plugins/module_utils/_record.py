@@ -14,8 +14,16 @@ import secrets
 import sqlite3
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _database
-from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, REPORT, RUNNING_VMS, SUMMARY, VMS, Beside
+from ansible_collections.pilw.maintenance.plugins.module_utils import _database, _recorded
+from ansible_collections.pilw.maintenance.plugins.module_utils._beside import (
+    HOSTS_TO_OPEN,
+    REPORT,
+    RUNNING_VMS,
+    SUMMARY,
+    VMS,
+    Beside,
+    NoFiles,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import Change, RecordedVm, age_seconds, now_text, steady_now
@@ -53,26 +61,30 @@ _ROWS = 150
 class Record(SparedVms):
     """An open database file. Every write goes through one transaction that checks the run token first."""
 
-    def __init__(self, path: str, copy_dir: str | None = None) -> None:
+    def __init__(self, path: str, copy_dir: str | None = None, database: sqlite3.Connection | None = None) -> None:
         self.path = path
-        self._beside = Beside(path, copy_dir)
-        self._db = _database.connect(path)
+        self._beside = Beside(path, copy_dir) if database is None else NoFiles()
+        self._db = _database.connect(path) if database is None else database
         self._at_rest: list[RecordedVm] | None = None
 
     @classmethod
     def create(cls, path: str, *, api_host: str, location: str, reason: str, copy_dir: str | None = None) -> Record:
         """A new record in phase closing. The file appears whole or not at all."""
-        stamp = now_text()
-        identity = f"{stamp.translate({ord(c): None for c in '-:'})}-{secrets.token_hex(3)}"
-        first = {"id": identity, "api_host": api_host, "location": location, "reason": reason}
         try:
-            _database.make(path, {**first, "phase": CLOSING, "opened_at": stamp})
+            _database.make(path, _recorded.new_maintenance(now_text(), api_host=api_host, location=location, reason=reason))
         except (OSError, sqlite3.Error) as exc:
             raise RecordError(
                 f"The record {path} cannot be made: {exc}. Nothing was changed on the platform. Make room or mend the disk, "
                 "or choose another folder with ceph_maint_record_dir, then run the same command again."
             ) from exc
         return cls(path, copy_dir)
+
+    def in_memory(self) -> Record:
+        """A copy that no file holds: what is written to it is gone with it."""
+        try:
+            return Record(self.path, database=_database.in_memory(self._db))
+        except sqlite3.Error as exc:
+            raise _database.reading_error(self.path, exc) from exc
 
     def check(self) -> None:
         """Raise DamagedRecord unless all of it is whole and says what a record says. 0.3 s for 10,000 VMs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import secrets
 import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -40,6 +41,12 @@ def age_seconds(text: str) -> float:
 @functools.lru_cache(maxsize=1 << 16)  # many VMs share a second
 def _moment(text: str) -> float:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+
+
+def new_maintenance(stamp: str, **platform: str) -> dict[str, t.Any]:
+    """The first row of a record that is opened at C(stamp)."""
+    identity = f"{stamp.translate({ord(c): None for c in '-:'})}-{secrets.token_hex(3)}"
+    return {"id": identity, **platform, "phase": "closing", "opened_at": stamp}
 
 
 @dataclass

@@ -35,6 +35,8 @@ CUT, ACCEPTED = "Power was cut", "Accepted"
 
 # Longer lists are cut in the text, never in the data.
 SHOWN = 40
+# Why a host of the record stays closed that was removed from the platform.
+NOT_LISTED = "the platform does not list it any more"
 
 WORDS = {
     _model.CLEAN: "stopped clean",
@@ -192,10 +194,7 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
         return [{"id": vm.uuid, "name": vm.name, "owner": vm.owner, "why": why(vm)} for vm in sorted(some, key=lambda vm: (vm.owner, vm.uuid))]
 
     found = {
-        RAN_THROUGH: told(
-            (vm for vm in vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done),
-            lambda vm: "look at its file system",
-        ),
+        RAN_THROUGH: told(ran_through(record), lambda vm: "look at its file system"),
         STILL_CLOSED: [
             {"id": host["uuid"], "name": host["name"], "owner": "", "why": host["why"]}
             for host in sorted(closed, key=lambda host: not host["ours"])
@@ -211,6 +210,22 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
         ),
     }
     return {title: entries for title, entries in found.items() if entries}
+
+
+def ceph_may_have_been_down(record: Record) -> bool:
+    """Whether it was safe once, or what happened before this record began is not known."""
+    maintenance = record.maintenance
+    return bool(maintenance["safe_at"] or maintenance["adopted_from"])
+
+
+def never_stopped(record: Record) -> list[RecordedVm]:
+    """Recorded VMs that run and were never seen stopped."""
+    return [vm for vm in record.vms() if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
+
+
+def ran_through(record: Record) -> list[RecordedVm]:
+    """VMs that ran while Ceph may have been down. None where the maintenance was called off before it was safe."""
+    return never_stopped(record) if ceph_may_have_been_down(record) else []
 
 
 def counts_text(counts: dict[str, int]) -> str:
@@ -258,18 +273,23 @@ def origin_lines(record: Record) -> list[str]:
     return [f"Taken over from {source}: what became of each VM before is not known"] if source else []
 
 
-def start_lines(record: Record) -> list[str]:
-    """What became of the start: hosts still closed first, then suspects, then what did not come back, by owner."""
+def start_lines(record: Record, ending: bool = False) -> list[str]:
+    """What became of the start: hosts still closed first, then suspects, then what did not come back, by owner.
+
+    C(ending): the maintenance ends with this, so that no override is needed any more.
+    """
     closed = hosts_left_closed(record)
     vms = record.vms()
     lines = [f"Hosts still closed: {len(closed)}"]
     lines += [f"  {host['uuid']} {host['name']}".rstrip() + f": {host['why']}" for host in closed[:SHOWN]]
     lines += origin_lines(record)
-    suspects = [vm for vm in vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
+    suspects, untouched = ran_through(record), never_stopped(record)
     if suspects:
         lines.append("Ran through the outage, or were never stopped by us: look at their file systems")
         lines += by_owner(suspects, lambda vm: "running")
-    slow = [vm for vm in suspects if vm.columns["stop_outcome"] == _model.WOULD_NOT_STOP and vm.state == _model.RUNNING]
+    elif untouched:
+        lines.append(f"Called off before it was safe: {len(untouched)} VMs were not stopped and run on")
+    slow = [vm for vm in untouched if vm.columns["stop_outcome"] == _model.WOULD_NOT_STOP and vm.state == _model.RUNNING]
     if slow:
         lines.append(f"Outlived their stop and run, so they may still obey it: {len(slow)}. Look at them again later")
         lines += by_owner(slow, lambda vm: "running")
@@ -289,7 +309,7 @@ def start_lines(record: Record) -> list[str]:
     if without:
         lines += [f"Ended without, as accepted: {len(without)}", *by_owner(without, why_down)]
     items = left_items(record)
-    if items:
+    if items and not ending:
         lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")
     return lines
 
@@ -305,8 +325,68 @@ SAME_SETTINGS = "Give each of these commands the same inventory and the same set
 def restore_command(record: Record) -> str:
     """The whole command that brings everything back."""
     command = "ansible-playbook pilw.maintenance.ceph_maint_restore -e ceph_maint_confirm=true"
+    return command + (" -e ceph_maint_ceph_is_back=true" if ceph_may_have_been_down(record) else "")
+
+
+def give_up_item(identity: str) -> str:
+    """Accepts that this maintenance ends with VMs down or hosts closed."""
+    return f"give-up:{identity}"
+
+
+def left_behind(record: Record) -> tuple[list[RecordedVm], list[dict[str, t.Any]]]:
+    """VMs that stay down and hosts that stay closed when the maintenance ends now, accepted ones too."""
+    down = [vm for vm in [*unrecovered(record), *given_up(record)] if vm.stop_done or vm.columns["start_outcome"]]
+    return down, [host for host in record.hosts() if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+
+
+def ended_headline(record: Record) -> str:
+    """What the end of a maintenance leaves."""
+    down, closed = left_behind(record)
+    return f"ENDED. {len(down)} VMS STAY DOWN, {len(closed)} HOSTS STAY CLOSED."
+
+
+def close_command(record: Record) -> str:
+    """The whole command that ends the maintenance as it stands."""
+    command = "ansible-playbook pilw.maintenance.ceph_maint_close -e ceph_maint_confirm=true"
+    return f"{command} {accept_argument(record.accepted(), [give_up_item(record.maintenance['id'])])}" if gives_up(record) else command
+
+
+def gives_up(record: Record) -> bool:
+    """Whether to end now gives up more than VMs whose start was tried: a restore has not done its work."""
+    untried = [vm for vm in unrecovered(record) if not vm.columns["start_outcome"]]
+    return bool(untried or any(host["ours"] for host in hosts_left_closed(record)))
+
+
+def give_up_refusal(record: Record, accepted: t.Container[str]) -> str:
+    """Why the maintenance cannot be closed without the override that names it; empty when it can."""
     maintenance = record.maintenance
-    return command + (" -e ceph_maint_ceph_is_back=true" if maintenance["safe_at"] or maintenance["adopted_from"] else "")
+    if not gives_up(record) or give_up_item(maintenance["id"]) in accepted:
+        return ""
+    down, closed = left_behind(record)
+    return (
+        f"Closing would give up the maintenance {maintenance['id']} (phase {maintenance['phase']}): {len(down)} VMs would stay down and "
+        f"{len(closed)} hosts closed. Nothing was changed. To bring them back: {restore_command(record)}; or, to end it all the same: "
+        f"{close_command(record)}"
+    )
+
+
+def left_text(record: Record) -> str:
+    """What a restore that is not complete left, and how to continue."""
+    left, hosts = unrecovered(record), [host for host in hosts_left_closed(record) if host["ours"]]
+    again = [host for host in hosts if host["why"] != NOT_LISTED]
+    text = (
+        f"{len(left)} recorded VMs do not run again and {len(hosts)} hosts are still closed by this maintenance; the summary above "
+        "names them."
+    )
+    if left or again:
+        text += " Rerun the same command to try just those."
+    ways_out = [f"to give up all that is left: {close_command(record)}"] if left or again else []
+    items = left_items(record, untried=True)
+    if len(items) > SHOWN:
+        ways_out.append("to end without those that cannot be brought back, each named: the argument at the end of the summary above")
+    elif items:
+        ways_out.append(f"to end without those that cannot be brought back, each named: {accept_argument(record.accepted(), items)}")
+    return f"{text} T{'; t'.join(way[1:] for way in ways_out)}"
 
 
 def ways(record: Record, purpose: str) -> list[str]:

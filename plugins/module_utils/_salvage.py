@@ -124,7 +124,7 @@ class Salvage:
 
     def text(self) -> str:
         """What happened, what is left, and what going on from it means."""
-        lead = f"The record {self.path} is damaged: {self.damage.why}. Nothing was changed. {' '.join(self.found)}"
+        lead = f"{self.damage.fact} Nothing was changed. {' '.join(self.found)}"
         left = " and ".join(folder for folder in (os.path.dirname(self.path), self.copy_dir) if os.path.isdir(folder))
         none_open = f" If no maintenance is open any more, move what lies in {left} to another folder."
         if not self.source:
@@ -142,7 +142,7 @@ class Salvage:
     def note(self) -> str:
         """What was done, once it was."""
         kept = "" if self.damage.missing else f" It is kept as {self.kept}."
-        return f"The record was damaged ({self.damage.why}).{kept} This run goes on from {self.source}. {' '.join(self.found)}"
+        return f"{self.damage.fact}{kept} This run goes on from {self.source}. {' '.join(self.found)}"
 
     def check(self, purpose: str, accepted: list[str], adopting: bool) -> None:
         """Refuse, unless the operator has said to go on and this purpose can."""
@@ -216,6 +216,8 @@ def _first_list(salvage: Salvage, folders: list[str], name: str) -> tuple[list[d
         path = os.path.join(folder, name)
         try:
             rows = _files.read_rows(_files.read_private(path))
+        except FileNotFoundError:
+            salvage.found.append(f"{path} is missing.")
         except (OSError, ValueError) as exc:
             salvage.found.append(f"{path}: {exc}.")
         else:
@@ -232,6 +234,9 @@ def _look_at_copy(salvage: Salvage, path: str, identity: str) -> None:
             known, at, theirs = copy.uuids(), copy.last_event_at(), copy.maintenance["id"]
             ended = copy.phase == DONE or _ended(salvage.path, theirs)
     except RecordError as exc:
+        if not os.path.lexists(path):
+            salvage.found.append(f"There is no second copy {path}.")
+            return
         salvage.found.append(f"The second copy cannot be used: {exc.why if isinstance(exc, DamagedRecord) else exc}")
         return
     strangers = known - {row["uuid"] for row in salvage.vms} if salvage.vms is not None and not identity else set()

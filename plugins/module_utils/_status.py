@@ -14,10 +14,11 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _r
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import SUMMARY
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import kept_records
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import RECORD_NAME
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock, describe
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, count_by
+from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import OtherRecord
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, SAFE, STARTING, Record
 
 # So many of what is left are named: one screen.
@@ -26,16 +27,38 @@ NAMED = 10
 MOST_OF_A_SUMMARY, SHOWN_OF_A_SUMMARY = 100_000, 40
 
 
-def no_maintenance(path: str) -> dict[str, t.Any]:
-    """Nothing is open."""
+def no_maintenance(path: str, api: Api, others: list[OtherRecord]) -> dict[str, t.Any]:
+    """Nothing is open here. C(others): open records of the same API host under another location name.
+
+    Calls the API once, so that a wrong address or key shows before the night.
+    """
     folder = os.path.dirname(path)
     kept = kept_records(folder)
     last = summary_of(os.path.join(folder, kept[-1])) if kept else []
-    lines = [f"No maintenance is open in {folder}.", *(f"  kept: {name}" for name in kept[-5:])]
+    lines = [f"No maintenance is open in {folder}.", *(other.text() for other in others), *(f"  kept: {name}" for name in kept[-5:])]
     if last:
         lines += ["The last one, as its summary tells:", *(f"  {line}".rstrip() for line in last)]
-    data = {"open": False, "folder": folder, "kept": kept, "last": last}
+    access = api_access(api)
+    lines.append(access["line"])
+    data = {"open": False, "folder": folder, "kept": kept, "last": last, "api": access, "elsewhere": [other.data() for other in others]}
     return {"changed": False, "open": False, "stats": _stats.NOTHING_OPEN, "lines": lines, "status": data}
+
+
+def api_access(api: Api) -> dict[str, t.Any]:
+    """Whether address, key and read rights work: C(works), counts of VMs, and a line for people."""
+    try:
+        found = api.vms(rows_kept=False, once=True)
+    except AuthError as exc:
+        line = f"API: the key is rejected, or may not read: {exc}. Correct ADMIN_APIKEY (ceph_maint_api_key)."
+    except ApiError as exc:
+        line = f"API: no usable answer: {exc}. Correct API_HOST (ceph_maint_api_host) or ceph_maint_location, or repair the connection."
+    else:
+        total, running = len(found.vms), len(found.running)
+        line = f"API: address, key and read rights work: {total} VMs, running {running}."
+        if not total:
+            line = "API: address and key work, and no VM is shown. A key without admin rights or a wrong location looks the same."
+        return {"works": total > 0, "vms": total, "running": running, "line": line}
+    return {"works": False, "vms": None, "running": None, "line": line}
 
 
 def summary_of(record: str) -> list[str]:
@@ -50,14 +73,17 @@ def summary_of(record: str) -> list[str]:
     return [*lines[:SHOWN_OF_A_SUMMARY], *(["..."] if len(lines) > SHOWN_OF_A_SUMMARY else []), f"Its files: {base}*"]
 
 
-def status(record: Record, api: Api) -> dict[str, t.Any]:
-    """C(status) holds all that C(lines) tell."""
+def status(record: Record, api: Api, others: list[OtherRecord], accepted: list[str]) -> dict[str, t.Any]:
+    """C(status) holds all that C(lines) tell. C(accepted): what this command accepts, beside what the record knows."""
     try:
         now: VmList | ApiError = api.vms(rows_kept=False)
     except ApiError as exc:
         now = exc
     with record.at_rest():
-        return _told(record, now)
+        told = _told(record, now)
+        told["status"]["elsewhere"] = [other.data() for other in others]
+        told["lines"] += [other.text() for other in others]
+        return {**told, "give_up": _report.give_up_refusal(record, [*record.accepted(), *accepted])}
 
 
 def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:

@@ -13,9 +13,14 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Ap
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Verdict
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 
+NO_RECORD = "Proved without a record: this collection stopped and closed nothing, and ceph_maint_restore has nothing to bring back."
 
-def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
-    """The summary at the end of a prepare or a verify that found everything down."""
+
+def safe_lines(verdict: Verdict, api: Api, record: Record, is_open: bool = True) -> list[str]:
+    """The summary at the end of a prepare or a verify that found everything down.
+
+    C(is_open): a maintenance is open; without one nothing is said of a restore.
+    """
     maintenance = record.maintenance
     lines = [verdict.headline()]
     if verdict.safe:
@@ -31,6 +36,10 @@ def safe_lines(verdict: Verdict, api: Api, record: Record) -> list[str]:
     lines.append(covered(api))
     lines += [f"  accepted: {item}" for item in record.accepted()]
     lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
+    if not is_open:
+        if not verdict.safe:
+            lines.append(f"If Ceph may go down in spite of those left out, each named: {accept_argument(record.accepted(), verdict.items)}")
+        return [*lines, NO_RECORD]
     lines += _report.stop_lines(record)
     closed = sum(1 for host in record.hosts() if host["closed_by_us"] and host["now"] is not True)
     down = sum(1 for vm in record.vms() if vm.stop_done)

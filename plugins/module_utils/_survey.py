@@ -20,8 +20,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _force,
     _machine,
     _model,
-    _pace,
-    _patience,
     _stats,
     _storage,
 )
@@ -30,32 +28,35 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import Ca
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import (
     Earlier,
     earlier,
-    kept_records,
     measured,
     start_item,
     starts_text,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
-    ApiError,
-    AuthError,
     DamagedRecord,
     InputError,
-    RecordError,
     Refused,
     accept_argument,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._history import Ended, last_ended
+from ansible_collections.pilw.maintenance.plugins.module_utils._locations import listed_hosts, look_at_locations, wait_for_api
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, VmList
+from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     START_TIME,
     STOP_TIME,
-    LocationFacts,
     Plan,
     RecordFacts,
     Settings,
+    named_lines,
     plan_prepare,
-    plan_restore,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_data import prepare_data, restore_data
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore import (
+    note_ended,
+    old_text,
+    plan_restore,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
@@ -71,7 +72,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     _storage.check_flags(_argspec.words(params["osd_flags"], "osd_flags") or [])
     head = Plan()
     check_folders(head, params, path, settings)
-    record = record_facts(params, head) if not head.refusals else None
+    record, complete = record_facts(params, head) if not head.refusals else None, ""
     check_copy(head, params, os.path.dirname(path), settings.accept, record)
     if params["purpose"] == "prepare":
         locations = look_at_locations(api, head, params)
@@ -80,6 +81,8 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         vms = api.vms()
         hosts = api.hosts()
         made = plan_prepare(settings, hosts, vms, locations, record, machines)
+        if record is None:
+            note_ended(made, last_ended(os.path.dirname(path)), vms, hosts)
         left = plan_earlier(made, earlier(os.path.dirname(path)), settings, vms, record)
         add_storage(made, params, hosts.hosts.values(), vms, record, settings.accepted)
         check_room(head, params, len(made.stop), settings.accept)
@@ -87,21 +90,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         uuids = [vm.uuid for vm in made.stop]
         each = prepare_data(made, settings, hosts, vms, left)
     else:
-        running, adopting = wait_for_api(params, api), params["running_vms"] or ""
-        made = Plan()
-        if record or not head.refusals:
-            made = plan_restore(
-                settings,
-                record,
-                running,
-                adopting=adopting,
-                adopted=_files.read_running_vms(adopting) if adopting and record is None else [],
-                open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
-                ceph_is_back=params["ceph_is_back"] or bool(params["ceph_host"]),
-                folder=os.path.dirname(path),
-                kept=kept_records(os.path.dirname(path)),
-            )
-        say_storage(made, params["ceph_host"], record.osd_flags if record else [])
+        made, complete = survey_restore(params, api, settings, head, record)
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
         each = restore_data(made, record, settings.accepted)
@@ -117,6 +106,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "changed": False,
         "lines": lines,
         "refusals": refusals,
+        "complete": complete,
         "refused_items": items,
         "accepted": list(dict.fromkeys([*(record.accepted if record else []), *settings.accept])),
         "osd_flags": record.osd_flags if record else [],
@@ -127,6 +117,50 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "worst_seconds": made.worst_seconds,
         "whole_seconds": made.whole_seconds,
     }
+
+
+def survey_restore(params: dict[str, t.Any], api: Api, settings: Settings, head: Plan, record: RecordFacts | None) -> tuple[Plan, str]:
+    """The plan of a restore, and the id of the last maintenance where that has restored all of it and all still is so."""
+    made, folder, adopting = Plan(), os.path.dirname(record_path(params)), params["running_vms"] or ""
+    if record is None and head.refusals:
+        return made, ""
+    ended = last_ended(folder) if record is None and not adopting else None
+    different: list[str] = []
+    if ended and ended.complete and ended.age <= params["max_age"] * 3600:
+        different = differences(params, api, ended)
+        if not different:
+            made.lines = [
+                f"Platform: {settings.place}",
+                f"Restored already: maintenance {ended.identity} ended complete at {ended.done_at}. Its {ended.recorded} VMs and "
+                f"{len(ended.hosts)} hosts are as it left them. Nothing to do.",
+            ]
+            return made, ended.identity
+    running = wait_for_api(params, api) if record or adopting else None
+    made = plan_restore(
+        settings,
+        record,
+        running,
+        adopting=adopting,
+        adopted=_files.read_running_vms(adopting) if adopting and record is None else [],
+        open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
+        ceph_is_back=params["ceph_is_back"] or bool(params["ceph_host"]),
+        folder=folder,
+        ended=ended,
+        elsewhere=elsewhere_text(params),
+        listed=listed_hosts(api) if running is not None and record is not None else None,
+    )
+    if different and ended:
+        made.lines.append(f"Not as maintenance {ended.identity} left it at {ended.done_at}: {len(different)}")
+        made.lines += named_lines(different, "  ")
+    say_storage(made, params["ceph_host"], record.osd_flags if record else [])
+    return made, ""
+
+
+def differences(params: dict[str, t.Any], api: Api, ended: Ended) -> list[str]:
+    """What is not as a complete maintenance left it. The lists are waited for, as a restore does."""
+    if wait_for_api(params, api) is None:
+        return [f"{params['api_host']} gives no list of VMs"]
+    return ended.differences(api.vms(rows_kept=False), api.hosts())
 
 
 def refused_lines(refusals: list[str]) -> list[str]:
@@ -148,10 +182,13 @@ def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, r
     left = {uuid: before.starts[start_item(uuid)] for uuid in waiting if start_item(uuid) in before.starts}
     inside = {uuid: text for uuid, text in left.items() if uuid in scope and start_item(uuid) not in settings.accepted}
     told = [text for uuid, text in left.items() if uuid not in inside]
+    lost = [before.lost[uuid] for uuid in waiting if uuid in before.lost]
     if inside:
         plan.refuse(f"{starts_text(list(inside.values()))}.", settings.accepted, *map(start_item, inside))
     if told:
         plan.warnings.append(f"Accepted, or left out by the scope: {len(told)} starts that nobody has seen end. {starts_text(told)}.")
+    if lost:
+        plan.warnings.append(f"Accepted as lost in an earlier maintenance: {len(lost)} VMs. One that comes up is stopped. {starts_text(lost)}.")
     for item, text in before.unread.items():
         plan.refuse(f"{text}. Mend it, or see for yourself that no start is left at work.", settings.accept, item)
     return set(left)
@@ -293,51 +330,6 @@ def facts_of(record: Record | None, rows: bool) -> RecordFacts | None:
     )
 
 
-def check_other_name(plan: Plan, params: dict[str, t.Any], default: str) -> None:
-    """The default location can be named or left out. Two records of it, each under one name, would not know of each other."""
-    given = params["location"] or ""
-    if not default or given not in ("", default) or not params["record_dir"]:
-        return
-    folder = _folders.folder_for(params["record_dir"], params["api_host"], "" if given else default)
-    path = os.path.join(folder, _folders.RECORD_NAME)
-    with contextlib.suppress(RecordError):
-        if os.path.lexists(path):
-            with contextlib.closing(Record(path)) as record:
-                if record.phase != DONE:
-                    plan.refuse(
-                        f"This location has an open record under its other name, in {folder} (phase {record.phase}). To go on with "
-                        "it, or to end it, run "
-                        + ("without ceph_maint_location" if given else f"with -e ceph_maint_location={default}")
-                        + ", as the prepare that made it.",
-                        (),
-                    )
-
-
-def look_at_locations(api: Api, plan: Plan, params: dict[str, t.Any]) -> list[LocationFacts]:
-    """What the admin lists of each location give, when there is more than one."""
-    try:
-        locations = api.locations()
-    except ApiError as exc:
-        plan.warnings.append(f"The locations could not be read, so others may exist: {exc}")
-        return []
-    slugs = [location.slug for location in locations]
-    check_other_name(plan, params, next((one.slug for one in locations if one.is_default), slugs[0] if len(slugs) == 1 else ""))
-    if len(slugs) < 2:
-        return [LocationFacts(slug) for slug in slugs]
-    found = []
-    for slug in slugs:
-        there = api.at(slug)
-        try:
-            vms, hosts = frozenset(there.vms(rows_kept=False).vms), len(there.hosts().hosts)
-            facts = LocationFacts(slug, vms, hosts)
-            plan.lines.append(f"Location {slug}: {len(vms)} VMs, {hosts} hosts" + ("" if vms or hosts else " (empty lists)"))
-        except ApiError as exc:
-            facts = LocationFacts(slug, problem=str(exc))
-            plan.lines.append(f"Location {slug}: its admin lists are refused: {exc}")
-        found.append(facts)
-    return found
-
-
 def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Settings) -> None:
     """Where the record lies, or is to lie."""
     folder, mounts, preparing = os.path.dirname(path), _folders.read_mounts(), params["purpose"] == "prepare"
@@ -405,30 +397,7 @@ def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: list[str]
 def check_old(plan: Plan, record: RecordFacts | None, accept: list[str], max_age: float) -> None:
     if record and record.age > max_age * 3600:
         plan.refuse(
-            f"The open record {record.identity} (phase {record.phase}, {len(record.vms)} VMs) was last worked on "
-            f"{record.age / 3600:.1f} hours ago. If it is not the maintenance at hand, end it with the playbook "
-            "pilw.maintenance.ceph_maint_close.",
+            old_text(record.identity, record.phase, len(record.vms), record.age, accept),
             accept,
             f"old:{record.identity}",
         )
-
-
-def wait_for_api(params: dict[str, t.Any], api: Api) -> VmList | None:
-    """The running VMs, as soon as the API answers; None when it does not and nobody waits."""
-    patience = _patience.of(params)
-    while True:
-        try:
-            return api.running_vms(rows_kept=False)
-        except AuthError:
-            raise
-        except ApiError as exc:
-            if patience.passed < params["api_wait"]:
-                patience.check(params["api_wait"], f"{params['api_host']} gives no list of VMs: {exc}")
-                _pace.sleep(params["poll_interval"])
-            elif params["api_wait"] > 0:
-                raise Refused(
-                    f"The API has not answered for {params['api_wait']:g} s: {exc}. Nothing was changed. When it is back, run "
-                    "the same command again, or wait longer with ceph_maint_api_wait."
-                ) from exc
-            else:
-                return None

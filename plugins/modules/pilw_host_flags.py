@@ -117,6 +117,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Fla
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named, none_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import NOT_LISTED
 
 
 def told(host: Host | dict, why: str) -> dict[str, str]:
@@ -145,7 +146,7 @@ def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record
         if host["uuid"] in listed.hosts:
             chosen.append(listed.hosts[host["uuid"]])
         else:
-            failed.append(told(host, "the platform does not list it any more"))
+            failed.append(told(host, NOT_LISTED))
     return chosen, failed
 
 
@@ -205,6 +206,8 @@ def run(
             record.set_phase(params["run"], OPENING)
             record.keep_closed(params["run"], keep_closed(params, listed, record))
         chosen, failed = choose_remembered(params, listed, record)
+        for host in [] if check_mode else failed:
+            record.host_written(params["run"], host["uuid"], None, host["why"])
     else:
         chosen = choose(params, listed)
         if record and not check_mode:

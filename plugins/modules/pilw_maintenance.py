@@ -19,7 +19,9 @@ options:
     description:
       - V(opened) opens the record for a new run, or makes one, and returns its path and the token of the run. Every later
         call carries both. An older run is refused from then on.
-      - V(proven) makes the proof that every VM is down, and only if it holds writes the phase C(safe).
+      - V(proven) makes the proof that every VM is down, and only if it holds writes the phase C(safe). In check mode, and without
+        O(record), it makes the same proof of what O(record_dir) holds and writes nothing, also beside a living run and where no
+        maintenance is open.
       - V(announced) writes the notices to the owners of VMs that are to be stopped. Once the running set is recorded, before the first stop.
       - V(told) remembers that an owner was told, so that nobody is told the same twice.
       - V(ended) says that the run is over and writes C(report.json), C(vms.csv) and C(summary.md) beside the record, and the notices.
@@ -30,7 +32,7 @@ options:
     required: true
   record_dir:
     description:
-      - Folder of all records, mode 0700. Needed with O(state=opened).
+      - Folder of all records, mode 0700. Needed with O(state=opened), and with O(state=proven) without O(record).
     type: path
   record_dir_persistent:
     description:
@@ -46,7 +48,7 @@ options:
   purpose:
     description:
       - What the run is for. V(prepare) makes a record where none is open; all others need an open one, except V(restore)
-        with O(running_vms).
+        with O(running_vms). V(verify) without an open one returns an empty RV(record), with which a proof only reads.
     type: str
     choices: [prepare, verify, force, restore, close]
     default: prepare
@@ -161,7 +163,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - In check mode nothing is opened or written, and no proof is made.
+      - In check mode nothing is opened or written. A proof is made all the same, as it only reads.
   diff_mode:
     support: N/A
   idempotent:
@@ -219,7 +221,7 @@ safe:
   type: bool
 headline:
   description: What may be said now, in capitals.
-  returned: with state=proven
+  returned: with state=proven and closed
   type: str
 osd_flags:
   description: Flags of Ceph to be set now; with O(state=opened) those that an earlier run has set.
@@ -248,6 +250,10 @@ left:
   description: How many recorded VMs do not run again and are not accepted.
   returned: with state=ended and closed
   type: int
+left_text:
+  description: What a restore left, and how to continue. Empty when it is complete.
+  returned: with state=ended
+  type: str
 left_vms:
   description: The first of their uuids, without VMs that were not tried yet.
   returned: with state=ended
@@ -304,7 +310,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import REPORT
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, start_item, starts_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
-from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
+from ansible_collections.pilw.maintenance.plugins.module_utils._history import ended_of
+from ansible_collections.pilw.maintenance.plugins.module_utils._in_memory import view
+from ansible_collections.pilw.maintenance.plugins.module_utils._opening import copy_dir, opened, record_path
+from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import open_elsewhere
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import summary_md, vms_csv
@@ -339,8 +348,8 @@ class PlainPause(Pause):
         _pace.sleep(seconds)
 
 
-def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> dict[str, t.Any]:
-    """Make the proof; the only place that leads to phase safe."""
+def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_open: bool = True) -> dict[str, t.Any]:
+    """Make the proof; the only place that leads to phase safe. C(is_open): a maintenance is open, of which it is the record."""
     maintenance, accepted, run = record.maintenance, set(record.accepted()), params["run"]
     if maintenance["phase"] == CLOSING:
         raise Refused(
@@ -361,7 +370,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> 
         say=pause.what_for,
     )
     if verdict.clean:  # else it is not safe already, and a host list that fails must not keep that from being written down
-        note_open_hosts(api, record, run)
+        verdict.notes += note_open_hosts(api, record, run)
     record.note_gone(run, verdict.gone)
     recorded = {vm.uuid: vm for vm in record.vms()}
     record.write(run, [_targets.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])
@@ -372,6 +381,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> 
     standing = {item: text for item, text in standing.items() if item.partition(":")[2] not in named}
     verdict.also = {item: text for item, text in standing.items() if item not in accepted}
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
+    known_names = [(vm.uuid, vm.name) for vm in recorded.values()] + [(host["uuid"], host["name"]) for host in record.hosts()]
+    verdict.names = {**before.names, **dict(known_names), **verdict.names}
     storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), api.known_hosts)
     told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
     verdict.also.update(told.against)
@@ -419,18 +430,42 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause) -> 
         "ceph_fsid": storage.fsid if storage else "",
         "to_stop": len(again),
         "phase": record.phase,
-        "lines": safe_lines(verdict, api, record) if verdict.clean else not_safe_lines(verdict, record),
+        "lines": safe_lines(verdict, api, record, is_open) if verdict.clean else not_safe_lines(verdict, record),
         "refused_items": verdict.items,
     }
 
 
-def note_open_hosts(api: Api, record: Record, run: str) -> None:
-    """Hosts that were closed by us and that somebody has opened since, as far as the platform shows it."""
-    shown = api.hosts().hosts
-    for host in record.hosts():
+def proven_read_only(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
+    """The same proof on a record in memory: nothing is written, and another run may be at work."""
+    accepted = _argspec.words(params["accept"], "accept") or []
+    with view(params["record"] or record_path(params), params, accepted, copy_dir(params)) as found:
+        result = proven({**params, "run": found.run, "osd_flags": None}, api, found.record, PlainPause(), bool(found.phase))
+    told = ["Read-only: the open record was not changed."] if found.phase else [other.text() for other in open_elsewhere(params)]
+    return {**result, "changed": False, "phase": found.phase, "lines": [*result["lines"], *told]}
+
+
+def note_open_hosts(api: Api, record: Record, run: str) -> list[str]:
+    """Record which hosts that were closed by us are open again, as far as the platform shows it.
+
+    Returns what to report of open hosts that are not on record: new VMs can come up there.
+    """
+    shown, recorded = api.hosts().hosts, record.hosts()
+    known = {host["uuid"] for host in recorded}
+    for host in recorded:
         listed = shown.get(host["uuid"])
         if host["closed_by_us"] and host["now"] is not True and listed and listed.accepting and not listed.untouchable:
             record.host_seen(run, host["uuid"], True)
+    joined = [host.label() for uuid, host in shown.items() if uuid not in known and host.accepting and not host.untouchable]
+    if not joined:
+        return []
+    named = ", ".join(joined[: _report.SHOWN]) + (", ..." if len(joined) > _report.SHOWN else "")
+    note = f"Open to new VMs and not on record: {len(joined)} hosts: {named}. VMs can come up there."
+    if recorded:
+        note += (
+            " They joined after the hosts were closed, or ceph_maint_hosts_query leaves them out. To close those that joined: "
+            "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
+        )
+    return [note]
 
 
 def known_vms(record: Record, before: Earlier) -> list[str]:
@@ -438,7 +473,7 @@ def known_vms(record: Record, before: Earlier) -> list[str]:
     states = record.seen()
     seen = [uuid for uuid, state in states.items() if state != _model.DELETED]
     recorded = [vm.uuid for vm in record.vms() if vm.columns["stop_outcome"] != _model.VANISHED]
-    started = [uuid for uuid in before.uuids if states.get(uuid) != _model.DELETED]
+    started = [uuid for uuid in [*before.uuids, *before.lost] if states.get(uuid) != _model.DELETED]
     return list(dict.fromkeys([*seen, *recorded, *started]))
 
 
@@ -489,6 +524,7 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         "changed": True,
         "phase": record.phase,
         "left": len(left),
+        "left_text": _report.left_text(record) if purpose == "restore" and (left or hosts) else "",
         "left_vms": [vm.uuid for vm in left if vm.columns["start_outcome"]][: _report.SHOWN],
         "hosts_left": len(hosts),
         "lines": lines + _report.ways(record, str(purpose)),
@@ -508,20 +544,28 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
         items = _report.left_items(record, untried=True)
         raise Refused(
             f"The maintenance cannot end: {len(left)} recorded VMs do not run again and {len(hosts)} hosts are still closed "
-            "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up with pilw.maintenance.ceph_maint_close, or by "
+            "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up by "
             f"name: {accept_argument(record.accepted(), items)}",
             items,
         )
-    lines, identity = _report.start_lines(record), record.maintenance["id"]
+    refusal = _report.give_up_refusal(record, record.accepted())
+    identity = record.maintenance["id"]
+    if refusal:
+        raise Refused(refusal, [_report.give_up_item(identity)])
+    lines = [_report.ended_headline(record), *_report.start_lines(record, ending=True)]
     if params["give_up"]:
         lines += _report.flag_lines(record)
     record.write_done(params["run"])
+    left_behind = ended_of(record, f"{identity}.")
+    if not left_behind.complete:
+        lines += [f"To bring them back later, Ceph being up: {left_behind.bring_back()}", _report.SAME_SETTINGS]
     stats = _stats.of_record(record)
     write_report(record)
     record.export()
     record.archive()
     report = os.path.join(os.path.dirname(record.path), f"{identity}.{REPORT}")
-    return {"changed": True, "phase": DONE, "left": len(left), "hosts_left": len(hosts), "lines": lines, "stats": stats, "report": report}
+    result = {"changed": True, "phase": DONE, "headline": lines[0], "lines": lines, "stats": stats, "report": report}
+    return {**result, "left": len(left), "hosts_left": len(hosts)}
 
 
 def main() -> None:
@@ -567,7 +611,7 @@ def main() -> None:
             ("state", "opened", ("record_dir",)),
             ("state", "announced", ("record",)),
             ("state", "told", ("record", "notice")),
-            ("state", "proven", ("record",)),
+            ("state", "proven", ("record", "record_dir"), True),
             ("state", "ended", ("record",)),
             ("state", "closed", ("record",)),
         ],
@@ -580,6 +624,8 @@ def main() -> None:
         if params["state"] == "opened":
             _telling.check(params)
             return opened(params, module.check_mode, module.tmpdir)
+        if params["state"] == "proven" and (module.check_mode or not params["run"]):
+            return proven_read_only(params, _module.api_for(params))
         if module.check_mode:
             nothing = {"phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "stats": {}, "report": "", "notices": []}
             return {"changed": False, **nothing}

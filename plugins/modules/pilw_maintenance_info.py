@@ -276,6 +276,12 @@ refused_items:
   returned: with gather=plan
   type: list
   elements: str
+complete:
+  description:
+    - The id of the last maintenance in this folder, when it ended complete within O(max_age) and VMs and hosts still are as it left them,
+      so that there is nothing to restore. Otherwise empty.
+  returned: with gather=plan
+  type: str
 counts:
   description: Hosts to close or open, VMs to stop or start.
   returned: with gather=plan
@@ -312,6 +318,14 @@ open:
   description: Whether there is an open record.
   returned: with gather=status
   type: bool
+elsewhere:
+  description: Open records of the same API host under other location names, and the argument that uses each. Empty when there is none.
+  returned: with gather=status
+  type: str
+give_up:
+  description: Why the maintenance cannot be closed without the override that names it. Empty when it can.
+  returned: with gather=status, when one is open
+  type: str
 left_lines:
   description: Hosts and VMs that are not as they were, as read by people.
   returned: with gather=status, when one is open
@@ -484,6 +498,7 @@ def main() -> None:
             return progress(params)
         _module.check_libraries(module)
         # Imported here, as the looks above are to cost little: one of them comes every few seconds.
+        from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text, open_elsewhere
         from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
         from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
 
@@ -496,7 +511,9 @@ def main() -> None:
         if params["gather"] == "status":
             _container.check(params, _argspec.words(params["accept"], "accept") or [])
             record = open_record(params)
-            told = status(record, api) if record else no_maintenance(record_path(params))
+            others, accepted = open_elsewhere(params), _argspec.words(params["accept"], "accept") or []
+            told = status(record, api, others, accepted) if record else no_maintenance(record_path(params), api, others)
+            told["elsewhere"] = elsewhere_text(params)
             if not module.check_mode:
                 told["lines"] += write_file(params, told["status"])
             return shortened(told)

@@ -302,7 +302,8 @@ class Maintenance(RuleBasedStateMachine):
         if not sure:
             return self.restore(kill, [], True)
         archived = self._archived()
-        outcome = self._play(self.crew.close, kill)
+        ((identity,),) = self.watcher.ask("SELECT id FROM maintenance") or [("none",)]
+        outcome = self._play(lambda: self.crew.close(accept=[f"give-up:{identity}"]), kill)
         new = self._archived() - archived
         if outcome and outcome.rc == 0:
             assert len(new) == 1 and not self.watcher.path.exists(), "closed, and the record is still open"

@@ -38,10 +38,9 @@ class Rehearsal(Crew):
     def _opened(self, out: Outcome, purpose: str, accept: t.Iterable[str], *work: t.Any, **more: t.Any) -> None:
         self._open(out, purpose, accept, **more)
 
-    def close(self) -> Outcome:
-        out = self.status()
-        if not out.results["status"]["open"]:
-            out.rc, out.refused = 2, True
+    def close(self, accept: t.Iterable[str] = ()) -> Outcome:
+        out = Outcome()
+        self._guarded(out, lambda: self._closable(out, accept))
         return out
 
 
@@ -66,7 +65,7 @@ class QuickOperator(Operator):
             "prepare": lambda: crew.prepare(force=force, accept=accept, check=check, reason=reason),
             "restore": lambda: crew.restore(ceph_is_back=back, accept=accept, check=check),
             "force": lambda: crew.force(accept=accept) if confirmed else Outcome(rc=2),
-            "close": lambda: crew.close() if confirmed else crew.status(),
+            "close": lambda: crew.close(accept=accept) if confirmed else crew.status(),
             "verify": lambda: crew.verify(accept=accept),
             "status": crew.status,
         }

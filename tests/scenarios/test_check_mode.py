@@ -46,13 +46,13 @@ def test_a_playbook_in_check_mode_leaves_everything_alone(quick: Platform) -> No
         return found
 
     well = dict.fromkeys(PLAYBOOKS, 0)
-    assert rehearse() == {**well, "force": 2, "restore": 2, "close": 2}
+    assert rehearse() == {**well, "verify": 2, "force": 2, "restore": 2, "close": 2}
     assert not op.records.exists()
     assert op.prepare(ceph_maint_stop_timeout=1).rc == 2
-    assert rehearse() == well
+    assert rehearse() == {**well, "verify": 2, "close": 2}
     assert op.phase() == "stopping"
     assert op.prepare(ceph_maint_force="true").rc == 0
-    assert rehearse() == {**well, "force": 2}
+    assert rehearse() == {**well, "force": 2, "close": 2}
     assert op.phase() == "safe"
 
 

@@ -40,7 +40,7 @@ def test_one_detail_that_cannot_be_read_is_named_and_can_be_accepted(desk: GiveD
     assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"vm:{odd}"]), out.text
     assert any(line.startswith(f"  VM {odd}: missing from the list, and its own detail cannot be read: GET ") for line in out.lines)
     accepted = at.crew.verify(accept=out.accept_argument())
-    assert (accepted.rc, accepted.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {odd}. CEPH WAS NOT CHECKED."), accepted.text
+    assert (accepted.rc, accepted.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: vm-0 ({odd}). CEPH WAS NOT CHECKED."), accepted.text
 
 
 @pytest.mark.parametrize("name", ODD_DETAILS)
@@ -136,7 +136,7 @@ def test_a_vm_that_was_left_as_it_is_and_falls_comes_back_like_the_others(desk: 
     at = desk()
     one = at.uuid("vm-0")
     out = at.crew.prepare(accept=[f"vm:{one}"])
-    assert (out.rc, out.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {one}. CEPH WAS NOT CHECKED.")
+    assert (out.rc, out.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: vm-0 ({one}). CEPH WAS NOT CHECKED.")
     assert at.cloud.in_state("running") == {one} and one not in at.sent("stop")
     at.act("stop", vm=one)  # Ceph went down below it
     assert at.crew.restore().rc == 0
@@ -152,8 +152,8 @@ def test_a_location_has_one_record_whether_it_is_named_or_not(tmp_path: Path, fi
         sent = len(cloud.journal.writes())
         out = other.prepare()
         assert out.refused and len(cloud.journal.writes()) == sent
-        word = f"with -e ceph_maint_location={first}" if first else "without ceph_maint_location"
-        assert f"To go on with it, or to end it, run {word}, as the prepare that made it." in out.text
+        assert "This location has an open record under its other name." in out.text
+        assert f"To use it: -e ceph_maint_location={first or ''}" in out.text
         assert one.restore().rc == 0
         assert other.prepare().safe, "an ended one stands in nobody's way"
 

@@ -234,6 +234,7 @@ def test_an_ill_cluster_is_refused_before_any_host_is_closed(quick_storage: Stor
     run = op.prepare()
     assert run.rc == 0 and SAFE in run.text, run.text
     assert "2 images asked one by one" in run.text and "each image was asked, as" in run.text
-    run = op.play("ceph_maint_close", ceph_maint_confirm="true")
+    name, value = op.play("ceph_maint_close", ceph_maint_confirm="true").accept_argument().split("=")
+    run = op.play("ceph_maint_close", ceph_maint_confirm="true", **{name: value})
     assert run.rc == 0 and "ceph osd unset noout" in run.text, run.text
     assert op.flags() == {"noout", "noscrub"}

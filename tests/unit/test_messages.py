@@ -61,6 +61,9 @@ QUIET = {
     "_progress.line": "how far the work is",
     "_progress.totals": "how the work ended",
     "_report.restore_command": "a command",
+    "_report.close_command": "a command",
+    "_history.bring_back": "a command",
+    "_history.differences": "what a plan shows",
     "_report.ways": "what comes next, at the end of a summary",
     "_status.platform": "what a status shows",
     "_serving.read_state": "what the plan shows",
@@ -145,6 +148,9 @@ NOT_ALONE = {
     ],
     "put after another message": [
         "... Nothing was changed.",
+        "... Nothing was changed. ...",
+        "... It is left as it is, and nothing more is sent. What can be done is said by ansible-playbook "
+        "pilw.maintenance.ceph_maint_restore (without ceph_maint_confirm=true it changes nothing).",
         "... Nothing was changed. To start them all the same: ...",
         "... Nothing was changed. To keep both there all the same: ...",
         "... To go on: ...",

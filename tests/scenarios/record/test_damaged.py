@@ -217,7 +217,7 @@ def test_a_record_that_is_gone_while_its_lists_are_there(held, records) -> None:
     (held[0] / "record.sqlite").unlink()
     for purpose in ("prepare", "restore", "verify"):
         text = refused(records, purpose=purpose)
-        assert "is damaged: the file is gone, and the lists of its maintenance lie there still." in text
+        assert "is missing: the file is gone, and the lists of its maintenance lie there still." in text
         folders = f"{held[0]} and {copies_of(records)}"
         assert f"If no maintenance is open any more, move what lies in {folders} to another folder." in text
     found = enter(records, accept=item_of(text))
@@ -415,7 +415,7 @@ def test_the_way_back_from_the_second_copy(quick, how, where) -> None:
     sent = len(op.cloud.journal.writes())
     run = op.restore(**given)
     assert run.rc != 0
-    assert "is damaged" in run.text and f"The run can go on from {copy}." in run.text
+    assert f"is {'damaged' if how == 'damaged' else 'missing'}: " in run.text and f"The run can go on from {copy}." in run.text
     assert "VMs to start: 6 of 6 recorded" in run.text
     assert len(op.cloud.journal.writes()) == sent
     name, value = run.accept_argument().split("=")

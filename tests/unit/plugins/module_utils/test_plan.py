@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _force, _plan
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _force, _plan, _plan_restore
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest, parse_host, parse_vm_list
@@ -395,7 +395,7 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
 
 
 def restore(record=None, running=(), adopting="", ceph_is_back=False, open_hosts=("all",), **wishes):
-    return _plan.plan_restore(
+    return _plan_restore.plan_restore(
         dataclasses.replace(SETTINGS, **wishes),
         record,
         None if running is None else parse_vm_list(list(running)),
@@ -474,6 +474,7 @@ def test_only_hosts_that_we_closed_are_opened_and_only_what_does_not_run_is_star
         "Hosts to open: 2 of 6 recorded",
         "  to open: ours",
         "  to open: unknown",
+        "  to stay closed: kept",
         "VMs to start: 1 of 2 recorded",
         "Time to start: about 4 s if all goes well (4 s each, 20 at once), at most 50 min; "
         "whatever is not settled then is named. The whole run, with all else and while the API gives its lists: at most 131 min",

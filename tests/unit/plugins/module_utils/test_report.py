@@ -68,6 +68,7 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         gone=("9", {"start_outcome": "vanished"}),
     )
     record.accept(token, ["lost:given"])
+    record.write_safe(token, "SAFE", [])
     assert not [item for item in _report.left_items(record) if item.startswith("host:")], "no restore has come to them yet"
     record.set_phase(token, "starting")
     assert _report.start_lines(record) == [

@@ -55,6 +55,7 @@ def test_no_cell_is_a_formula_or_breaks_the_table(name):
 
 def whole_night(made):
     record, token = made
+    record.write_safe(token, "SAFE", [])
     record.remember_hosts(token, [Host("h1", "rack1", True, "", {}), Host("h2", "rack2", False, "", {})], ())
     record.closing_host(token, "h1")
     record.host_written(token, "h1", False, "PUT answered 500")

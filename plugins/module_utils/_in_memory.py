@@ -1,0 +1,58 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""A record in memory, for a proof that writes nothing: a copy of the open one, or an empty one where none is open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _database
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, STOPPING, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import new_maintenance, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
+
+
+@dataclass
+class View:
+    """C(record) is in memory and C(run) is the only run on it. C(phase) is that of the open record, empty where none is open."""
+
+    record: Record
+    run: str
+    phase: str
+
+
+@contextlib.contextmanager
+def view(path: str, params: dict[str, t.Any], accepted: list[str], copy_dir: str | None) -> t.Iterator[View]:
+    """The open record as it is now, also while another run works on it. C(path): where it lies, or would lie."""
+    place = os.path.basename(os.path.dirname(path))
+    try:
+        opened = find(path, place, accepted, copy_dir)
+    except DamagedRecord as damage:
+        look(damage, copy_dir).check("verify", accepted, adopting=False)
+        raise
+    phase = opened.phase if opened else DONE
+    if phase == DONE and not params["location"] and (others := elsewhere_text(params)):
+        raise Refused(f"No maintenance is open under this name, and one is open under another{others}")
+    if opened and phase != DONE:
+        record = opened.in_memory()
+    else:
+        new = new_maintenance(now_text(), api_host=place, location=params["location"] or "", reason="")
+        record = Record(path, database=_database.in_memory(new))
+    if opened:
+        opened.close()
+    with contextlib.closing(record):
+        run = record.begin_run("", "verify")
+        record.accept(run, accepted)
+        if phase == DONE:
+            record.set_scope(run, params["query"] or "", params["exclude"] or "")
+        if record.phase == CLOSING:
+            record.set_phase(run, STOPPING)
+        yield View(record, run, "" if phase == DONE else phase)

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""Open records of the same API host under another location name. One location can be named, or left out as the default."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import RECORD_NAME, folder_for
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find
+
+
+@dataclass(frozen=True)
+class OtherRecord:
+    """An open record in C(folder). C(location) is empty where the prepare named none. C(about): id, phase and count, or what is wrong."""
+
+    location: str
+    folder: str
+    about: str
+
+    @property
+    def argument(self) -> str:
+        return f"-e ceph_maint_location={self.location}"
+
+    def text(self) -> str:
+        """Where it is, and the argument that uses it."""
+        name = f"the location name {self.location}" if self.location else "no location name"
+        return f"An open record of this API host is under {name}: {self.about}, in {self.folder}. To use it: {self.argument}"
+
+    def data(self) -> dict[str, str]:
+        return {"location": self.location, "folder": self.folder, "about": self.about, "argument": self.argument}
+
+
+def open_elsewhere(params: dict[str, t.Any]) -> list[OtherRecord]:
+    """The open records of O(api_host) in O(record_dir), those under O(location) aside. A damaged one counts as open."""
+    if not params["record_dir"]:
+        return []
+    base = folder_for(params["record_dir"], params["api_host"], "")
+    own = folder_for(params["record_dir"], params["api_host"], params["location"] or "")
+    name = os.path.basename(base)
+    with contextlib.suppress(OSError):
+        folders = [one for one in os.listdir(params["record_dir"]) if one == name or one.startswith(f"{name}@")]
+        paths = [os.path.join(params["record_dir"], one) for one in sorted(folders)]
+        found = [_open_in(path, os.path.basename(path)[len(name) + 1 :]) for path in paths if path != own]
+        return [one for one in found if one]
+    return []
+
+
+def _open_in(folder: str, location: str) -> OtherRecord | None:
+    try:
+        record = find(os.path.join(folder, RECORD_NAME), os.path.basename(folder), [])
+        if record is None:
+            return None
+        with contextlib.closing(record):
+            if record.phase == DONE:
+                return None
+            about = f"{record.maintenance['id']}, phase {record.phase}, {record.count_vms()} VMs"
+    except PilwError as exc:
+        about = f"it cannot be read ({exc})"
+    return OtherRecord(location, folder, about)
+
+
+def elsewhere_text(params: dict[str, t.Any]) -> str:
+    """All of them as the end of a message, with what divides it from what stands before; empty when there is none."""
+    return "".join(f"; {other.text()}" for other in open_elsewhere(params))
