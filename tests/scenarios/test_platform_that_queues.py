@@ -16,7 +16,7 @@ from scenarios.fault_desk import Desk, GiveDesk, desks
 QUEUE = {"vms": 60, "stop_seconds": 1, "force_seconds": 0.2, "power_queue": 2, "time_scale": 0.1}
 GATEWAY = {"power_mode": "gateway", "gateway_patience": 2}
 ASYNCHRONOUS = {"power_mode": "early", "transitional_states": True}
-TIMEOUT = {"stop_timeout": 0.8, "force_timeout": 0.8, "concurrency": 20, "lease": 60.0, "request_timeout": 4.0}
+TIMEOUT = {"stop_timeout": 0.8, "force_timeout": 0.8, "concurrency": 20, "lease": 60.0, "request_timeout": 4.0, "max_force_percentage": 100.0}
 
 
 @pytest.fixture
