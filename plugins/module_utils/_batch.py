@@ -261,7 +261,7 @@ class Batch:
         text = str(error) if error else ""
         if answer is Answer.ACCEPTED and state is None:
             answer, text = Answer.UNCLEAR, "the platform answered without a word"
-        elif answer is Answer.ACCEPTED and self.start and not (state in ("", _model.RUNNING) or is_coming_up(state)):
+        elif answer is Answer.ACCEPTED and self.start and not (state in ("", _model.RUNNING) or is_coming_up(state or "")):
             answer, text = Answer.UNCLEAR, f"the platform answered the start with state {state}"
         item.answer, item.answer_text, item.answered_at = answer, text, now
         taken = answer in (Answer.ACCEPTED, Answer.PENDING)
