@@ -33,7 +33,8 @@ ROUNDS = 3  # as the prepare role has them
 # The settings that each role gives to its plan.
 PLANNED = {
     "prepare": (
-        "record_copy", "record_dir_persistent", "query", "exclude", "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
+        "record_copy", "record_dir_persistent", "query", "exclude", "only_owners", "exclude_owners", "only_vms", "exclude_vms",
+        "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
         "force_timeout", "max_force_percentage", "never_force",
         "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age", "notice_templates", "notice_dir",
         "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger", "osd_flags",
@@ -148,6 +149,10 @@ class Crew:
         "record_dir_persistent": False,
         "query": None,
         "exclude": None,
+        "only_owners": None,
+        "exclude_owners": None,
+        "only_vms": None,
+        "exclude_vms": None,
         "hosts_query": None,
         "hosts_keep_closed": None,
         "groups": None,
@@ -341,7 +346,7 @@ class Crew:
             "actor": self.actor,
             "accept": self.accept,
             **self._chosen("record_copy", "record_dir_persistent", "max_age", "lease", "window", "notice_dir"),
-            **(self._chosen("query", "exclude") if purpose in ("prepare", "verify", "force") else {}),
+            **(self._scope(out) if purpose in ("prepare", "verify", "force") else {}),
             **({"ceph_is_back": False, **self._chosen("ceph_host", "running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
             **{"reason": "", **more},
         }
@@ -351,6 +356,10 @@ class Crew:
             out.refused = True
             raise
         return {"record": result["record"], "run": result["run"]}
+
+    def _scope(self, out: Outcome) -> dict[str, t.Any]:
+        """The plan has made the plain lists into the expression."""
+        return {**self._chosen("query", "exclude"), **({"exclude": out.results["plan"]["exclude"]} if "plan" in out.results else {})}
 
     def _opened(
         self,
@@ -392,8 +401,8 @@ class Crew:
     def _prepare(self, out: Outcome, run: dict[str, t.Any], force: bool) -> None:
         names = {"query": self.settings["hosts_query"], **self._kept_closed()}
         self._job(out, "close_hosts", pilw_host_flags, is_accepting_workloads=False, **names, **run)
-        wanted = self._chosen("query", "exclude", "settle_timeout", "poll_interval")
-        self._task(out, "record", pilw_vm_list, **wanted, **run)
+        wanted = self._chosen("settle_timeout", "poll_interval")
+        self._task(out, "record", pilw_vm_list, **self._scope(out), **wanted, **run)
         if self.settings["hook"]:
             self._tell(out, self._task(out, "announced", pilw_maintenance, state="announced", **self._notices(), **run), run)
         if force:

@@ -45,8 +45,7 @@ from ansible import context
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-# What the plays of this collection make and go by. Of a group of the inventory they could not tell that it is another one.
-GROUPS = ("ceph_maint_hosts", "ceph_maint_safe", "ceph_maint_done", "ceph_maint_restored")
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.host_patterns import GROUPS
 
 
 class LookupModule(LookupBase):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import typing as t
 
 from ansible.module_utils.basic import env_fallback
@@ -31,6 +32,11 @@ def api_options(request_timeout: float) -> dict[str, t.Any]:
 def record_options() -> dict[str, t.Any]:
     """Documented in doc_fragments/record.py."""
     return {"record": {"type": "path"}, "run": {"type": "str", "no_log": False}}
+
+
+def scope_options() -> dict[str, t.Any]:
+    """Plain lists beside O(query) and O(exclude)."""
+    return {name: {"type": "raw"} for name in ("only_owners", "exclude_owners", "only_vms", "exclude_vms")}
 
 
 def ceph_options() -> dict[str, t.Any]:
@@ -81,15 +87,23 @@ def check_limits(params: dict[str, t.Any]) -> None:
 
 
 def words(value: t.Any, option: str) -> list[str] | None:
-    """A list of words. Takes a list, JSON, a comma separated string, or C(none) for an empty list; None when not given."""
+    """A list of words. Takes a list, JSON, text with an entry a line or commas, or C(none) for an empty list; None when not given."""
     value = structure(value, option)
     if value is None:
         return None
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")]
+        value = [_entry(part) for part in re.split(r"[,\r\n]", value)]
     if not isinstance(value, list) or not all(isinstance(item, (str, int)) for item in value):
         raise InputError(f"{option} must be a list, a comma separated string, or none.")
     return [str(item) for item in value if str(item)]
+
+
+def _entry(text: str) -> str:
+    """One entry of a list that was given as text. A text field of AWX holds one a line, also as YAML."""
+    text = text.strip()
+    text = "" if text in ("-", "---") else text.removeprefix("- ").strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if quoted else text
 
 
 def given_words(value: t.Any, option: str) -> list[str] | None:
@@ -103,11 +117,11 @@ _OF_A_GROUP: dict[str, tuple[str, float, type]] = {
     "start_timeout": ("a number of seconds above 0", 0.001, float),
     "concurrency": ("a whole number of at least 1", 1, int),
 }
-_GROUP_KEYS = ("name", "query", "delay", *_OF_A_GROUP, "force")
+_GROUP_KEYS = ("name", "query", "delay", *_OF_A_GROUP, "force", "optional")
 
 
 def groups(value: t.Any) -> list[dict[str, t.Any]]:
-    """Ordered groups, with C(name), C(query), C(delay), C(force) and the numbers that differ from those of the run.
+    """Ordered groups, with C(name), C(query), C(delay), C(force), C(optional) and the numbers that differ from those of the run.
 
     Takes a list, JSON, or C(none).
     """
@@ -115,7 +129,7 @@ def groups(value: t.Any) -> list[dict[str, t.Any]]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise InputError("groups must be a list of {name, query, delay}, also as JSON, or none.")
+        raise InputError("groups must be a list of {name, query, delay, optional}, also as JSON, or none.")
     parsed = []
     for entry in found:
         if not isinstance(entry, dict) or not entry.get("name") or not entry.get("query"):
@@ -134,6 +148,8 @@ def groups(value: t.Any) -> list[dict[str, t.Any]]:
             raise InputError(f"groups: force of {entry['name']} must be allowed or never.")
         numbers = {name: _of_a_group(entry, name) for name in _OF_A_GROUP if entry.get(name) is not None}
         parsed.append({"name": str(entry["name"]), "query": str(entry["query"]), "delay": delay, "force": force, **numbers})
+        if "optional" in entry:
+            parsed[-1]["optional"] = str(entry["optional"]).lower() in ("true", "yes", "1")
     if len({group["name"] for group in parsed}) != len(parsed):
         raise InputError("groups: two have the same name.")
     return parsed

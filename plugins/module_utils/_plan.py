@@ -34,7 +34,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines, owner_lines, spared_lines
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching
+from ansible_collections.pilw.maintenance.plugins.module_utils._scope import given_lines, group_order
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching, right_form
 
 # Measured on one deployment; only used to estimate, until a maintenance has measured its own.
 STOP_TIME = CallTime(22.0)
@@ -64,6 +65,7 @@ class Settings:
     force: bool = False
     max_force_percentage: float = _force.DEFAULT_PERCENTAGE
     never_force: list[str] | None = None
+    scope_lines: list[str] = field(default_factory=list)  # the scope as it was given; ``exclude`` stands for its lists too
     record_copy: str = ""
     window: float = 0.0  # seconds that the run may take; 0: nobody has said
     stop_time: CallTime = STOP_TIME
@@ -258,7 +260,8 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
     plan.close_hosts = [host for host in chosen if not host.untouchable and host.accepting is not False]
     if hosts.hosts and not chosen:
         plan.refuse(
-            f"No host is chosen by ceph_maint_hosts_query, so all {len(hosts.hosts)} would go on taking new VMs.",
+            f"No host is chosen by ceph_maint_hosts_query, so all {len(hosts.hosts)} would go on taking new VMs."
+            + right_form([host.row for host in hosts.hosts.values()], settings.hosts_query),
             settings.accepted,
             f"no-hosts:{settings.place}",
         )
@@ -322,15 +325,14 @@ def _describe_prepare(
     lines.append(f"VMs: {len(vms.vms)} of {len({vm.owner for vm in vms.vms.values()})} owners: {shown}")
     owners = count_by(vm.owner for vm in plan.stop)
     lines.append(f"To stop: {len(plan.stop)} VMs of {len(owners)} owners")
-    lines += owner_lines(plan.stop)
+    lines += owner_lines(plan.stop) + group_order(settings.groups, chosen, {vm.uuid for vm in plan.stop})
     creating = [vm for vm in chosen if vm.state == CREATING]
     if creating:
         lines.append(f"Being created, waited for before the list is taken: {len(creating)}")
     outside = [vm for vm in vms.holding if vm.uuid not in scope]
     if settings.query or settings.exclude:
         lines.append(f"Left out by the scope: {len(outside)} VMs that are not stopped, so the end will not be safe for Ceph")
-        scope_of = {"ceph_maint_query": settings.query, "ceph_maint_exclude": settings.exclude}
-        lines += [f"  {name}: {expression}" for name, expression in scope_of.items() if expression]
+        lines += settings.scope_lines or given_lines(settings.query, settings.exclude, {})
     lines += group_lines(settings.groups)
     stop = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.stop_timeout, "stop_timeout")
     force = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.force_timeout) if settings.force else 0.0

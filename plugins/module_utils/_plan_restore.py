@@ -25,7 +25,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import Plan
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import to_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, longest
+from ansible_collections.pilw.maintenance.plugins.module_utils._scope import group_order
+from ansible_collections.pilw.maintenance.plugins.module_utils._select import longest
 
 CEPH_NOT_BACK = (
     "Ceph was to be taken down, and nothing here can tell whether it serves again, or went down at all. A VM started before it "
@@ -102,11 +103,12 @@ def plan_restore(
             )
         plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
         coming: list[t.Any] = plan.start
+        ordered: list[str] = []
         if settings.groups:
             known = [vm for vm in (parse_vm(one.row) for one in record.vms) if vm is not None]
-            group_names(known, settings.groups)
             starting = {vm.uuid for vm in plan.start}
             coming = [vm for vm in known if vm.uuid in starting]
+            ordered = group_order(settings.groups, known, starting)
         plan.worst_seconds = settled_seconds(coming, settings.groups, settings.concurrency, settings.start_timeout, "start_timeout")
         _targets.check_canaries(settings.canary_vms, record.vms)
         first = _targets.canaries(plan.start, settings.groups, settings.canary, settings.canary_vms)
@@ -127,6 +129,7 @@ def plan_restore(
             *([f"Started first, alone, as a trial: {len(first)} VMs"] if first else []),
             *named_lines([vm.label() for vm in first], "  first: "),
             *group_lines(settings.groups),
+            *ordered,
             f"Time to start: {times}",
         ]
     return plan

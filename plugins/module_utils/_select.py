@@ -12,7 +12,7 @@ import traceback
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, digest, is_uuid
 
 try:
     import jmespath
@@ -22,6 +22,8 @@ except ImportError:
     JMESPATH_IMPORT_ERROR = traceback.format_exc()
 
 
+_PLAIN = re.compile(r"[\w.@-]+")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _RFC_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -32,7 +34,7 @@ def matching(rows: t.Iterable[dict], expression: str, option: str) -> set[str]:
         found = jmespath.search(expression, rows)
     except (jmespath.exceptions.JMESPathError, TypeError, ValueError) as exc:
         words = " ".join(str(exc).split())
-        raise InputError(f"{option}: the JMESPath expression {expression} cannot be used: {words}") from exc
+        raise InputError(f"{option}: the JMESPath expression {expression} cannot be used: {words} {_form(expression)}") from exc
     if isinstance(found, list):
         uuids = [item.get("uuid") if isinstance(item, dict) else item for item in found]
         known = {row.get("uuid") for row in rows}
@@ -42,6 +44,14 @@ def matching(rows: t.Iterable[dict], expression: str, option: str) -> set[str]:
         f"{option}: the JMESPath expression {expression} must give a list of rows or of uuids, such as "
         f"[?user_id==`8`]; it gave {type(found).__name__}."
     )
+
+
+def _form(expression: str) -> str:
+    """What is to be written in the place of an expression that cannot be parsed."""
+    repaired = _repaired(expression)
+    if repaired:
+        return f"It may be meant as {repaired}"
+    return "Numbers stand in backticks and text in single quotes, as in [?user_id==`8`] or [?name=='db1']"
 
 
 def _names_a_row(uuid: t.Any, known: t.Container[t.Any]) -> bool:
@@ -72,3 +82,70 @@ def group_names(vms: t.Iterable[Vm], groups: list[dict]) -> dict[str, str]:
         for uuid in matching(rows, group["query"], f"groups, {group['name']}"):
             names.setdefault(uuid, group["name"])
     return names
+
+
+def no_match(name: str) -> str:
+    """Return the override for something given that matches nothing: its name, or a digest of an expression."""
+    return f"no-match:{name if _PLAIN.fullmatch(name) else digest([name])}"
+
+
+def right_form(rows: list[dict], expression: str) -> str:
+    """Return a sentence with the right form of a comparison that cannot hold: a number with text, or with a field that no row has."""
+    kinds: dict[str, set[bool]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+                kinds.setdefault(name, set()).add(isinstance(value, str))
+    known = {name for row in rows for name in row}
+    for field, value, quoted in _comparisons(_parsed(expression), known):
+        if quoted:
+            return f" Text stands in single quotes: {_replaced(expression, field, value, repr(value))}"
+        if field not in known and known:
+            return f" No row has a field {field}; there are {', '.join(sorted(map(str, known))[:20])}."
+        if isinstance(value, str) and kinds.get(field) == {False}:
+            form = f"`{value}`" if _NUMBER.fullmatch(value) else "`8`"
+            return f" {field} is a number, and numbers stand in backticks: {_replaced(expression, field, value, form)}"
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and kinds.get(field) == {True}:
+            return f" {field} is text, and text stands in single quotes: {_replaced(expression, field, value, repr(str(value)))}"
+    return ""
+
+
+def _parsed(expression: str) -> dict[str, t.Any]:
+    try:
+        return jmespath.compile(expression).parsed
+    except (jmespath.exceptions.JMESPathError, TypeError, ValueError):
+        return {}
+
+
+def _comparisons(node: t.Any, known: t.Container[str]) -> t.Iterator[tuple[str, t.Any, bool]]:
+    """Each comparison of a field with a value as (field, value, whether the value was taken for a field, as in double quotes)."""
+    if not isinstance(node, dict):
+        return
+    sides = node.get("children", [])
+    if node.get("type") == "comparator" and [side.get("type") for side in sides] == ["field", "literal"]:
+        yield sides[0]["value"], sides[1]["value"], False
+    elif node.get("type") == "comparator" and [side.get("type") for side in sides] == ["literal", "field"]:
+        yield sides[1]["value"], sides[0]["value"], False
+    elif node.get("type") == "comparator" and [side.get("type") for side in sides] == ["field", "field"]:
+        if sides[0]["value"] in known and sides[1]["value"] not in known:
+            yield sides[0]["value"], sides[1]["value"], True
+    for side in sides:
+        yield from _comparisons(side, known)
+
+
+def _replaced(expression: str, field: str, value: t.Any, form: str) -> str:
+    """The expression with the value in its right form, or just the comparison where its text is not found."""
+    text = re.escape(str(value))
+    pattern = rf"(\b{re.escape(field)}\s*(?:==|!=|<=|>=|<|>)\s*)(?:'{text}'|\"{text}\"|`\"?{text}\"?`|{text})"
+    found, count = re.subn(pattern, lambda match: match[1] + form, expression)
+    return found if count else f"[?{field}=={form}]"
+
+
+def _repaired(expression: str) -> str:
+    """How an expression that cannot be parsed was probably meant; empty where that is not known."""
+    text = re.sub(r"(?<![=!<>])=(?!=)", "==", expression)
+    text = re.sub(r"(==|!=|<=|>=|<|>)\s*(-?\d+(?:\.\d+)?|true|false|null)(?![\w'`.])", r"\1`\2`", text)
+    for form in (text, f"[?{text.strip('[]?')}]"):
+        if form != expression and _parsed(form):
+            return form
+    return ""

@@ -40,7 +40,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import Ended, last_ended
 from ansible_collections.pilw.maintenance.plugins.module_utils._locations import listed_hosts, look_at_locations, wait_for_api
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, VmList
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     START_TIME,
@@ -59,6 +59,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore imp
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
+from ansible_collections.pilw.maintenance.plugins.module_utils._scope import LISTS, Scope, check, given_lines, scope_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
 # Longer lists of reasons are cut in the text, never in the data.
@@ -80,7 +81,9 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
         vms = api.vms()
         hosts = api.hosts()
+        scope = check_scope(params, settings, vms.vms.values())
         made = plan_prepare(settings, hosts, vms, locations, record, machines)
+        say_scope(made, scope, settings, opened=record is not None)
         if record is None:
             note_ended(made, last_ended(os.path.dirname(path)), vms, hosts)
         left = plan_earlier(made, earlier(os.path.dirname(path)), settings, vms, record)
@@ -110,6 +113,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "refused_items": items,
         "accepted": list(dict.fromkeys([*(record.accepted if record else []), *settings.accept])),
         "osd_flags": record.osd_flags if record else [],
+        "exclude": settings.exclude,
         "counts": counts,
         "stats": _stats.of_plan(record.identity if record else "", record.phase if record else "", counts, len(refusals)),
         "vms": uuids,
@@ -169,6 +173,27 @@ def refused_lines(refusals: list[str]) -> list[str]:
     if len(refusals) > SHOWN_REFUSALS:
         lines.append(f"  and {len(refusals) - SHOWN_REFUSALS} more reasons; -e ceph_maint_plan_file=/path/plan.json has all of them")
     return lines
+
+
+def check_scope(params: dict[str, t.Any], settings: Settings, vms: t.Iterable[Vm]) -> Scope:
+    """The scope with its plain lists made into C(exclude), and what of it and of the groups matches no VM."""
+    lists = {name: _argspec.words(params.get(name), name) or [] for name in LISTS}
+    scope = scope_of(vms, settings.query, settings.exclude, lists)
+    check(scope, vms, settings.query, settings.exclude, settings.groups)
+    settings.scope_lines = given_lines(settings.query, settings.exclude, lists)
+    settings.exclude = scope.exclude
+    return scope
+
+
+def say_scope(plan: Plan, scope: Scope, settings: Settings, opened: bool) -> None:
+    """Refuse what matches nothing before a record is made. Later VMs may have gone, and what was begun goes on."""
+    for text in scope.ambiguous:
+        plan.refuse(text, ())
+    for text, item in scope.unmatched:
+        if opened:
+            plan.warnings.append(text)
+        else:
+            plan.refuse(text, settings.accepted, item)
 
 
 def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, record: RecordFacts | None) -> set[str]:

@@ -60,6 +60,23 @@ options:
     description:
       - JMESPath expression over VM rows that leaves VMs out.
     type: str
+  only_owners:
+    description:
+      - Owners to whose VMs the maintenance is limited. A list, text with an entry a line or commas, or V(none).
+      - Each of these lists narrows the scope further, with O(query) and O(exclude). The returned C(exclude) stands for them too.
+    type: raw
+  exclude_owners:
+    description:
+      - Owners whose VMs are left out.
+    type: raw
+  only_vms:
+    description:
+      - VMs, by uuid or name, to which the maintenance is limited.
+    type: raw
+  exclude_vms:
+    description:
+      - VMs, by uuid or name, that are left out.
+    type: raw
   hosts_query:
     description:
       - JMESPath expression over host rows that selects the hosts to close. All when not given.
@@ -282,6 +299,10 @@ complete:
       so that there is nothing to restore. Otherwise empty.
   returned: with gather=plan
   type: str
+exclude:
+  description: The expression that leaves out what O(exclude) and the plain lists say, with names as uuids. To be given to the other modules.
+  returned: with gather=plan
+  type: str
 counts:
   description: Hosts to close or open, VMs to stop or start.
   returned: with gather=plan
@@ -449,6 +470,7 @@ def main() -> None:
             "accept": {"type": "raw"},
             "query": {"type": "str"},
             "exclude": {"type": "str"},
+            **_argspec.scope_options(),
             "hosts_query": {"type": "str"},
             "hosts_keep_closed": {"type": "raw"},
             "groups": {"type": "raw"},

@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 from scenarios.desk import ROOT, Operator, Run, open_hosts
 
@@ -70,7 +71,7 @@ def test_chain_restores_everything_under_any_strategy(chain: Chain) -> None:
     assert run.rc == 0, run.text
     assert chain.ceph_was_down()
     chain.assert_as_before()
-    assert len(run.text.splitlines()) < 420, "a quiet output"
+    assert len(run.text.splitlines()) < 450, "a quiet output"
     before_ceph = run.text.split("Ceph work")[0]
     assert "If this run ends here: 3 hosts are closed by us and 3 VMs are down" in before_ceph
 
@@ -111,6 +112,52 @@ def test_without_a_ceph_playbook_it_stops_at_once_and_explains(chain: Chain) -> 
     assert "a variable of the inventory is not seen here" in run.text
     assert "pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true" in run.text
     assert not chain.op.cloud.journal.entries
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("ceph_maint_playbok", "playbook"), ("ceph_maint_hst", "host"), ("ceph_maint_excude", "exclude")],
+)
+def test_mistyped_name_is_rejected_in_the_first_play(chain: Chain, given: str, meant: str) -> None:
+    playbook = "ceph_maintenance" if meant == "playbook" else "ceph_maint_prepare"
+    run = chain.op.play(playbook, ceph_maint_confirm="true", **{given: "x"})
+    assert run.rc == 2 and f"did you mean ceph_maint_{meant}?" in run.text, run.text
+    assert run.accept_argument() == f"ceph_maint_accept=variable:{given}"
+    assert not chain.op.cloud.journal.entries and not chain.op.records.exists()
+
+
+@pytest.mark.every_core
+def test_variables_of_the_maintenance_host_are_checked_too(chain: Chain) -> None:
+    chain.inventory.write_text(f"{INVENTORY}[all:vars]\nceph_maint_my_own=1\n[stop:children]\nceph\n[stop:vars]\nceph_maint_stop_timeout=10m\n")
+    run = chain.op.play("ceph_maint_plan", "-i", str(chain.inventory), fast=False, ceph_maint_host="ceph1")
+    assert run.rc == 2 and "ceph_maint_stop_timeout is 10m. Give seconds, such as 600. Nothing was changed." in run.text, run.text
+    assert "class" not in run.text and len(run.text) < 2500
+    assert not chain.op.cloud.journal.entries
+
+
+def test_role_in_a_play_of_several_hosts_is_rejected(chain: Chain) -> None:
+    playbook = chain.op.folder / "roles.yml"
+    for hosts, names, text in (
+        ("ceph1,ceph2", {}, "This play has 2 hosts (ceph1, ceph2)"),
+        ("maint", {"ceph_maint_forse": "x"}, "did you mean ceph_maint_force?"),
+    ):
+        playbook.write_text(json.dumps([{"hosts": hosts, "gather_facts": False, "roles": ["pilw.maintenance.ceph_maint_prepare"]}]))
+        run = chain.op.play(str(playbook), "-i", str(chain.inventory), ceph_maint_confirm="true", **names)
+        assert run.rc == 2 and text in run.text, run.text
+        assert not chain.op.cloud.journal.entries and not chain.op.records.exists()
+
+
+@pytest.mark.every_core
+def test_key_from_a_vault_is_taken(chain: Chain) -> None:
+    """As one value of a file, which Ansible before 2.19 does not hold as text."""
+    secret, variables = chain.op.folder / "secret", chain.op.folder / "vars.yml"
+    secret.write_text("sesame")
+    vault = VaultLib([("default", VaultSecret(b"sesame"))])
+    lines = vault.encrypt(chain.op.cloud.key, VaultSecret(b"sesame")).decode().splitlines()
+    variables.write_text("ceph_maint_api_key: !vault |\n" + "".join(f"  {line}\n" for line in lines))
+    run = chain.op.play("ceph_maint_plan", "-e", f"@{variables}", "--vault-password-file", str(secret), env={"ADMIN_APIKEY": ""})
+    assert run.rc == 0 and "To stop: 3 VMs" in run.text, run.text
+    assert chain.op.cloud.key not in run.text
 
 
 def test_an_inventory_without_ceph_hosts_is_refused(chain: Chain) -> None:
@@ -189,7 +236,7 @@ def between_plays(chain: Chain, guard: str, *arguments: str, group: str = "", **
     made = [{"ansible.builtin.group_by": {"key": group}}] if group else []
     plays = [
         {"hosts": "localhost", "gather_facts": False, "tasks": made},
-        {"ansible.builtin.import_playbook": str(chain.playbook)},
+        {"ansible.builtin.import_playbook": str(chain.playbook), "when": ["lookup('pilw.maintenance.ceph_work_reached', 'mark')"]},
         {"ansible.builtin.import_playbook": str(GUARDS / f"{guard}.yml")},
         {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.debug": {"msg": "REACHED"}}]},
     ]
@@ -209,6 +256,27 @@ def between_plays(chain: Chain, guard: str, *arguments: str, group: str = "", **
 def test_restore_follows_only_ceph_work_that_failed_nowhere(chain: Chain, broken: str, more: str, reached: bool) -> None:
     chain.inventory.write_text(INVENTORY.replace("[ceph]", f"[ceph]\n{more}"))
     assert between_plays(chain, "require_ceph_done", broken=broken) is reached
+
+
+@pytest.mark.every_core
+@pytest.mark.parametrize(
+    ("hosts", "reached"), [("nobody", False), ("{{ target | default('nobody') }}", False), ("ceph", True)], ids=["none", "template", "some"]
+)
+def test_restore_follows_only_ceph_work_that_reached_a_host(chain: Chain, hosts: str, reached: bool) -> None:
+    chain.playbook.write_text(json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": [{"meta": "noop"}, {"ansible.builtin.debug": {"msg": "x"}}]}]))
+    assert between_plays(chain, "require_ceph_done") is reached
+    assert between_plays(chain, "require_ceph_done", "--check")
+
+
+def test_host_pattern_that_matches_nothing_is_rejected_first(chain: Chain) -> None:
+    """Through an import too."""
+    inner = chain.op.folder / "inner.yml"
+    inner.write_text(json.dumps([{"hosts": "ceph:!mant:cehp", "tasks": []}]))
+    chain.playbook.write_text(json.dumps([{"import_playbook": "inner.yml"}, {"hosts": "{{ target }}", "tasks": []}]))
+    run = chain.run()
+    assert run.rc == 2 and "names hosts that the inventory does not have: mant, cehp. Nothing was changed." in run.text, run.text
+    assert run.accept_argument() == "ceph_maint_accept=no-match:mant,no-match:cehp"
+    assert not chain.op.cloud.journal.entries and not chain.op.records.exists()
 
 
 @pytest.mark.parametrize(

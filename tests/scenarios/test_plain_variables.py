@@ -41,7 +41,8 @@ PLAIN = {
     "ceph_maint_ceph_is_back": "true",
     "ceph_maint_playbook": "",
     "ceph_maint_query": "[?vcpu]",
-    "ceph_maint_exclude": "[?vcpu==`999`]",
+    "ceph_maint_exclude": "[?status=='stopped']",
+    "ceph_maint_exclude_owners": "none",
     "ceph_maint_hosts_query": "[?uuid]",
     "ceph_maint_hosts_keep_closed": "none",
     "ceph_maint_groups": '[{"name":"last","query":"[?user_id==`8`]","delay":0,"concurrency":"1","start_timeout":9}]',
@@ -83,7 +84,10 @@ PLAIN = {
 def test_every_variable_as_a_plain_string(platform: Platform) -> None:
     op = platform(vms=6, running=5, deaf=["vm-3"])
     defaults = yaml.safe_load((ROOT / "roles/ceph_maint/defaults/main.yml").read_text())
-    given = {**PLAIN, "ceph_maint_record_dir": op.records, "ceph_maint_api_host": op.cloud.url, "ceph_maint_api_key": op.cloud.key}
+    stopped = next(vm.name for vm in op.cloud.vms if vm.uuid in op.cloud.in_state("stopped"))
+    lists = {"only_owners": ",".join({str(vm.owner) for vm in op.cloud.vms}), "only_vms": ",".join(vm.name for vm in op.cloud.vms), "exclude_vms": stopped}
+    given = {**PLAIN, **{f"ceph_maint_{name}": text for name, text in lists.items()}}
+    given |= {"ceph_maint_record_dir": op.records, "ceph_maint_api_host": op.cloud.url, "ceph_maint_api_key": op.cloud.key}
     assert set(given) == set(defaults)
     before, hosts = op.cloud.in_state("running"), open_hosts(op.cloud)
     run = op.play("ceph_maint_prepare", fast=False, **given)

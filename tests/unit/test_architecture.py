@@ -31,6 +31,7 @@ ALLOWED = {
     "_api": {"_client", "_errors", "_model"},
     "_argspec": {"_errors"},
     "_select": {"_errors", "_model"},
+    "_scope": {"_model", "_select"},
     "_container": {"_errors", "_folders", "_model"},
     "_machine": {"_container", "_model"},
     "_files": {"_errors", "_model"},
@@ -59,11 +60,12 @@ ALLOWED = {
     "_targets": {"_errors", "_model", "_power", "_record", "_select", "_settlement"},
     "_proof": {"_api", "_errors", "_model", "_pace", "_select"},
     "_bounds": {"_api", "_batch", "_flags", "_model", "_select"},
-    "_plan": {"_api", "_bounds", "_errors", "_force", "_machine", "_model", "_plan_limits", "_record", "_select"},
+    "_plan": {"_api", "_bounds", "_errors", "_force", "_machine", "_model", "_plan_limits", "_record", "_scope", "_select"},
     "_plan_limits": {"_model"},
     "_history": {"_api", "_beside", "_earlier", "_errors", "_folders", "_model", "_record", "_report"},
     "_other_names": {"_errors", "_folders", "_record", "_salvage"},
-    "_plan_restore": {"_api", "_bounds", "_errors", "_history", "_model", "_plan", "_plan_limits", "_record", "_report", "_select", "_targets"},
+    "_plan_restore": {"_api", "_bounds", "_errors", "_history", "_model", "_plan", "_plan_limits", "_record", "_report", "_scope"}
+    | {"_select", "_targets"},
     "_plan_data": {"_api", "_model", "_plan", "_record", "_select"},
     "_course": {"_model", "_record"},
     "_report": {"_course", "_errors", "_model", "_record"},
@@ -79,7 +81,8 @@ ALLOWED = {
     "_locations": {"_api", "_errors", "_model", "_other_names", "_pace", "_patience", "_plan"},
     "_survey": {
         *("_api", "_argspec", "_bounds", "_container", "_earlier", "_errors", "_files", "_folders", "_force", "_machine", "_model"),
-        *("_locations", "_plan", "_record", "_history", "_other_names", "_plan_data", "_plan_restore", "_salvage", "_select", "_stats", "_storage"),
+        *("_locations", "_plan", "_record", "_history", "_other_names", "_plan_data", "_plan_restore", "_salvage", "_scope", "_select", "_stats"),
+        "_storage",
     },
     "_status": {"_api", "_beside", "_earlier", "_errors", "_folders", "_lock", "_model", "_other_names", "_record", "_report", "_stats"},
     "_opening": {"_api", "_argspec", "_beside", "_container", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
@@ -178,7 +181,7 @@ def test_a_file_can_be_read_in_one_go(path):
 def test_modules_and_module_utils_import_no_module(path):
     own = [name for name in imports(path) if name.startswith("ansible_collections.")]
     shared = "ansible_collections.pilw.maintenance.plugins.plugin_utils."
-    on_the_controller = path.parent.name in ("action", "plugin_utils")
+    on_the_controller = path.parent.name in ("action", "lookup", "plugin_utils")
     assert all(name.startswith((f"{UTILS}.", shared) if on_the_controller else f"{UTILS}.") for name in own)
     if path.parent.name == "modules":
         others = {name.split(".")[0] for name in imports(path)} - {"__future__", "ansible_collections"}

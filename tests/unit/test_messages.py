@@ -36,6 +36,10 @@ LINES = {"lines", "lines.append", "lines.insert"}
 QUIET = {
     "_plan_limits.owner_lines": "what the plan shows",
     "_plan_limits.spared_lines": "what the plan shows",
+    "_scope.group_order": "what the plan shows",
+    "_select.right_form": "how an expression is to be written, after another message",
+    "_select._form": "how an expression is to be written, after another message",
+    "variable_check._form": "what a value looks like, within a message",
     "_bounds.time_line": "what the plan shows",
     "_force.line": "what the plan shows",
     "_force.spared_by_group": "why a VM is not forced off, in a summary",
@@ -151,6 +155,9 @@ NOT_ALONE = {
         "... Nothing was changed. ...",
         "... It is left as it is, and nothing more is sent. What can be done is said by ansible-playbook "
         "pilw.maintenance.ceph_maint_restore (without ceph_maint_confirm=true it changes nothing).",
+        "Nothing was changed.",
+        "... For a group that may be empty: optional: true.",
+        " Variables of your own may begin with .... To run without these: ...",
         "... Nothing was changed. To start them all the same: ...",
         "... Nothing was changed. To keep both there all the same: ...",
         "... To go on: ...",
