@@ -30,6 +30,7 @@ from ansible_collections.pilw.maintenance.plugins.modules import (
 
 MODULES = (pilw_host_flags, pilw_maintenance, pilw_maintenance_info, pilw_vm_list, pilw_vm_power, pilw_vm_status)
 ROUNDS = 3  # as the prepare role has them
+HOOK_SECONDS = 120.0  # of a task file with one task, as the roles have them
 # The settings that each role gives to its plan.
 PLANNED = {
     "prepare": (
@@ -420,13 +421,18 @@ class Crew:
 
     def _tell(self, out: Outcome, found: dict[str, t.Any], run: dict[str, t.Any]) -> None:
         """What the hook raises is that it did not end well."""
+        if not found["notices"]:
+            return
+        step = {"step": "telling owners through ceph_maint_notify_tasks", "step_seconds": HOOK_SECONDS}
+        self._task(out, "busy", pilw_maintenance, state="busy", **step, **run)
         for notice in found["notices"]:
             try:
                 self.settings["hook"](notice)
             except RuntimeError:
                 continue
             if "owner" in notice:
-                self._task(out, "told", pilw_maintenance, state="told", notice=notice, **run)
+                self._task(out, "told", pilw_maintenance, state="told", notice=notice, **step, **run)
+        self._task(out, "busy", pilw_maintenance, state="busy", **run)
 
     def _kept_closed(self) -> dict[str, t.Any]:
         return {"keep_closed": self.settings["hosts_keep_closed"], **self._chosen("lease")}

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _controller
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.leased_job import LeasedJob
-from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE, in_pieces
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE, in_pieces, playbook_pid
 
 
 class ActionModule(LeasedJob):
@@ -24,6 +25,8 @@ class ActionModule(LeasedJob):
         return super()._start_job({**args, "leased": True}, task_vars)
 
     def run_plain(self, args, task_vars):
+        if args.get("state") == "opened":
+            args = {**args, "controller": _controller.identify(playbook_pid())}
         return in_pieces(self, args, task_vars)
 
 

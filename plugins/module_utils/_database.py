@@ -26,7 +26,8 @@ CREATE TABLE maintenance (
     never_force TEXT NOT NULL DEFAULT '');
 CREATE TABLE runs (
     token TEXT PRIMARY KEY, actor TEXT NOT NULL, purpose TEXT NOT NULL, since TEXT NOT NULL, ended TEXT,
-    window REAL NOT NULL DEFAULT 0);
+    window REAL NOT NULL DEFAULT 0, controller TEXT NOT NULL DEFAULT '', step TEXT NOT NULL DEFAULT '',
+    step_at TEXT NOT NULL DEFAULT '', step_until TEXT NOT NULL DEFAULT '');
 CREATE TABLE accepted (item TEXT PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL);
 CREATE TABLE hosts (
     uuid TEXT PRIMARY KEY, name TEXT NOT NULL, before INTEGER, now INTEGER, keep_closed INTEGER NOT NULL,
@@ -46,10 +47,12 @@ CREATE TABLE events (
 
 
 # Columns and tables that the first files do not have.
+_TEXT = "TEXT NOT NULL DEFAULT ''"
 _LATER = (
-    ("maintenance", "ceph_fsid", "TEXT NOT NULL DEFAULT ''"),
-    ("maintenance", "never_force", "TEXT NOT NULL DEFAULT ''"),
+    ("maintenance", "ceph_fsid", _TEXT),
+    ("maintenance", "never_force", _TEXT),
     ("runs", "window", "REAL NOT NULL DEFAULT 0"),
+    *(("runs", name, _TEXT) for name in ("controller", "step", "step_at", "step_until")),
 )
 _LATER_TABLES = ("CREATE TABLE IF NOT EXISTS spared (uuid TEXT PRIMARY KEY, why TEXT NOT NULL)",)
 

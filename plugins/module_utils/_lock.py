@@ -15,6 +15,7 @@ import secrets
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._controller import Presence
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, RecordError, Refused, accept_argument
 
 _PAUSE = 0.2
@@ -158,6 +159,14 @@ class Lease:
             )
 
 
+def _at_work(holder: dict[str, t.Any], accepted: list[str], item: str) -> Refused:
+    return Refused(
+        f"Another run is at work on this maintenance: {describe(holder)}. Nothing was changed. Let it end, or "
+        f"take over: it then sends nothing more. To take over: {accept_argument(accepted, [item])}",
+        [item],
+    )
+
+
 def wait_for_former_run(
     lock: Lock,
     lease: Lease,
@@ -167,6 +176,7 @@ def wait_for_former_run(
     wait: float,
     settle: float,
     going_on: bool = False,
+    look: t.Callable[[], Presence] = Presence,
     waiting: t.Callable[[str], None] = lambda text: None,
     sleep: t.Callable[[float], None] = _pace.sleep,
     clock: t.Callable[[], float] = _pace.monotonic,
@@ -175,10 +185,11 @@ def wait_for_former_run(
 
     C(former) is the run that held the record last. A work whose lease is being renewed lives: refused, unless
     its C(takeover:) item is in C(accepted). One whose lease is not renewed ends by itself: waited for, at most C(wait) seconds. A run that did
-    not say that it ended may be between two steps: the lock is watched for C(settle) seconds. C(waiting) is told what is waited for.
-    C(going_on): an earlier call has taken over already, and C(former) is that run.
+    not say that it ended may be between two steps: the lock is watched for C(settle) seconds. C(look): what else is known of it then;
+    a run that lives without a module at work is refused likewise, and one that is gone is not waited for. C(waiting) is told what is
+    waited for. C(going_on): an earlier call has taken over already, and C(former) is that run.
     """
-    if former is None or (former["ended"] and lock.holder() is None):
+    if former is None or (former["ended"] and lock.holder() is None and not look().about):
         return
     deadline, quiet_until = clock() + wait, clock() + settle
     item = f"takeover:{former['token']}"
@@ -186,14 +197,15 @@ def wait_for_former_run(
     while True:
         holder = lock.holder()
         if holder is None:
-            if takeover or clock() >= quiet_until:
+            seen = look()
+            if takeover or seen.gone:
+                return
+            if clock() >= quiet_until:
+                if seen.about:
+                    raise _at_work(seen.about, accepted, item)
                 return
         elif not takeover and (lease.renewed() or clock() > deadline):
-            raise Refused(
-                f"Another run is at work on this maintenance: {describe(holder)}. Nothing was changed. Let it end, or "
-                f"take over: it then sends nothing more. To take over: {accept_argument(accepted, [item])}",
-                [item],
-            )
+            raise _at_work(holder, accepted, item)
         elif takeover and clock() > deadline:
             raise Refused(
                 f"The former run was told to stop and has not ended yet: {describe(holder)}. It sends nothing "

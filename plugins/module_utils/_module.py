@@ -95,6 +95,8 @@ def working_on(
         }
         with (lock or lock_of(params)).held(about):
             record.check_run(params["run"])
+            if run.get("step"):
+                record.announce_step(params["run"], "", 0.0)
             yield record
             if copied:
                 record.copy()

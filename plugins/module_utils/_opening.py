@@ -16,7 +16,16 @@ import shutil
 import tempfile
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _container, _files, _folders, _module, _pace, _patience
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _argspec,
+    _container,
+    _controller,
+    _files,
+    _folders,
+    _module,
+    _pace,
+    _patience,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
@@ -193,10 +202,10 @@ def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, accept: 
         made = os.path.join(inside, _folders.RECORD_NAME)
         place = os.path.basename(folder)
         if salvage and not params["running_vms"]:
-            record, token = salvage.rebuild(made, place, location, actor_of(params), params["purpose"])
+            record, token = salvage.rebuild(made, place, location, actor_of(params), params["purpose"], params["controller"] or "")
         else:
             record = Record.create(made, api_host=place, location=location, reason=params["reason"] or "")
-            token = record.begin_run(actor_of(params), params["purpose"])
+            token = _begin(record, params)
             if params["running_vms"]:
                 adopt(params, _module.api_for(params), record, token)
         with contextlib.closing(record):
@@ -223,7 +232,7 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
     check_gate(record, params)  # before a living run is told to end
     former, token = record.run(), params["run"] or ""  # of a call that has taken over, and came back to say what it waits for
     if not token and former is not None and f"takeover:{former['token']}" in accept:
-        token = record.begin_run(actor_of(params), params["purpose"])
+        token = _begin(record, params)
     patience, most = _patience.of(params), params["lease"] + POWER_TIMEOUT + 30
     carried = {"record": record.path, "run": token} if token else {}
     wait_for_former_run(
@@ -232,8 +241,9 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
         former,
         accepted=accept,
         wait=most - patience.waited,
-        settle=min(BETWEEN_STEPS, params["lease"] / 3),
+        settle=_settle_seconds(former, params),
         going_on=bool(params["run"]),
+        look=lambda: _presence(record, params),
         waiting=lambda text: patience.check(most, text, **carried),
     )
     if not os.path.exists(record.path) or record.phase == DONE:
@@ -246,7 +256,27 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
                 f"Another run has just begun: {(now or {}).get('actor')}. This one changed nothing. Run the same command again to "
                 "see what it does."
             )
-        return token or record.begin_run(actor_of(params), params["purpose"])
+        return token or _begin(record, params)
+
+
+def _presence(record: Record, params: dict[str, t.Any]) -> _controller.Presence:
+    """What is known of the run that holds the record now."""
+    run = record.run()
+    return _controller.presence(run, params["controller"] or "") if run else _controller.Presence()
+
+
+def _begin(record: Record, params: dict[str, t.Any]) -> str:
+    return record.begin_run(actor_of(params), params["purpose"], params["controller"] or "")
+
+
+def _settle_seconds(former: dict[str, t.Any] | None, params: dict[str, t.Any]) -> float:
+    """How long the lock is watched for a run that did not say that it ended.
+
+    One whose ansible-playbook runs on another machine may have a slow connection: a step that it begins comes within its lease.
+    """
+    controller = (former or {}).get("controller", "")
+    elsewhere = bool(controller) and _controller.lives(controller, params["controller"] or "") is None
+    return params["lease"] if elsewhere else min(BETWEEN_STEPS, params["lease"] / 3)
 
 
 def check_gate(record: Record, params: dict[str, t.Any]) -> None:

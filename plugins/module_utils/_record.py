@@ -125,7 +125,7 @@ class Record(SparedVms):
     def run(self) -> dict[str, t.Any] | None:
         """The run that holds the record now."""
         rows = self._all("SELECT * FROM runs ORDER BY rowid DESC LIMIT 1")
-        return {"window": 0.0, **dict(rows[0])} if rows else None  # likewise
+        return {"window": 0.0, "controller": "", "step": "", "step_at": "", "step_until": "", **dict(rows[0])} if rows else None  # likewise
 
     def runs(self) -> list[dict[str, t.Any]]:
         """Every run, without its token."""
@@ -267,13 +267,17 @@ class Record(SparedVms):
         stamp = now_text()
         self._db.executemany(_NEW_EVENT, ((stamp, run, what, uuid, None) for uuid in uuids))
 
-    def begin_run(self, actor: str, purpose: str) -> str:
-        """Take the record over for a new run; calls that carry an older token are refused from now on."""
+    def begin_run(self, actor: str, purpose: str, controller: str = "") -> str:
+        """Take the record over for a new run; calls that carry an older token are rejected from now on.
+
+        C(controller): its ansible-playbook, as C(_controller.identify) returns it.
+        """
         token = secrets.token_hex(6)
         with self._transaction(None) as db:
             _database.upgrade(db)
             db.execute(
-                "INSERT INTO runs (token, actor, purpose, since) VALUES (?,?,?,?)", (token, actor, purpose, now_text())
+                "INSERT INTO runs (token, actor, purpose, since, controller) VALUES (?,?,?,?,?)",
+                (token, actor, purpose, now_text(), controller),
             )
             self._event(token, f"run began: {purpose}", detail=actor)
         return token
@@ -282,6 +286,13 @@ class Record(SparedVms):
         with self._transaction(token) as db:
             db.execute("UPDATE runs SET ended=? WHERE token=?", (now_text(), token))
             self._event(token, "run ended")
+
+    def announce_step(self, token: str, step: str, seconds: float) -> None:
+        """The run continues for at most so many seconds without a module on this machine; an empty C(step) ends that."""
+        with self._transaction(token) as db:
+            db.execute(
+                "UPDATE runs SET step=?, step_at=?, step_until=? WHERE token=?", (step, now_text(), steady_now(seconds), token)
+            )
 
     def set_window(self, token: str, seconds: float) -> None:
         """How long the run may take, 0 when nobody has said."""

@@ -28,9 +28,15 @@ def _text(moment: int) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def steady_now() -> str:
-    """A moment on the clock that no one sets, for as long as this machine runs."""
-    return f"{_pace.pace.boot()} {_pace.monotonic():.1f}"
+def steady_now(ahead: float = 0.0) -> str:
+    """The moment, or that so many seconds ahead, on the clock that no one sets, for as long as this machine runs."""
+    return f"{_pace.pace.boot()} {_pace.monotonic() + ahead:.1f}"
+
+
+def steady_left(text: str) -> float:
+    """Seconds until a moment of C(steady_now); 0 when it has passed, and after a restart of this machine."""
+    boot, _blank, moment = text.partition(" ")
+    return max(0.0, float(moment) - _pace.monotonic()) if boot and boot == _pace.pace.boot() else 0.0
 
 
 def age_seconds(text: str) -> float:

@@ -159,7 +159,7 @@ class Salvage:
         if not self.source and not adopting:
             raise Refused(self.text())
 
-    def rebuild(self, path: str, place: str, location: str, actor: str, purpose: str) -> tuple[Record, str]:
+    def rebuild(self, path: str, place: str, location: str, actor: str, purpose: str, controller: str = "") -> tuple[Record, str]:
         """Make a record of what is left, in a folder of its own, and begin a run on it."""
         if self.copy:
             with contextlib.closing(Record(self.copy)) as copy:
@@ -167,7 +167,7 @@ class Salvage:
             record = Record(path)
         else:
             record = Record.create(path, api_host=place, location=location, reason="")
-        token = record.begin_run(actor, purpose)
+        token = record.begin_run(actor, purpose, controller)
         hosts = [host for host in map(parse_host, self.hosts or []) if host is not None]
         known = {host["uuid"] for host in record.hosts()}
         record.remember_hosts(token, [host for host in hosts if host.uuid not in known], (), ours=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report, _stats
+from ansible_collections.pilw.maintenance.plugins.module_utils import _controller, _model, _report, _stats
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import SUMMARY
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import kept_records
@@ -24,6 +24,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import OP
 # So many of what is left are named: one screen.
 NAMED = 10
 # As much of a summary is read, in characters, and so many lines are shown.
+# Of a run.
+NOT_SHOWN = ("token", "controller", "step", "step_at", "step_until")
 MOST_OF_A_SUMMARY, SHOWN_OF_A_SUMMARY = 100_000, 40
 
 
@@ -87,7 +89,8 @@ def status(record: Record, api: Api, others: list[OtherRecord], accepted: list[s
 
 
 def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
-    holder = Lock(os.path.dirname(record.path)).holder()
+    run = record.run()
+    holder = Lock(os.path.dirname(record.path)).holder() or (run and _controller.presence(run).about)
     maintenance, vms, spared = record.maintenance, record.vms(), record.spared()
     starting = maintenance["phase"] in (OPENING, STARTING)
     left = _report.unrecovered(record) if starting else _report.disobeying(record)
@@ -98,7 +101,7 @@ def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
         "phase_since": record.phase_since(),
         "opened_at": maintenance["opened_at"],
         "reason": _model.printable(maintenance["reason"], 200),
-        "last_run": {name: value for name, value in (record.run() or {}).items() if name != "token"},
+        "last_run": {name: value for name, value in (run or {}).items() if name not in NOT_SHOWN},
         "at_work": {name: value for name, value in holder.items() if name != "run"} if holder else None,
         "hosts": {
             "recorded": len(record.hosts()),

@@ -24,11 +24,12 @@ options:
         maintenance is open.
       - V(announced) writes the notices to the owners of VMs that are to be stopped. Once the running set is recorded, before the first stop.
       - V(told) remembers that an owner was told, so that nobody is told the same twice.
+      - V(busy) announces a step during which the run calls no module on this host, such as a check on the Ceph host. See O(step).
       - V(ended) says that the run is over and writes C(report.json), C(vms.csv) and C(summary.md) beside the record, and the notices.
       - V(closed) ends the maintenance. Refused while a recorded VM does not run again, unless it is accepted or O(give_up)
         is true. The record is kept under its id.
     type: str
-    choices: [opened, announced, told, proven, ended, closed]
+    choices: [opened, announced, told, busy, proven, ended, closed]
     required: true
   record_dir:
     description:
@@ -56,6 +57,21 @@ options:
     description:
       - Who runs this, as others are told. The user of the module's process when not given.
     type: str
+  controller:
+    description:
+      - The process of ansible-playbook that the run belongs to. Set by the action plugin.
+    type: str
+  step:
+    description:
+      - What the run does next without a module on this host, with O(state=busy) or O(state=told). Until the next module of the run that
+        works on the record, for at most O(step_seconds), other runs are rejected, naming the step. Empty ends that.
+    type: str
+    default: ""
+  step_seconds:
+    description:
+      - The limit of O(step) in seconds.
+    type: float
+    default: 0.0
   reason:
     description:
       - Why the maintenance is made. Kept in the record and the report.
@@ -502,6 +518,12 @@ def standing_against(params: dict[str, t.Any], record: Record, before: Earlier, 
     return {**found, **before.unread}
 
 
+def announce_step(params: dict[str, t.Any], record: Record) -> None:
+    """The run continues elsewhere for a while. The next module of the run that works on the record ends that."""
+    if params["step"]:
+        record.announce_step(params["run"], params["step"], params["step_seconds"])
+
+
 def write_report(record: Record) -> None:
     """All that came of it so far, in three forms."""
     data = _report.report_data(record)
@@ -574,7 +596,7 @@ def main() -> None:
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
             **_argspec.wait_options(),
-            "state": {"type": "str", "choices": ["opened", "announced", "told", "proven", "ended", "closed"], "required": True},
+            "state": {"type": "str", "choices": ["opened", "announced", "told", "busy", "proven", "ended", "closed"], "required": True},
             "record_dir": {"type": "path"},
             "record_dir_persistent": {"type": "bool", "default": False},
             "record_copy": {"type": "path"},
@@ -584,6 +606,9 @@ def main() -> None:
                 "default": "prepare",
             },
             "actor": {"type": "str"},
+            "controller": {"type": "str"},
+            "step": {"type": "str", "default": ""},
+            "step_seconds": {"type": "float", "default": 0.0},
             "reason": {"type": "str"},
             "accept": {"type": "raw"},
             "query": {"type": "str"},
@@ -611,6 +636,7 @@ def main() -> None:
             ("state", "opened", ("record_dir",)),
             ("state", "announced", ("record",)),
             ("state", "told", ("record", "notice")),
+            ("state", "busy", ("record",)),
             ("state", "proven", ("record", "record_dir"), True),
             ("state", "ended", ("record",)),
             ("state", "closed", ("record",)),
@@ -631,13 +657,17 @@ def main() -> None:
             return {"changed": False, **nothing}
         lock = _module.lock_of(params)
         # One call for each owner, and the first stop waits for all of them: the record is copied by the next step.
-        copied = params["state"] != "told"
+        copied = params["state"] not in ("told", "busy")
         with _module.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
             if params["state"] == "proven":
                 pause = Pause(lock.say, _module.under_lease(params, record)) if params["leased"] else PlainPause()
                 return proven(params, _module.api_for(params), record, pause)
+            if params["state"] == "busy":
+                announce_step(params, record)
+                return {"changed": False, "phase": record.phase}
             if params["state"] == "told":
                 _telling.told(params, record)
+                announce_step(params, record)
                 return {"changed": True, "phase": record.phase}
             with record.at_rest():
                 if params["state"] == "announced":

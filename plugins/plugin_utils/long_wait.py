@@ -39,16 +39,19 @@ def in_pieces(action, args, task_vars):
     """Call the module of an action again and again until its wait is over, and show its words between the calls."""
     if action._task.async_val:  # nobody watches
         return action._execute_module(module_args=args, task_vars=task_vars, wrap_async=True)
-    playbook, began, waited, carried = playbook_pid(), time.monotonic(), 0.0, {}
+    playbook, began, waited, carried, shown = playbook_pid(), time.monotonic(), 0.0, {}, 0.0
+    longest = float(args.get("patience") or "inf")
     while True:
-        given = {**args, **carried, "waited": waited, "patience": max(LINE, between_lines(waited))}
+        given = {**args, **carried, "waited": waited, "patience": min(longest, max(LINE, between_lines(waited)))}
         result = action._execute_module(module_args=given, task_vars=task_vars)
         if not result.get("waiting"):
             return result
         if os.getppid() != playbook:  # this process outlives a killed one
             return {"failed": True, "msg": GONE}
-        action._display.display(f"  {result['waiting']}")
         waited, carried = time.monotonic() - began, result.get("carried") or {}
+        if waited - shown >= max(LINE, between_lines(shown)):
+            action._display.display(f"  {result['waiting']}")
+            shown = waited
 
 
 class LongWait(ActionBase):

@@ -21,7 +21,7 @@ import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils import _serving, _watchers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError
-from ansible_collections.pilw.maintenance.plugins.modules import pilw_ceph_check, pilw_ceph_flags
+from ansible_collections.pilw.maintenance.plugins.modules import pilw_ceph_check, pilw_ceph_flags, pilw_maintenance
 from scenarios.ceph_stand_in import Failure, Hanging, StandIn, answer
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -54,13 +54,16 @@ class AsksCeph(crew.Crew):
     def _check_ceph(self, out: crew.Outcome, **options: t.Any) -> dict[str, t.Any]:
         if not self.settings["ceph_host"]:
             return super()._check_ceph(out)
+        self._announce(out, "checking Ceph on the host")
         wanted = {"way": self.settings["watchers_way"], "linger": self.settings["watchers_linger"], **options}
         wanted.update(pools=self.settings["rbd_pools"], image_regex=self.settings["rbd_image_regex"], accept=self.accept)
         result = self._asked(out, "ceph", pilw_ceph_check, checks=["health", "watchers"], **wanted)
         return result.get("look", {"problem": result.get("msg", "")})
 
     def _check_ceph_between_waves(self, out: crew.Outcome, before: dict[str, t.Any]) -> dict[str, t.Any]:
-        result = self._asked(out, "ramp", pilw_ceph_check, checks=["ramp"], timeout=self.settings["ceph_wait"], **self._serving(out))
+        self._announce(out, "waiting for Ceph on the host")
+        wait = {"timeout": self.settings["ceph_wait"], "patience": self.settings["lease"]}
+        result = self._asked(out, "ramp", pilw_ceph_check, checks=["ramp"], **wait, **self._serving(out))
         self._refuse_lost(result, "wave", "Wave | Refuse when Ceph cannot be asked")
         if self.settings["watchers_way"] == "osd" and self.settings["rbd_image_regex"]:
             return self._check_ceph(out, linger=0.0)
@@ -70,12 +73,14 @@ class AsksCeph(crew.Crew):
         if not self.settings["ceph_host"]:
             return
         opened = out.results["open"]
+        self._announce(out, "waiting for Ceph on the host")
         holding = [flag for flag in opened["osd_flags"] if flag in HOLDING]
         if holding:
             result = self._unset(out, "early", holding, timeout=self.settings["ceph_wait"])
             if result.get("failed"):
                 raise crew.Failed(result)
-        result = self._asked(out, "gate", pilw_ceph_check, checks=["serving"], timeout=self.settings["ceph_wait"], **self._serving(out))
+        wait = {"timeout": self.settings["ceph_wait"], "patience": self.settings["lease"]}
+        result = self._asked(out, "gate", pilw_ceph_check, checks=["serving"], **wait, **self._serving(out))
         self._refuse_lost(result, "gate", "Gate | Refuse when Ceph cannot be asked")
         out.lines += result["lines"]
         if opened["osd_flags"]:
@@ -83,6 +88,7 @@ class AsksCeph(crew.Crew):
             self._refuse_lost(result, "gate", "Gate | Refuse when flags are left", __ceph_maint_restore_open=opened)
 
     def _set_flags(self, out: crew.Outcome, proof: dict[str, t.Any]) -> None:
+        self._announce(out, "setting flags of Ceph on the host")
         result = self._asked(out, "flags", pilw_ceph_flags, flags=proof["osd_flags"], fsid=proof["ceph_fsid"])
         self._refuse_lost(result, "flags", "Flags | Refuse when they could not be set", role="ceph_maint_prepare", __ceph_maint_prepare_proof=proof)
 
@@ -97,6 +103,12 @@ class AsksCeph(crew.Crew):
             out.lines += self._asked(out, "leftovers", pilw_ceph_check, checks=["leftovers"], **options).get("lines", [])
 
     # Their parts.
+
+    def _announce(self, out: crew.Outcome, step: str) -> None:
+        """Once the record is open."""
+        if "open" in out.results:
+            run = {name: out.results["open"][name] for name in ("record", "run")}
+            self._task(out, "busy", pilw_maintenance, state="busy", step=step, step_seconds=7200.0, **run)
 
     def _serving(self, out: crew.Outcome) -> dict[str, t.Any]:
         fsid, accepted = out.results["open"]["ceph_fsid"], out.results["plan"]["accepted"]
@@ -121,6 +133,9 @@ class AsksCeph(crew.Crew):
             options = {"command": command, "call_timeout": self.settings["ceph_timeout"], **given}
             with self._answering(module):
                 result = crew.run_module(module, options, check=self.check_mode, tmpdir=self.tmpdir)
+                while result.get("waiting"):
+                    options["waited"] = options.get("waited", 0.0) + options["patience"]
+                    result = crew.run_module(module, options, check=self.check_mode, tmpdir=self.tmpdir)
             out.results[name] = lost if self.cut.exists() else result
         return out.results[name]
 

@@ -98,12 +98,12 @@ class Watcher:
             former[3](record, token, headline, proofs)
             watcher.proving = ""
 
-        def begin_run(record: Record, actor: str, purpose: str) -> str:
+        def begin_run(record: Record, actor: str, purpose: str, controller: str = "") -> str:
             if watcher.time.process:
                 watcher.opened_at[watcher.time.process.root] = watcher.time.now
                 if Path(record.path) != watcher.path:  # it is being made, and gets its name later
                     watcher.begins()
-            return former[6](record, actor, purpose)
+            return former[6](record, actor, purpose, controller)
 
         def write_text(path: str, text: str) -> None:
             watcher.passed()

@@ -42,7 +42,8 @@ ALLOWED = {
     "_leftovers": {"_ceph", "_errors", "_model", "_rbd", "_watchers"},
     "_serving": {"_ceph", "_errors", "_pace", "_rbd", "_storage"},
     "_storage": {"_errors", "_model"},
-    "_lock": {"_errors", "_files", "_pace"},
+    "_controller": {"_pace", "_recorded"},
+    "_lock": {"_controller", "_errors", "_files", "_pace"},
     "_database": {"_errors", "_files", "_folders"},
     "_beside": {"_database", "_files", "_folders"},
     "_recorded": {"_model", "_pace"},
@@ -84,8 +85,8 @@ ALLOWED = {
         *("_locations", "_plan", "_record", "_history", "_other_names", "_plan_data", "_plan_restore", "_salvage", "_scope", "_select", "_stats"),
         "_storage",
     },
-    "_status": {"_api", "_beside", "_earlier", "_errors", "_folders", "_lock", "_model", "_other_names", "_record", "_report", "_stats"},
-    "_opening": {"_api", "_argspec", "_beside", "_container", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
+    "_status": {"_api", "_beside", "_controller", "_earlier", "_errors", "_folders", "_lock", "_model", "_other_names", "_record", "_report", "_stats"},
+    "_opening": {"_api", "_argspec", "_beside", "_container", "_controller", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
     | {"_other_names", "_patience", "_plan", "_plan_restore", "_record", "_report", "_salvage"},
 }
 DOORS = {

@@ -45,6 +45,7 @@ QUIET = {
     "_force.spared_by_group": "why a VM is not forced off, in a summary",
     "_report.why_left": "what a report says of a VM",
     "_folders.describe_disk": "what the plan shows",
+    "_controller.presence": "what somebody does, as others are shown",
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
     "_report.why_untried": "what a report says of a VM",

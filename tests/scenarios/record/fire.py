@@ -52,6 +52,7 @@ def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
         "record_copy": "",
         "purpose": "prepare",
         "actor": "ann",
+        "controller": "",
         "reason": "",
         "accept": None,
         "query": "",

@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
+import re
 import stat
+import subprocess
 
 import pytest
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._controller import identify, lives, presence
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import (
     Lease,
@@ -17,6 +21,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._lock import (
     describe,
     wait_for_former_run,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import steady_now
 
 ABOUT = {"run": "r1", "actor": "ann on box", "what": "stopping VMs", "since": "2026-01-01T00:00:00Z", "pid": 17}
 WORDS = "ann on box, stopping VMs since 2026-01-01T00:00:00Z (process 17)"
@@ -220,3 +225,94 @@ def test_the_holder_says_what_it_waits_for(tmp_path):
             assert Lock(str(tmp_path)).holder() == {**ABOUT, "says": text[:300]}
     with lock.held(ABOUT):
         assert lock.holder() == ABOUT, "that was another work"
+
+
+# A run without a module at work on this machine.
+
+RUN = {"token": "t0k", "actor": "ann on box", "purpose": "prepare", "since": "2026-01-01T00:00:00Z", "ended": None}
+NOTHING = {"controller": "", "step": "", "step_at": "", "step_until": ""}
+STEP = {"step": "telling owners", "step_at": "2026-01-01T00:05:00Z"}
+
+
+def watch(tmp_path, time, run, own="", accepted=()):
+    """Seconds after which the record may be taken over; what a look finds is what the record has then."""
+    lease, former = Lease(str(tmp_path), "r1", 30, time.clock), {**RUN, **NOTHING, **run}
+    look = functools.partial(presence, former, own)
+    options = {"accepted": list(accepted), "wait": 100, "settle": 3, "look": look, "sleep": time.sleep, "clock": time.clock}
+    wait_for_former_run(Held(), lease, former, **options)
+    return time.now
+
+
+@pytest.fixture
+def child():
+    """A process that lives until the test is over, as an ansible-playbook."""
+    with subprocess.Popen(["sleep", "300"]) as process:
+        yield process
+        process.kill()
+
+
+def test_run_in_an_announced_step_is_rejected_with_it(tmp_path):
+    time = Time()
+    with pytest.raises(Refused) as caught:
+        watch(tmp_path, time, {**STEP, "step_until": steady_now(90)})
+    assert caught.value.items == ["takeover:t0k"]
+    assert re.search(
+        r"at work on this maintenance: ann on box, telling owners, for at most (89|90) s more, since 2026-01-01T00:05:00Z \(process unknown\)\. "
+        r"Nothing was changed\. Let it end, or take over: .* -e ceph_maint_accept=takeover:t0k$",
+        str(caught.value),
+    ), str(caught.value)
+
+
+@pytest.mark.parametrize("ended", [None, "2026-01-01T00:06:00Z"])
+def test_announced_step_counts_until_its_limit(ended, tmp_path):
+    assert watch(tmp_path, Time(), {"ended": ended, **STEP, "step_until": steady_now(-1)}) <= 3.3
+    with pytest.raises(Refused, match="telling owners"):
+        watch(tmp_path, Time(), {"ended": ended, **STEP, "step_until": steady_now(60)})
+
+
+def test_step_announced_before_a_restart_of_the_machine_is_over(tmp_path):
+    assert watch(tmp_path, Time(), {**STEP, "step_until": "another-boot 99999999.0"}) <= 3.3
+
+
+def test_takeover_item_ends_an_announced_step_at_once(tmp_path):
+    assert watch(tmp_path, Time(), {**STEP, "step_until": steady_now(900)}, accepted=["takeover:t0k"]) == 0
+
+
+def test_living_controller_is_rejected_between_two_steps(tmp_path, child):
+    with pytest.raises(Refused, match=rf"ann on box, prepare, between two steps, since .* \(process {child.pid}\)"):
+        watch(tmp_path, Time(), {"controller": identify(child.pid)})
+
+
+def test_ended_run_of_a_living_controller_is_not_waited_for(tmp_path, child):
+    assert watch(tmp_path, Time(), {"controller": identify(child.pid), "ended": "2026-01-01T00:06:00Z"}) == 0
+
+
+def test_run_of_a_dead_controller_is_taken_over_at_once(tmp_path, child):
+    controller = identify(child.pid)
+    child.kill()
+    deadline = os.times().elapsed + 10
+    while lives(controller) and os.times().elapsed < deadline:
+        pass
+    assert lives(controller) is False, "not waited for yet, it is a zombie"
+    child.wait()
+    assert lives(controller) is False
+    assert watch(tmp_path, Time(), {"controller": controller, **STEP, "step_until": steady_now(9000)}) == 0
+
+
+def test_controller_does_not_wait_for_its_own_earlier_run(tmp_path):
+    own = identify(os.getpid())
+    assert lives(own) is True
+    assert watch(tmp_path, Time(), {"controller": own, **STEP, "step_until": steady_now(9000)}, own=own) == 0
+
+
+def test_number_of_a_later_process_is_not_the_controller():
+    place, pid, started = identify(os.getpid()).split()
+    assert lives(f"{place} {pid} {int(started) + 1}") is False
+
+
+@pytest.mark.parametrize("identity", ["", "nonsense", "other/pid:[1] 1 1", "other/pid:[1] 99999999999999999999 1"])
+def test_controller_elsewhere_is_unknown(identity):
+    assert lives(identity) is None
+    place = identify(os.getpid()).split()[0]
+    assert lives(f"{place} 99999999999999999999 1") is None
+    assert lives(f"{place} 1 x") is None

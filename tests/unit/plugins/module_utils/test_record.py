@@ -323,6 +323,7 @@ def test_a_rebuilt_record_takes_nothing_for_true_that_may_be_past(made):
 
 WRITES = {
     "end_run": lambda record, token: record.end_run(token),
+    "announce_step": lambda record, token: record.announce_step(token, "checking Ceph", 60.0),
     "accept": lambda record, token: record.accept(token, ["vm:x"]),
     "note_gone": lambda record, token: record.note_gone(token, ["x"]),
     "note_told": lambda record, token: record.note_told(token, "before", ["x"]),

@@ -311,8 +311,9 @@ def test_a_write_leaves_just_this(made, name):
 
 def test_a_run_begins_with_who_and_what_for(made):
     record, _token = made
-    second = record.begin_run("bob on box", "restore")
-    assert record.run() == {"token": second, "actor": "bob on box", "purpose": "restore", "since": "now", "ended": None, "window": 0.0}
+    second = record.begin_run("bob on box", "restore", "boot 17 4")
+    whom = {"token": second, "actor": "bob on box", "purpose": "restore", "controller": "boot 17 4", "since": "now"}
+    assert record.run() == {**whom, "ended": None, "window": 0.0, "step": "", "step_at": "", "step_until": ""}
     last = record.events()[-1]
     assert (last["run"], last["what"], last["uuid"], last["detail"]) == (second, "run began: restore", None, "bob on box")
 
