@@ -95,7 +95,7 @@ def words(value: t.Any, option: str) -> list[str] | None:
         value = [_entry(part) for part in re.split(r"[,\r\n]", value)]
     if not isinstance(value, list) or not all(isinstance(item, (str, int)) for item in value):
         raise InputError(f"{option} must be a list, a comma separated string, or none.")
-    return [str(item) for item in value if str(item)]
+    return [str(item) for item in value if str(item)] if value != ["none"] else []
 
 
 def _entry(text: str) -> str:

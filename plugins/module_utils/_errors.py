@@ -11,6 +11,7 @@ import errno
 import json
 import re
 import shlex
+import typing as t
 
 # Linux takes no more than 128 KiB as one argument of a command.
 LONGEST_ARGUMENT = 100000
@@ -18,7 +19,7 @@ LONGEST_ARGUMENT = 100000
 _PLAIN = re.compile(r"[\w.:/@+=\[\]-]+", re.ASCII)
 
 
-def accept_argument(accepted: list[str], items: list[str]) -> str:
+def accept_argument(accepted: t.Iterable[str], items: list[str]) -> str:
     """The whole argument that accepts what is asked, with what was accepted before, ready to be pasted into a shell.
 
     Names of images may hold anything: such ones go as JSON, in quotes.

@@ -23,6 +23,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _files,
     _folders,
     _module,
+    _overrides,
     _pace,
     _patience,
 )
@@ -47,7 +48,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore imp
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item, give_up_refusal
-from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import Salvage, find, look
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import Salvage, accepted_in, find, look
 
 # Most seconds that the lock is watched when the former run never said that it ended: it may be between two steps.
 BETWEEN_STEPS = 10.0
@@ -76,11 +77,13 @@ def copy_dir(params: dict[str, t.Any]) -> str | None:
 def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
     path = record_path(params)
-    _container.check(params, _argspec.words(params["accept"], "accept") or [])
+    now = _overrides.given(params["accept"])
+    accept = _overrides.effective(accepted_in(path), now)
+    _container.check(params, accept)
     if check_mode:
         return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": [], "ceph_fsid": ""}
     try:
-        return _opened(params, path, tmpdir)
+        return _opened(params, path, tmpdir, now, accept)
     except OSError as exc:
         raise RecordError(
             f"The record {path} cannot be opened: {exc}. Nothing was changed on the platform. Make room or mend the disk, "
@@ -88,8 +91,9 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
         ) from exc
 
 
-def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any]:
-    folder, accept = os.path.dirname(path), _argspec.words(params["accept"], "accept") or []
+def _opened(params: dict[str, t.Any], path: str, tmpdir: str, now: list[str] | None, accept: list[str]) -> dict[str, t.Any]:
+    """C(now): the overrides given to this run. C(accept): all that are in effect."""
+    folder = os.path.dirname(path)
     problem = _folders.folder_problem(params["record_dir"]) or _folders.folder_problem(folder) or _folders.files_problem(folder)
     if problem:
         raise Refused(f"{problem} Nothing was changed.")
@@ -116,8 +120,7 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
             f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
             f"ceph_maint_api_host and ceph_maint_location as they were in the prepare.{elsewhere_text(params)}"
         )
-    accepted = [*accept, *(record.accepted() if record else [])]
-    disk_note = check_copy_disk(params, folder, accepted, new=record is None and (salvage is None or bool(params["running_vms"])))
+    notes_of_open = check_copy_disk(params, folder, accept, new=record is None and (salvage is None or bool(params["running_vms"])))
     for one in (params["record_dir"], folder):
         _folders.ensure_private_folder(one)
     lock, created = Lock(folder), record is None and salvage is None
@@ -126,17 +129,19 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
             if salvage is None and os.path.lexists(path):
                 raise Refused("Another run has just opened a record; this one changed nothing. Run the same command again to see it.")
             notes = _ready_for_copy(params, folder, copies, needed=params["purpose"] == "prepare")
-            token = _make(params, path, salvage, accept)
+            token = _make(params, path, salvage, now)
         record = Record(path, copies)
         if salvage and not params["running_vms"]:
             notes.append(salvage.note())
     else:
-        notes, token = [], take_over(record, lock, params, accept)
+        notes_of_open += _overrides.notes(_spent_takeovers(record, params, now), now or [])
+        notes, token = [], take_over(record, lock, params, now, accept)
     with lock.held({"actor": actor_of(params), "what": "opening the record"}):
         if not created and not salvage:
             notes = _ready_for_copy(params, folder, copies, needed=False)
         record.check_run(token)
-        record.accept(token, accept)
+        if not created and not salvage:
+            record.accept(token, now)
         record.set_window(token, params["window"] * 60)
         remove_leftovers(folder, tmpdir)
         if params["purpose"] == "prepare":
@@ -152,7 +157,8 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str) -> dict[str, t.Any
         "phase": record.phase,
         "osd_flags": record.osd_flags(),
         "ceph_fsid": record.maintenance["ceph_fsid"],
-        "notes": disk_note + notes + record.warnings,
+        "accepted": record.accepted(),
+        "notes": notes_of_open + notes + record.warnings,
     }
 
 
@@ -195,7 +201,7 @@ def _ready_for_copy(params: dict[str, t.Any], folder: str, copy_dir: str | None,
     return []
 
 
-def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, accept: list[str]) -> str:
+def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, now: list[str] | None) -> str:
     """A record that is complete before it gets its name: new, from a hand-made list, or from what is left of a damaged one."""
     folder, location = os.path.dirname(path), params["location"] or ""
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as inside:
@@ -209,7 +215,7 @@ def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, accept: 
             if params["running_vms"]:
                 adopt(params, _module.api_for(params), record, token)
         with contextlib.closing(record):
-            record.accept(token, accept)
+            record.accept(token, now)
             check_gate(record, params)
         if salvage:
             salvage.put_aside()
@@ -218,17 +224,24 @@ def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, accept: 
     return token
 
 
-def check_age(record: Record, params: dict[str, t.Any], accept: list[str]) -> None:
-    """A list from long ago must not be acted on by accident."""
+def _spent_takeovers(record: Record, params: dict[str, t.Any], now: list[str] | None) -> list[str]:
+    """Overrides that name another run than the one that holds the record now."""
+    former = (record.run() or {}).get("token")
+    given = now if now and not params["run"] else []  # else it has acted in an earlier call
+    return [item for item in given if item.startswith("takeover:") and item != f"takeover:{former}"]
+
+
+def check_age(record: Record, params: dict[str, t.Any], now: list[str] | None, accept: list[str]) -> None:
+    """A list from long ago must not be acted on by accident, nor because it was accepted once."""
     maintenance, age = record.maintenance, age_seconds(record.last_event_at())
     item = f"old:{maintenance['id']}"
-    if age > params["max_age"] * 3600 and item not in accept:
+    if age > params["max_age"] * 3600 and item not in (now or ()):
         raise Refused(old_text(maintenance["id"], maintenance["phase"], record.count_vms(), age, accept), [item])
 
 
-def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list[str]) -> str:
+def take_over(record: Record, lock: Lock, params: dict[str, t.Any], now: list[str] | None, accept: list[str]) -> str:
     """Begin a run on an open record, once nobody else works on it."""
-    check_age(record, params, accept)
+    check_age(record, params, now, accept)
     check_gate(record, params)  # before a living run is told to end
     former, token = record.run(), params["run"] or ""  # of a call that has taken over, and came back to say what it waits for
     if not token and former is not None and f"takeover:{former['token']}" in accept:
@@ -250,10 +263,10 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], accept: list
         raise Refused(ENDED_MEANWHILE)
     check_gate(record, params)
     with lock.held({"actor": actor_of(params), "what": "opening the record"}):
-        now = record.run()
-        if (now or {}).get("token") != (token or (former or {}).get("token")):
+        holder = record.run() or {}
+        if holder.get("token") != (token or (former or {}).get("token")):
             raise Refused(
-                f"Another run has just begun: {(now or {}).get('actor')}. This one changed nothing. Run the same command again to "
+                f"Another run has just begun: {holder.get('actor')}. This one changed nothing. Run the same command again to "
                 "see what it does."
             )
         return token or _begin(record, params)

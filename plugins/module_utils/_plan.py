@@ -32,7 +32,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     VmList,
     count_by,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines, owner_lines, spared_lines
+from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import Overrides
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines, left_lines, owner_lines, spared_lines
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
 from ansible_collections.pilw.maintenance.plugins.module_utils._scope import given_lines, group_order
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching, right_form
@@ -72,9 +73,9 @@ class Settings:
     start_time: CallTime = START_TIME
 
     @functools.cached_property
-    def accepted(self) -> frozenset[str]:
-        """For many questions."""
-        return frozenset(self.accept)
+    def accepted(self) -> Overrides:
+        """For many questions, which are remembered."""
+        return Overrides(self.accept)
 
     @property
     def place(self) -> str:
@@ -223,7 +224,7 @@ def _check_rows(plan: Plan, settings: Settings, hosts: HostList, vms: VmList) ->
             f"no-hosts:{settings.place}",
         )
     for row in (*vms.unreadable, *hosts.unreadable):
-        plan.refuse(f"A row of a list has no usable uuid ({row}) and cannot be acted on.", settings.accept, f"row:{row}")
+        plan.refuse(f"A row of a list has no usable uuid ({row}) and cannot be acted on.", settings.accepted, f"row:{row}")
 
 
 def choose_hosts(hosts: HostList, query: str) -> list[Host]:
@@ -326,6 +327,7 @@ def _describe_prepare(
     owners = count_by(vm.owner for vm in plan.stop)
     lines.append(f"To stop: {len(plan.stop)} VMs of {len(owners)} owners")
     lines += owner_lines(plan.stop) + group_order(settings.groups, chosen, {vm.uuid for vm in plan.stop})
+    lines += left_lines([vm for vm in chosen if vm.state == RUNNING and f"vm:{vm.uuid}" in settings.accepted])
     creating = [vm for vm in chosen if vm.state == CREATING]
     if creating:
         lines.append(f"Being created, waited for before the list is taken: {len(creating)}")

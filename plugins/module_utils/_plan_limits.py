@@ -45,3 +45,10 @@ def group_lines(groups: list[dict[str, t.Any]]) -> list[str]:
         if own:
             lines.append(f"Group {group['name']}: {', '.join(own)}")
     return lines
+
+
+def left_lines(vms: list[Vm]) -> list[str]:
+    """Running VMs that overrides leave as they are."""
+    if not vms:
+        return []
+    return [f"Left running, as accepted: {len(vms)} VMs of {len({vm.owner for vm in vms})} owners", *owner_lines(vms)]

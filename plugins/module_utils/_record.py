@@ -26,18 +26,12 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._beside import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import effective
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import Change, RecordedVm, age_seconds, now_text, steady_now
 from ansible_collections.pilw.maintenance.plugins.module_utils._spared import SparedVms
 
-CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES = (
-    "closing",
-    "recorded",
-    "stopping",
-    "safe",
-    "opening",
-    "starting",
-    "done",
-)
+PHASES = ("closing", "recorded", "stopping", "safe", "opening", "starting", "done")
+CLOSING, RECORDED, STOPPING, SAFE, OPENING, STARTING, DONE = PHASES
 
 # Words of events that are asked for again.
 FELL = "did not stay up"
@@ -51,6 +45,8 @@ _VM_COLUMNS = frozenset(
 )
 _NEW_EVENTS = "INSERT INTO events (at, run, what, uuid, detail)"
 _NEW_EVENT = f"{_NEW_EVENTS} VALUES (?,?,?,?,?)"
+_NEW_HOST = "INSERT OR IGNORE INTO hosts (uuid, name, before, now, keep_closed, closed_by_us, at)"
+_NEW_OVERRIDE = "INSERT INTO accepted (item, at, run) VALUES (?,?,?) ON CONFLICT(item) DO UPDATE SET run=excluded.run"
 _COLUMNS = ("uuid", "owner", "name", "first_seen", "late", *sorted(_VM_COLUMNS))
 # VMs that are read at once where all are looked at one by one.
 _PIECE = 1000
@@ -168,10 +164,7 @@ class Record(SparedVms):
     def hosts(self) -> list[dict[str, t.Any]]:
         """C(before) and C(now) as bool or None (not readable); C(keep_closed) and C(closed_by_us) as bool."""
         flags = ("before", "now", "keep_closed", "closed_by_us")
-        return [
-            {**dict(row), **{flag: _bool(row[flag]) for flag in flags}}
-            for row in self._all("SELECT * FROM hosts ORDER BY rowid")
-        ]
+        return [{**dict(row), **{flag: _bool(row[flag]) for flag in flags}} for row in self._all("SELECT * FROM hosts ORDER BY rowid")]
 
     def vms(self, rows: bool = False) -> list[RecordedVm]:
         """The running set, in the order in which it was first seen. C(rows): with the platform's rows, which are most of it."""
@@ -275,10 +268,8 @@ class Record(SparedVms):
         token = secrets.token_hex(6)
         with self._transaction(None) as db:
             _database.upgrade(db)
-            db.execute(
-                "INSERT INTO runs (token, actor, purpose, since, controller) VALUES (?,?,?,?,?)",
-                (token, actor, purpose, now_text(), controller),
-            )
+            row = (token, actor, purpose, now_text(), controller)
+            db.execute("INSERT INTO runs (token, actor, purpose, since, controller) VALUES (?,?,?,?,?)", row)
             self._event(token, f"run began: {purpose}", detail=actor)
         return token
 
@@ -290,22 +281,29 @@ class Record(SparedVms):
     def announce_step(self, token: str, step: str, seconds: float) -> None:
         """The run continues for at most so many seconds without a module on this machine; an empty C(step) ends that."""
         with self._transaction(token) as db:
-            db.execute(
-                "UPDATE runs SET step=?, step_at=?, step_until=? WHERE token=?", (step, now_text(), steady_now(seconds), token)
-            )
+            row = (step, now_text(), steady_now(seconds), token)
+            db.execute("UPDATE runs SET step=?, step_at=?, step_until=? WHERE token=?", row)
 
     def set_window(self, token: str, seconds: float) -> None:
         """How long the run may take, 0 when nobody has said."""
         with self._transaction(token) as db:
             db.execute("UPDATE runs SET window=? WHERE token=?", (seconds, token))
 
-    def accept(self, token: str, items: t.Iterable[str]) -> None:
-        """Remember what the operator accepted."""
+    def accept(self, token: str, now: list[str] | None) -> None:
+        """Remember what the operator accepts from now on, as C(_overrides.effective) says. C(now): C(None) when nothing was given."""
         with self._transaction(token) as db:
-            for item in items:
-                row = (item, now_text(), token)
-                if db.execute("INSERT OR IGNORE INTO accepted (item, at, run) VALUES (?,?,?)", row).rowcount:
+            recorded = self.accepted()
+            for item in sorted({*recorded} - {*effective(recorded, now)}):
+                db.execute("DELETE FROM accepted WHERE item=?", (item,))
+                self._event(token, "override withdrawn", detail=item)
+            for item in dict.fromkeys(now or ()):
+                db.execute(_NEW_OVERRIDE, (item, now_text(), token))
+                if item not in recorded:
                     self._event(token, "accepted", detail=item)
+
+    def given_to(self, run: str) -> list[str]:
+        """What is accepted and was given to this very run."""
+        return [row["item"] for row in self._all("SELECT item FROM accepted WHERE run=?", run)]
 
     def remember_flags(self, token: str, flags: t.Iterable[str]) -> None:
         """Flags of Ceph that are ours to unset: committed before the first is set."""
@@ -406,10 +404,8 @@ class Record(SparedVms):
         """
         with self._transaction(token) as db:
             for host in hosts:
-                db.execute(
-                    "INSERT OR IGNORE INTO hosts (uuid, name, before, now, keep_closed, closed_by_us, at) VALUES (?,?,?,?,?,?,?)",
-                    (host.uuid, host.name, host.accepting, host.accepting, host.uuid in keep_closed, ours, now_text()),
-                )
+                row = (host.uuid, host.name, host.accepting, host.accepting, host.uuid in keep_closed, ours, now_text())
+                db.execute(f"{_NEW_HOST} VALUES (?,?,?,?,?,?,?)", row)
                 if host.uuid in keep_closed:
                     db.execute("UPDATE hosts SET keep_closed=1 WHERE uuid=?", (host.uuid,))
         self.export()

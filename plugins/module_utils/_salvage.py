@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -26,7 +27,16 @@ _LISTS = (RUNNING_VMS, HOSTS_TO_OPEN)
 ELSEWHERE = " If the record is whole and lies elsewhere, set ceph_maint_record_dir as it was in the prepare."
 
 
-def find(path: str, place: str, accepted: list[str], copy_dir: str | None = None) -> Record | None:
+def accepted_in(path: str) -> list[str]:
+    """What is accepted on the open record at a path; empty when there is none, and where it cannot be read."""
+    try:
+        with contextlib.closing(Record(path)) as record:
+            return record.accepted() if record.phase != DONE else []
+    except RecordError:
+        return []
+
+
+def find(path: str, place: str, accepted: t.Collection[str], copy_dir: str | None = None) -> Record | None:
     """The record, whole and of this platform; None when there is none.
 
     DamagedRecord also when the file is gone while its lists or its second copy are there: an ended maintenance takes them with it.
@@ -48,11 +58,11 @@ def find(path: str, place: str, accepted: list[str], copy_dir: str | None = None
     return record
 
 
-def _check_place(record: Record, place: str, accepted: list[str]) -> None:
+def _check_place(record: Record, place: str, accepted: t.Collection[str]) -> None:
     """A record that was copied into the folder of another platform must not act there."""
     theirs = record.maintenance["api_host"]
     item = f"record-of:{theirs}"
-    if theirs != place and item not in [*accepted, *record.accepted()]:
+    if theirs != place and item not in accepted and item not in record.accepted():
         raise Refused(
             f"The record {record.path} is that of the platform {theirs}, and it lies in the folder of {place}. Nothing was "
             "changed. Set ceph_maint_api_host and ceph_maint_location as they were in the prepare; or, if both names stand for "

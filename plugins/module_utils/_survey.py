@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 import typing as t
@@ -20,6 +21,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _force,
     _machine,
     _model,
+    _overrides,
     _stats,
     _storage,
 )
@@ -43,6 +45,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._locations import
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
+    SHOWN,
     START_TIME,
     STOP_TIME,
     Plan,
@@ -58,7 +61,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore imp
     plan_restore,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
-from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in, find, look
 from ansible_collections.pilw.maintenance.plugins.module_utils._scope import LISTS, Scope, check, given_lines, scope_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
@@ -68,13 +71,17 @@ SHOWN_REFUSALS = 40
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    path = record_path(params)
-    settings = settings_of(params, *measured(os.path.dirname(path)))
+    path, now = record_path(params), _overrides.given(params["accept"])
+    recorded = accepted_in(path)
+    settings = settings_of(params, _overrides.effective(recorded, now), *measured(os.path.dirname(path)))
     _storage.check_flags(_argspec.words(params["osd_flags"], "osd_flags") or [])
     head = Plan()
     check_folders(head, params, path, settings)
-    record, complete = record_facts(params, head) if not head.refusals else None, ""
-    check_copy(head, params, os.path.dirname(path), settings.accept, record)
+    record, complete = record_facts(params, head, settings.accepted) if not head.refusals else None, ""
+    if record and record.accepted != recorded:  # that of a damaged one is read from its copy
+        recorded = record.accepted
+        settings = dataclasses.replace(settings, accept=_overrides.effective(recorded, now))
+    check_copy(head, params, os.path.dirname(path), settings.accepted, record)
     if params["purpose"] == "prepare":
         locations = look_at_locations(api, head, params)
         here = _machine.identity()
@@ -88,7 +95,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
             note_ended(made, last_ended(os.path.dirname(path)), vms, hosts)
         left = plan_earlier(made, earlier(os.path.dirname(path)), settings, vms, record)
         add_storage(made, params, hosts.hosts.values(), vms, record, settings.accepted)
-        check_room(head, params, len(made.stop), settings.accept)
+        check_room(head, params, len(made.stop), settings.accepted)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
         each = prepare_data(made, settings, hosts, vms, left)
@@ -97,7 +104,12 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
         each = restore_data(made, record, settings.accepted)
-    check_old(made, record, settings.accept, params["max_age"])
+    check_old(made, record, settings.accepted, now, params["max_age"])
+    known = {vm.uuid for vm in record.vms} if record else set()
+    unused = [item for item in settings.accepted.unused(params["purpose"]) if item.partition(":")[2] not in known or item.startswith("lost:")]
+    head.lines += _overrides.plan_lines(recorded, now, SHOWN)
+    if not head.refusals and not made.refusals:
+        head.warnings += _overrides.notes(unused, now or [])
     items = head.items + made.items
     refusals = head.refusals + made.refusals
     lines = made.lines + head.lines + [f"Note: {warning}" for warning in head.warnings + made.warnings]
@@ -111,7 +123,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         "refusals": refusals,
         "complete": complete,
         "refused_items": items,
-        "accepted": list(dict.fromkeys([*(record.accepted if record else []), *settings.accept])),
+        "accepted": settings.accept,
         "osd_flags": record.osd_flags if record else [],
         "exclude": settings.exclude,
         "counts": counts,
@@ -215,7 +227,7 @@ def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, r
     if lost:
         plan.warnings.append(f"Accepted as lost in an earlier maintenance: {len(lost)} VMs. One that comes up is stopped. {starts_text(lost)}.")
     for item, text in before.unread.items():
-        plan.refuse(f"{text}. Mend it, or see for yourself that no start is left at work.", settings.accept, item)
+        plan.refuse(f"{text}. Mend it, or see for yourself that no start is left at work.", settings.accepted, item)
     return set(left)
 
 
@@ -251,8 +263,8 @@ def say_storage(plan: Plan, host: str | None, flags: list[str]) -> None:
         )
 
 
-def settings_of(params: dict[str, t.Any], stop_time: CallTime | None, start_time: CallTime | None) -> Settings:
-    """The operator's wishes, out of options that may be plain strings, and what one VM took in the last maintenance."""
+def settings_of(params: dict[str, t.Any], accept: list[str], stop_time: CallTime | None, start_time: CallTime | None) -> Settings:
+    """The operator's wishes, out of options that may be plain strings, what is accepted, and what one VM took in the last maintenance."""
     return Settings(
         api_host=params["api_host"],
         location=params["location"] or "",
@@ -260,7 +272,7 @@ def settings_of(params: dict[str, t.Any], stop_time: CallTime | None, start_time
         exclude=params["exclude"] or "",
         hosts_query=params["hosts_query"] or "",
         keep_closed=_argspec.words(params["hosts_keep_closed"], "hosts_keep_closed"),
-        accept=_argspec.words(params["accept"], "accept") or [],
+        accept=accept,
         groups=_argspec.groups(params["groups"]),
         concurrency=params["concurrency"],
         stop_timeout=params["stop_timeout"],
@@ -301,9 +313,8 @@ def open_record(params: dict[str, t.Any]) -> Record | None:
     return record if record and record.phase != DONE else None
 
 
-def record_facts(params: dict[str, t.Any], plan: Plan) -> RecordFacts | None:
+def record_facts(params: dict[str, t.Any], plan: Plan, accept: _overrides.Overrides) -> RecordFacts | None:
     """What a plan needs of the open record, or of what a run would make of a damaged one."""
-    accept = _argspec.words(params["accept"], "accept") or []
     try:
         return facts_of(find(record_path(params), _place(params), accept, _copy_dir(params)), bool(params["groups"]))
     except DamagedRecord as damage:
@@ -371,7 +382,7 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
         if mount and mount.on_ceph:
             plan.refuse(
                 f"{name} {one} lies on Ceph ({mount.device}), which is about to go down with it. Choose another disk.",
-                settings.accept,
+                settings.accepted,
                 f"on-ceph:{name}-{_model.digest(one)}",
             )
         elif mount and mount.on_network and name == "ceph_maint_record_dir":
@@ -382,7 +393,7 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
             )
     text, item = _container.problem_here(params)
     if text:
-        plan.refuse(text, settings.accept, *filter(None, [item]))
+        plan.refuse(text, settings.accepted, *filter(None, [item]))
     problem = _folders.folder_problem(folder) if os.path.isdir(params["record_dir"] or folder) else None
     for found in (problem or _folders.files_problem(folder), _folders.copy_problem(_copy_dir(params), folder)):
         if found:
@@ -391,7 +402,7 @@ def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Set
         plan.lines.append(f"Record: {path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
 
 
-def check_copy(plan: Plan, params: dict[str, t.Any], folder: str, accept: list[str], record: RecordFacts | None) -> None:
+def check_copy(plan: Plan, params: dict[str, t.Any], folder: str, accept: t.Container[str], record: RecordFacts | None) -> None:
     """Refuse a second copy on the file system of the record when the run would make one; on an open record it is a warning."""
     copy, mounts = params["record_copy"], _folders.read_mounts()
     if not copy:
@@ -404,13 +415,13 @@ def check_copy(plan: Plan, params: dict[str, t.Any], folder: str, accept: list[s
     if problem and record is None and (params["purpose"] == "prepare" or params["running_vms"]):
         plan.refuse(problem, accept, _folders.same_disk_item(copy))
     elif problem:
-        plan.warnings.append(problem)
+        plan.warnings.append(f"Accepted: {problem}" if _folders.same_disk_item(copy) in accept else problem)
     mount = _folders.mount_of(copy, mounts)
     if mount and mount.in_memory:
         plan.warnings.append(f"ceph_maint_record_copy {copy} lies in memory ({mount.kind} at {mount.point}): a restart of this machine loses it.")
 
 
-def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: list[str]) -> None:
+def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: t.Container[str]) -> None:
     """A disk that is nearly full is better known before anything is closed."""
     for name in ("record_dir", "record_copy"):
         problem = _folders.room_problem(params[name], vms) if params[name] else None
@@ -419,10 +430,12 @@ def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: list[str]
             plan.refuse(f"{option} {params[name]} {problem}", accept, f"room:{option}-{_model.digest(params[name])}")
 
 
-def check_old(plan: Plan, record: RecordFacts | None, accept: list[str], max_age: float) -> None:
+def check_old(plan: Plan, record: RecordFacts | None, accepted: _overrides.Overrides, now: list[str] | None, max_age: float) -> None:
+    """Refuse an old record. What was accepted at an earlier run does not count: it may have become old again."""
+    item = f"old:{record.identity}" if record else ""
     if record and record.age > max_age * 3600:
         plan.refuse(
-            old_text(record.identity, record.phase, len(record.vms), record.age, accept),
-            accept,
-            f"old:{record.identity}",
+            old_text(record.identity, record.phase, len(record.vms), record.age, list(accepted)),
+            accepted if item in (now or ()) else (),
+            item,
         )

@@ -79,6 +79,8 @@ options:
   accept:
     description:
       - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
+      - Not given, what is recorded stays. A list replaces it, but for those that act once (C(damaged:), C(lost:), C(old:), C(takeover:)).
+        V(none) withdraws all.
     type: raw
   query:
     description:
@@ -223,6 +225,11 @@ run:
   description: Token of the run.
   returned: with state=opened
   type: str
+accepted:
+  description: What is accepted on the record from now on.
+  returned: with state=opened, not in check mode
+  type: list
+  elements: str
 created:
   description: Whether the record is new.
   returned: with state=opened
@@ -315,6 +322,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
     _model,
     _module,
+    _overrides,
     _pace,
     _report,
     _stats,
@@ -366,7 +374,7 @@ class PlainPause(Pause):
 
 def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_open: bool = True) -> dict[str, t.Any]:
     """Make the proof; the only place that leads to phase safe. C(is_open): a maintenance is open, of which it is the record."""
-    maintenance, accepted, run = record.maintenance, set(record.accepted()), params["run"]
+    maintenance, accepted, run = record.maintenance, _overrides.Overrides(record.accepted()), params["run"]
     if maintenance["phase"] == CLOSING:
         raise Refused(
             "Nothing is recorded yet, so nothing can be proved. Go on with: "
@@ -406,6 +414,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     verdict.proofs += told.proofs
     verdict.notes += told.notes
     verdict.ceph_checked = told.checked
+    if verdict.clean:
+        verdict.notes += _overrides.notes(accepted.unused(_overrides.PROOF), record.given_to(run))
     # What did not obey a moment ago is named; only what came up since is worth another round.
     tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
     stuck = [vm for vm in verdict.holding.values() if vm.uuid in recorded and vm.state != _model.RUNNING and not is_passing(vm.state)]

@@ -50,7 +50,8 @@ options:
     type: path
   accept:
     description:
-      - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
+      - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none). A list replaces what is
+        recorded, V(none) withdraws it.
     type: raw
   query:
     description:
@@ -313,7 +314,7 @@ vms:
   type: list
   elements: str
 accepted:
-  description: What the operator accepts, now or earlier in the same maintenance.
+  description: What is accepted on the open record once this was given.
   returned: with gather=plan
   type: list
   elements: str
@@ -394,6 +395,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _files,
     _machine,
     _module,
+    _overrides,
     _progress,
     _report,
     _telling,
@@ -521,6 +523,7 @@ def main() -> None:
         _module.check_libraries(module)
         # Imported here, as the looks above are to cost little: one of them comes every few seconds.
         from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text, open_elsewhere
+        from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in
         from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
         from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
 
@@ -531,7 +534,7 @@ def main() -> None:
             return {"changed": False, "report": _report.report_data(record)}
         api = _module.api_for(params)
         if params["gather"] == "status":
-            _container.check(params, _argspec.words(params["accept"], "accept") or [])
+            _container.check(params, _overrides.effective(accepted_in(record_path(params)), _overrides.given(params["accept"])))
             record = open_record(params)
             others, accepted = open_elsewhere(params), _argspec.words(params["accept"], "accept") or []
             told = status(record, api, others, accepted) if record else no_maintenance(record_path(params), api, others)

@@ -56,7 +56,8 @@ class AsksCeph(crew.Crew):
             return super()._check_ceph(out)
         self._announce(out, "checking Ceph on the host")
         wanted = {"way": self.settings["watchers_way"], "linger": self.settings["watchers_linger"], **options}
-        wanted.update(pools=self.settings["rbd_pools"], image_regex=self.settings["rbd_image_regex"], accept=self.accept)
+        accepted = out.results.get("open", {}).get("accepted", self.accept)
+        wanted.update(pools=self.settings["rbd_pools"], image_regex=self.settings["rbd_image_regex"], accept=accepted)
         result = self._asked(out, "ceph", pilw_ceph_check, checks=["health", "watchers"], **wanted)
         return result.get("look", {"problem": result.get("msg", "")})
 

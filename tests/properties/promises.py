@@ -20,11 +20,10 @@ from properties.virtual import Process, Virtual
 from properties.world import HOLDING, Call, Snapshot, World
 
 POWER = ("stop", "force", "start")
-# Tables of which no row is ever lost or changed in these columns.
+# Tables of which no row is ever lost or changed in these columns. What is accepted may be replaced: the events tell it.
 KEPT = {
     "vms": "uuid, owner, name",
     "hosts": "uuid, name",
-    "accepted": "item",
     "events": "number, at, run, what, uuid, detail",
 }
 # Whether the plan's bound of the whole run is held against the whole run.

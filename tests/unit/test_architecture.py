@@ -49,7 +49,8 @@ ALLOWED = {
     "_recorded": {"_model", "_pace"},
     "_force": {"_errors"},
     "_spared": {"_force", "_recorded"},
-    "_record": {"_beside", "_database", "_errors", "_model", "_recorded", "_spared"},
+    "_overrides": {"_argspec"},
+    "_record": {"_beside", "_database", "_errors", "_model", "_overrides", "_recorded", "_spared"},
     "_settlement": {"_model"},
     "_backlog": set(),
     "_batch": {"_backlog", "_errors", "_model", "_settlement"},
@@ -61,7 +62,7 @@ ALLOWED = {
     "_targets": {"_errors", "_model", "_power", "_record", "_select", "_settlement"},
     "_proof": {"_api", "_errors", "_model", "_pace", "_select"},
     "_bounds": {"_api", "_batch", "_flags", "_model", "_select"},
-    "_plan": {"_api", "_bounds", "_errors", "_force", "_machine", "_model", "_plan_limits", "_record", "_scope", "_select"},
+    "_plan": {"_api", "_bounds", "_errors", "_force", "_machine", "_model", "_overrides", "_plan_limits", "_record", "_scope", "_select"},
     "_plan_limits": {"_model"},
     "_history": {"_api", "_beside", "_earlier", "_errors", "_folders", "_model", "_record", "_report"},
     "_other_names": {"_errors", "_folders", "_record", "_salvage"},
@@ -81,13 +82,13 @@ ALLOWED = {
     "_earlier": {"_bounds", "_errors", "_folders", "_model", "_pace", "_record"},
     "_locations": {"_api", "_errors", "_model", "_other_names", "_pace", "_patience", "_plan"},
     "_survey": {
-        *("_api", "_argspec", "_bounds", "_container", "_earlier", "_errors", "_files", "_folders", "_force", "_machine", "_model"),
+        *("_api", "_argspec", "_bounds", "_container", "_earlier", "_errors", "_files", "_folders", "_force", "_machine", "_model", "_overrides"),
         *("_locations", "_plan", "_record", "_history", "_other_names", "_plan_data", "_plan_restore", "_salvage", "_scope", "_select", "_stats"),
         "_storage",
     },
     "_status": {"_api", "_beside", "_controller", "_earlier", "_errors", "_folders", "_lock", "_model", "_other_names", "_record", "_report", "_stats"},
     "_opening": {"_api", "_argspec", "_beside", "_container", "_controller", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
-    | {"_other_names", "_patience", "_plan", "_plan_restore", "_record", "_report", "_salvage"},
+    | {"_other_names", "_overrides", "_patience", "_plan", "_plan_restore", "_record", "_report", "_salvage"},
 }
 DOORS = {
     "time": {"_pace"},

@@ -34,6 +34,7 @@ SINKS = {"refuse", "warn", "fail_json", "warnings.append", "notes.append"}
 # each text counts all the same.
 LINES = {"lines", "lines.append", "lines.insert"}
 QUIET = {
+    "_plan_limits.left_lines": "what the plan shows",
     "_plan_limits.owner_lines": "what the plan shows",
     "_plan_limits.spared_lines": "what the plan shows",
     "_scope.group_order": "what the plan shows",
@@ -46,6 +47,7 @@ QUIET = {
     "_report.why_left": "what a report says of a VM",
     "_folders.describe_disk": "what the plan shows",
     "_controller.presence": "what somebody does, as others are shown",
+    "_overrides.plan_lines": "what the plan shows",
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
     "_report.why_untried": "what a report says of a VM",
