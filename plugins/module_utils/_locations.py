@@ -85,7 +85,7 @@ def check_location(api: Api, error: ApiError) -> None:
 
 
 def wait_for_api(params: dict[str, t.Any], api: Api) -> VmList | None:
-    """The running VMs, as soon as the API answers; None when it does not and nobody waits."""
+    """The running VMs, as soon as the API answers; None when it does not and no wait was asked for."""
     patience = _patience.of(params)
     while True:
         try:

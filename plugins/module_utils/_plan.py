@@ -3,7 +3,7 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""What a prepare would do, and everything that speaks against it. Pure: facts in, plan out."""
+"""What a prepare would do, and everything that blocks it. Pure: facts in, plan out."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def _left_out(pools: _rbd.Pools) -> list[str]:
 
 
 def _out_of_reach(pools: _rbd.Pools, without_header: list[str]) -> list[str]:
-    """What nobody learns by asking each image."""
+    """Return what asking each image cannot show."""
     lines = []
     if pools.other_uses:
         lines.append(f"Not checked, as only CephFS, RGW, NFS or the manager use them: the pools {_some(pools.other_uses)}")
