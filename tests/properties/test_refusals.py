@@ -12,10 +12,10 @@ import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _power
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, VmList, parse_vm
 from properties.virtual import Process, Virtual
 
-STOP, REFUSAL, LIST = 22.0, 0.05, 0.5  # seconds that they take
+STOP, REFUSAL, LIST, DETAIL = 22.0, 0.05, 0.5, 0.05  # seconds that they take
 HOUR = 3600.0
 STATUS = pytest.mark.parametrize("status", [429, 503])
 
@@ -30,7 +30,8 @@ class Refusing:
         self, time: Virtual, vms: int, refuses: t.Callable[[str], bool], status: int, seconds: float, list_seconds: float, obeys: float | None,
     ) -> None:
         self.time, self.refuses, self.status, self.seconds, self.list_seconds, self.obeys = time, refuses, status, seconds, list_seconds, obeys
-        self.up = {f"vm-{number:04}" for number in range(vms)}
+        self.names = [f"vm-{number:04}" for number in range(vms)]
+        self.up = set(self.names)
         self.calls: list[tuple[float, str]] = []
         self.down: dict[str, float] = {}
         self.outcomes: Counter[str] = Counter()
@@ -47,10 +48,23 @@ class Refusing:
         self.down[uuid] = self.time.now
         return "stopped"
 
-    def running_vms_now(self) -> VmList:
-        shown = {uuid: parse_vm({"uuid": uuid, "status": "running"}) for uuid in self.up}
+    def _vm(self, uuid: str) -> Vm:
+        return t.cast("Vm", parse_vm({"uuid": uuid, "status": "running" if uuid in self.up else "stopped"}))
+
+    def vm_now(self, uuid: str) -> Vm:
+        shown = self._vm(uuid)
+        self.time.sleep(DETAIL)
+        return shown
+
+    def vms_now(self) -> VmList:
+        shown = {uuid: self._vm(uuid) for uuid in self.names}
         self.time.sleep(self.list_seconds)
-        return VmList(t.cast("dict", shown))
+        return VmList(shown)
+
+    def running_vms_now(self) -> VmList:
+        shown = {uuid: self._vm(uuid) for uuid in self.up}
+        self.time.sleep(self.list_seconds)
+        return VmList(shown)
 
 
 def stop_all(
