@@ -360,7 +360,7 @@ def demo(session: nox.Session) -> None:
 define("scenarios", scenarios, "test busy", MAIN)
 define("playbooks", playbooks, "test busy", MAIN, "smoke")
 define(f"unit-{MAIN}", unit, "test unit", MAIN)
-define("properties", properties, "test")
+define("properties", properties, "test", "-m", "not long")
 define("tools", tools, "test")
 define(f"sanity-{MAIN}", ansible_test, "test sanity", MAIN, "sanity", "--skip-test", "pslint")
 define("ansible-lint", ansible_lint, "test")
@@ -383,6 +383,7 @@ for core, (_wanted, pythons) in CORES.items():
     tag = "all integration" if core in ("2.16", MAIN, "2.21") else "integration"
     define(f"integration-{core}", ansible_test, tag, core, "integration", "--requirements", pythons=pythons)
 define("unit-floor", unit_floor, "all", pythons=(FLOOR_PYTHON,))
+define("properties-long", properties, "all", "-m", "long")
 define("awx", awx, "all", MAIN)
 define("awx-2.21", awx, "all", "2.21", "-m", "every_core", pythons=CORES["2.21"][1])
 define("benchmark", benchmark, "all")

@@ -24,13 +24,16 @@ class Named(t.Protocol):
     """A VM as the platform lists it, or as the record has it."""
 
     @property
-    def uuid(self) -> str: ...
+    def uuid(self) -> str:
+        """Of the VM."""
 
     @property
-    def owner(self) -> str: ...
+    def owner(self) -> str:
+        """Its owner, the user id as text."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name, which may be empty."""
 
 
 @dataclass(frozen=True)

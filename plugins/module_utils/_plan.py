@@ -42,6 +42,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._select import gr
 STOP_TIME = CallTime(22.0)
 START_TIME = CallTime(4.0)
 
+
 @dataclass
 class Settings:
     """What the operator asked for. C(keep_closed) None: the question was not answered."""

@@ -20,13 +20,16 @@ class SparedVms:
     if t.TYPE_CHECKING:
 
         @property
-        def maintenance(self) -> dict[str, t.Any]: ...
+        def maintenance(self) -> dict[str, t.Any]:
+            """The one row of the table."""
 
-        def vms(self) -> list[RecordedVm]: ...
+        def vms(self) -> list[RecordedVm]:
+            """The recorded VMs."""
 
-        def _all(self, sql: str, *values: t.Any) -> list[t.Any]: ...
+        def _all(self, sql: str, *values: t.Any) -> list[t.Any]:
+            """All rows of a query."""
 
-        def _transaction(self, token: str | None) -> t.ContextManager[t.Any]: ...
+        _transaction: t.Callable[[t.Optional[str]], t.ContextManager[t.Any]]
 
     def never_force(self) -> list[str]:
         """Uuids, names and owners of VMs that are never forced off, as they were given last."""

@@ -68,7 +68,8 @@ class Operator:
             command += ["-e", f"@{FAST}"]
         variables.setdefault("ceph_maint_record_dir", self.records)
         for key, value in variables.items():
-            command += ["-e", json.dumps({key: value}) if isinstance(value, (list, dict, bool)) else f"{key}={value}"]
+            whole = isinstance(value, (list, dict, bool)) or " " in str(value)  # of the other form Ansible takes the first word only
+            command += ["-e", json.dumps({key: value}) if whole else f"{key}={value}"]
         return [*command, *arguments]
 
     def environment(self) -> dict[str, str]:

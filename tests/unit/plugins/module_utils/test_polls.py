@@ -27,9 +27,8 @@ class Platform:
     def _list(self, kind, wanted):
         self.asked.append(kind)
         self.now += self.took
-        given = self.lists.pop(0) if self.lists else None
-        if given:
-            raise given
+        if self.lists and (problem := self.lists.pop(0)):
+            raise problem
         return VmList({uuid: parse_vm({"uuid": uuid, "status": state}) for uuid, state in self.states.items() if wanted(state)})
 
     def running_vms_now(self):

@@ -21,7 +21,8 @@ VMS = list(parse_vm_list(ROWS).vms.values())
 NUMBERS = VMS[:3]
 
 
-def scope(query="", exclude="", groups=(), vms=VMS, **lists):
+def scope(query="", exclude="", groups=(), vms=None, **lists):
+    vms = VMS if vms is None else vms
     found = _scope.scope_of(vms, query, exclude, lists)
     _scope.check(found, vms, query, exclude, list(groups))
     return found
