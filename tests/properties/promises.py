@@ -89,7 +89,7 @@ class Watcher:
 
         def write_safe(record: Record, token: str, headline: str, proofs: list[str]) -> None:
             try:
-                watcher.said_safe(set(record.accepted()), headline)
+                watcher.said_safe(set(record.accepted()), headline, closed=bool(record.hosts()))
             except AssertionError as exc:
                 watcher.broken.append(str(exc))
                 raise
@@ -217,8 +217,11 @@ class Watcher:
         vm = self.world.vms[call.uuid]
         assert vm.deaf or vm.idle or vm.reached_at <= self.time.now, f"the power of {call.uuid} is cut, and its stop waits in a queue"
 
-    def said_safe(self, accepted: set[str], headline: str) -> None:
-        """The lists of the proof, as they truly were; and nothing of ours is at work any more."""
+    def said_safe(self, accepted: set[str], headline: str, closed: bool) -> None:
+        """The lists of the proof, as they truly were; and nothing of ours is at work any more.
+
+        C(closed): a maintenance has closed the hosts. A proof without one names those that take new VMs.
+        """
         self.safe_said += 1
         last = [one for one in self.world.lists if one.process is self.time.process][-3:]
         assert [one.whole for one in last] == [True, False, True]
@@ -234,7 +237,7 @@ class Watcher:
         assert not starting, f"a start of ours is still at work: {starting}"
         # One that the platform has in MAINTENANCE gets no write, whatever its flag is; the plan names it.
         open_hosts = [host.uuid for host in self.world.hosts.values() if host.accepting and not (host.touched or host.status)]
-        if self.world.flags_shown:  # otherwise the platform's word is all that there is
+        if closed and self.world.flags_shown:  # otherwise the platform's word is all that there is
             taken = [uuid for uuid in open_hosts if {f"host:{uuid}", f"open-host:{uuid}"} & accepted]
             assert open_hosts == taken, f"hosts {open_hosts} take new VMs"
 
@@ -303,13 +306,23 @@ class Watcher:
         """Every recorded VM runs or is named with its owner; hosts are as they began or are named."""
         end = outcome.results.get("end", {})
         if "lines" not in end:
-            assert outcome.rc != 0, "a restore that tells nothing says that all is well"
+            if "Restored already: " in outcome.text:
+                self.restored_before(process, archive)
+            else:
+                assert outcome.rc != 0, "a restore that tells nothing says that all is well"
             return
         accepted = {row[0] for row in self.ask("SELECT item FROM accepted", path=archive)}
         self.vms_restored(process, outcome, archive, accepted)
         for uuid in self.still_closed():
             assert outcome.rc != 0 or f"host:{uuid}" in accepted, f"host {uuid} is still closed, and the restore says that all is well"
             self.host_named(uuid, end["lines"])
+
+    def restored_before(self, process: Process, archive: Path) -> None:
+        """Nothing is sent, and each VM of the maintenance is as its restore left it."""
+        assert not [call for call in self.world.calls if call.process and call.process.root is process], "a write was sent"
+        truth = [one for one in self.world.lists if one.process and one.process.root is process][-1].states
+        for uuid, outcome in self.ask("SELECT uuid, start_outcome FROM vms", path=archive):
+            assert outcome not in ("running", "already_running") or truth.get(uuid) in ("running", "deleted", None), f"{uuid} does not run again"
 
     def vms_restored(self, process: Process, outcome: Outcome, archive: Path, accepted: set[str]) -> None:
         verified = not any(outcome.results.get(task, {"failed": True}).get("failed") for task in ("verify", "verify_hold"))
