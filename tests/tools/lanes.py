@@ -13,13 +13,16 @@ end that leaves no process behind. Logs are below .build/logs; the last line on 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -100,7 +103,13 @@ class Lanes:
         self.start = time.monotonic()
         self.lock = threading.Lock()
         self.stopping = threading.Event()
-        self.busy = False
+        self.own: set[int] = set()  # processes that a lane waits for
+
+    def reap(self) -> None:
+        """Take the exit status of what a session left behind, as the first process of a machine does: tests wait for its end."""
+        with self.lock, contextlib.suppress(ChildProcessError):
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in self.own:
+                os.waitpid(ended.si_pid, 0)
 
     def take(self, busy_lane: bool) -> Session | None:
         """The first lane takes the sessions that keep both processors busy, then whatever is left; the second lane none of those."""
@@ -118,8 +127,11 @@ class Lanes:
             old.unlink(missing_ok=True)
         command = [*self.nox, "--session", session.name, "--report", str(REPORTS / f"{session.name}.json"), "--", *self.arguments]
         with (LOGS / f"{session.name}.log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            with self.lock:
+                process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                self.own.add(process.pid)
             while process.poll() is None:
+                self.reap()
                 late = time.monotonic() - begun > self.limit
                 if late or self.stopping.is_set():
                     session.failed = 1
@@ -138,18 +150,10 @@ class Lanes:
         while not self.stopping.is_set() and (session := self.take(busy_lane)):
             self.run(session)
 
-    def all(self) -> None:
-        threads = [threading.Thread(target=self.lane, args=(busy_lane,)) for busy_lane in (True, False)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
     def summarise(self) -> int:
         print()
         for session in self.sessions:
-            for problem in session.problems:
-                print(f"{'FAILED' if session.failed else 'skipped'}  {session.name}: {problem}")
+            print(*(f"{'FAILED' if session.failed else 'skipped'}  {session.name}: {problem}\n" for problem in session.problems), sep="", end="")
         print(f"{time.monotonic() - self.start:.0f} seconds")
         passed, failed, skipped = (sum(getattr(session, what) for session in self.sessions) for what in ("passed", "failed", "skipped"))
         failed += len(self.todo) + (not passed and not failed)
@@ -188,7 +192,8 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    lanes.all()
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lanes.lane, (True, False)))
     end(psutil.Process().children(recursive=True))
     return lanes.summarise()
 

@@ -33,8 +33,29 @@ def skips(session):
     session.skip("no Python 3.99")
 
 @nox.session(python=False, tags=["test"])
+def orphans(session):
+    session.run("python3", {orphan!r})
+
+@nox.session(python=False, tags=["test"])
 def hangs(session):
     session.run("python3", {child!r})
+"""
+# Leaves a process that ends soon, and waits until the kernel no longer knows it.
+ORPHAN = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if (pid := os.fork()) == 0:
+        time.sleep(0.2)
+    else:
+        open({pid!r}, "w").write(str(pid))
+    os._exit(0)
+os.wait()
+pid, deadline = open({pid!r}).read(), time.monotonic() + 20
+while os.path.exists("/proc/" + pid):
+    if time.monotonic() > deadline:
+        sys.exit("it is still there")
+    time.sleep(0.05)
 """
 # As a job of Ansible: a process that leaves its parent and its session, and ignores TERM.
 CHILD = """
@@ -55,8 +76,10 @@ time.sleep(600)
 def lanes(tmp_path: Path) -> list[str]:
     child = tmp_path / "child.py"
     child.write_text(CHILD.format(pid=str(tmp_path / "pid")), encoding="utf-8")
+    orphan = tmp_path / "orphan.py"
+    orphan.write_text(ORPHAN.format(pid=str(tmp_path / "orphan")), encoding="utf-8")
     noxfile = tmp_path / "noxfile.py"
-    noxfile.write_text(NOXFILE.format(child=str(child)), encoding="utf-8")
+    noxfile.write_text(NOXFILE.format(child=str(child), orphan=str(orphan)), encoding="utf-8")
     return [sys.executable, str(LANES), "--noxfile", str(noxfile)]
 
 
@@ -79,6 +102,11 @@ def test_passed_failed_and_skipped_sessions_are_counted(lanes: list[str]) -> Non
     assert lines[-1] == "1 passed, 1 failed, 1 skipped"
     assert "FAILED  fails: broken on purpose" in lines
     assert "skipped  skips: no Python 3.99" in lines
+
+
+def test_process_that_a_session_leaves_is_reaped(lanes: list[str]) -> None:
+    status, lines = run([*lanes, "orphans"])
+    assert (status, lines[-1]) == (0, "1 passed, 0 failed")
 
 
 def test_run_in_which_all_was_skipped_has_failed(lanes: list[str]) -> None:
