@@ -170,6 +170,10 @@ def test_an_inventory_without_ceph_hosts_is_refused(chain: Chain) -> None:
     name, value = run.accept_argument().split("=")
     assert value == "vm:abc,inventory:localhost"
     run = chain.run("--check", **{name: value})
+    assert run.rc != 0 and "names hosts that the inventory does not have: ceph" in run.text, run.text
+    name, value = run.accept_argument().split("=")
+    assert value == "vm:abc,inventory:localhost,no-match:ceph"
+    run = chain.run("--check", **{name: value})
     assert run.rc == 0 and "To stop: 3 VMs" in run.text, run.text
 
 
