@@ -165,10 +165,8 @@ def end(processes: list[psutil.Process]) -> None:
     """Ask processes to end, and kill those that do not."""
     for how in ("terminate", "kill"):
         for process in processes:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 getattr(process, how)()
-            except psutil.NoSuchProcess:
-                continue
         _gone, processes = psutil.wait_procs(processes, timeout=GRACE)
 
 
