@@ -154,7 +154,7 @@ def unit_floor(session: nox.Session) -> None:
 def scenarios(session: nox.Session, core: str) -> None:
     """All scenarios that run in process against the simulated platform."""
     install(session, core)
-    run_pytest(session, "tests/scenarios", "-m", "not playbook and not full", "-n", "3", "--dist", "worksteal")
+    run_pytest(session, "tests/scenarios", "-m", "not playbook and not full", "-n", "5", "--dist", "worksteal")
 
 
 def playbooks(session: nox.Session, core: str, which: str) -> None:

@@ -71,7 +71,7 @@ def test_chain_restores_everything_under_any_strategy(chain: Chain) -> None:
     assert run.rc == 0, run.text
     assert chain.ceph_was_down()
     chain.assert_as_before()
-    assert len(run.text.splitlines()) < 450, "a quiet output"
+    assert len(run.text.splitlines()) < 500, "a quiet output; this strategy repeats some banners"
     before_ceph = run.text.split("Ceph work")[0]
     assert "If this run ends here: 3 hosts are closed by us and 3 VMs are down" in before_ceph
 

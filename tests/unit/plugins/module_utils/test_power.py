@@ -216,7 +216,7 @@ def test_the_call_waits_for_the_disk():
 def test_one_failure_ends_nothing_for_the_others():
     answers = {"v0": [error(403, AuthError)] * 9, "v1": [error(400)] * 9, "v2": [error(500), None], "v3": [error(409), None]}
     cloud = Cloud(names(8), answers)
-    result = run(cloud, names(8), retries=1)
+    result = run(cloud, names(8), retries=1, timeout=1.0)
     assert outcomes(result) == {**dict.fromkeys(names(8), "clean"), "v0": "refused", "v1": "refused"}
     assert result.outcomes["v1"] == ("refused", "POST /x answered 400: words")
     assert result.outcomes["v0"][1].startswith("POST /x answered 403: words")
@@ -725,7 +725,7 @@ def test_calls_that_are_open_count_when_more_are_sent():
 def test_starts_that_are_in_doubt_hold_the_ramp_before_their_time_is_over():
     vms = names(60)
     cloud = Cloud([], answers={uuid: [unclear()] for uuid in vms}, deaf=vms)
-    result = run(cloud, vms, start=True, concurrency=5, timeout=1.0, retries=0, poll_interval=0.05)
+    result = run(cloud, vms, start=True, concurrency=5, timeout=1.0, call_seconds=1.0, retries=0, poll_interval=0.05)
     assert "did not start" in str(result.ended)
     assert 10 <= len(cloud.calls) <= 15, "ten are the sample, five may be open"
 
