@@ -47,6 +47,7 @@ CORES = {
     "2.21": ("ansible-core==2.21.*", ("3.13", "3.12", "3.14")),
     "2.22": ("ansible-core>=2.22.0rc1,<2.23", ("3.13", "3.14")),
 }
+EDGES = (min(CORES), max(CORES))
 OURS = "{}.{}".format(*sys.version_info)
 # The newest release that the Python of nox supports: the short run tests this one.
 MAIN = [core for core, (wanted, pythons) in CORES.items() if OURS in pythons and "rc" not in wanted][-1]
@@ -376,7 +377,8 @@ define("e2e", e2e, "all busy", "not full")
 define("playbooks-all", playbooks, "all busy", MAIN, "playbook and not smoke and not full")
 for core, (_wanted, pythons) in CORES.items():
     if core != MAIN:
-        define(f"playbooks-{core}", playbooks, "all busy", core, "every_core and not full", pythons=pythons)
+        which = "(every_core or edge_cores) and not full" if core in EDGES else "every_core and not full"
+        define(f"playbooks-{core}", playbooks, "all busy", core, which, pythons=pythons)
         define(f"unit-{core}", unit, "all", core, pythons=pythons)
         define(f"sanity-{core}", ansible_test, "all sanity", core, "sanity", "--skip-test", "pslint", pythons=pythons)
     # The targets walk each module once; playbooks-* show the rest with each core.

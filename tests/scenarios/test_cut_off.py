@@ -18,7 +18,7 @@ LEASE = 5
 MANY = 60  # more than can be sent until the lease is over
 
 
-@pytest.mark.every_core
+@pytest.mark.edge_cores
 def test_a_lost_connection_ends_the_sending_within_the_lease_and_the_rerun_goes_on(platform: Platform, tmp_path: Path) -> None:
     op = platform(vms=MANY, time_scale=0.05)
     before, cut = op.cloud.in_state("running"), tmp_path / "cut"

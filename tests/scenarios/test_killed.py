@@ -50,7 +50,7 @@ def test_an_interrupted_prepare_stops_sending_within_its_lease(platform: Platfor
     assert (op.cloud.in_state("running"), open_hosts(op.cloud)) == (before, hosts)
 
 
-@pytest.mark.every_core
+@pytest.mark.edge_cores
 def test_a_killed_restore_stops_sending_within_its_lease(platform: Platform) -> None:
     """The job on the maintenance host outlives ansible-playbook; it must end by itself."""
     op = platform(vms=MANY, stop_seconds=2, start_seconds=22, time_scale=0.05)

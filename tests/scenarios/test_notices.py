@@ -113,7 +113,7 @@ def test_a_maintenance_tells_each_owner_once_and_runs_no_tenants_text(platform: 
     assert_inert(op, run.text)
 
 
-@pytest.mark.every_core
+@pytest.mark.edge_cores
 def test_a_hook_that_fails_hangs_or_is_not_reached_stops_nothing(platform: Platform) -> None:
     op = platform(from_list=rows({"8": [CANARY], "9": ["a"], "10": ["b"]}))
     (op.folder / "inventory").write_text(INVENTORY)

@@ -131,7 +131,7 @@ def test_without_leave_no_power_is_cut_and_a_later_run_cuts_at_once(quick: Platf
     assert len(stops(op)) == before, "those that outlived a stop are cut at once, without a second wait"
 
 
-@pytest.mark.every_core
+@pytest.mark.edge_cores
 def test_the_force_playbook_cuts_only_what_outlived(platform: Platform) -> None:
     op = platform(deaf=["vm-1"])
     run = op.play("ceph_maint_force", ceph_maint_confirm="true")

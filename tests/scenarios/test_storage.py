@@ -65,7 +65,7 @@ def test_restore_waits_until_ceph_serves(storage: Storage) -> None:
     assert op.cloud.in_state("running") == before and open_hosts(op.cloud) == hosts
 
 
-@pytest.mark.every_core
+@pytest.mark.edge_cores
 def test_a_ceph_host_that_is_lost_is_never_passed_over(storage: Storage) -> None:
     """Before the proof, and between two waves of starts: to ansible-core 2.16 that is a failure, and later no contact."""
     op = storage(vms=4, hosts=1)
