@@ -156,13 +156,6 @@ class Api:
             DETAIL_TIMEOUT,
         )
 
-    def known_hosts(self) -> list[Host]:
-        """All hosts, none where they cannot be listed: for names in messages only."""
-        try:
-            return list(self.hosts().hosts.values())
-        except ApiError:
-            return []
-
     def power(self, uuid: str, action: str, force: bool = False) -> str | None:
         """Send C(start) or C(stop). Blocks until the platform answers.
 

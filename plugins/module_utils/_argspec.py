@@ -34,19 +34,9 @@ def record_options() -> dict[str, t.Any]:
     return {"record": {"type": "path"}, "run": {"type": "str", "no_log": False}}
 
 
-def scope_options() -> dict[str, t.Any]:
-    """Plain lists beside O(query) and O(exclude)."""
-    return {name: {"type": "raw"} for name in ("only_owners", "exclude_owners", "only_vms", "exclude_vms")}
-
-
 def ceph_options() -> dict[str, t.Any]:
     """Documented in doc_fragments/ceph.py."""
     return {"command": {"type": "raw", "default": ["ceph"]}, "call_timeout": {"type": "float", "default": 30.0}}
-
-
-def look_options() -> dict[str, t.Any]:
-    """What was found by pilw_ceph_check on another host, and the name of that host."""
-    return {"ceph_host": {"type": "str"}, "ceph": {"type": "dict"}}
 
 
 def wait_options() -> dict[str, t.Any]:

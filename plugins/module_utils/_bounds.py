@@ -12,7 +12,6 @@ nobody can know it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT
 from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
@@ -22,6 +21,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._select import gr
 
 # So often a prepare stops what has come up since, and proves (roles/ceph_maint_prepare/tasks/main.yml).
 ROUNDS = 3
+# Seconds that a stop and a start took on one deployment; only used to estimate.
+STOP_TIME, START_TIME = 22.0, 4.0
 # Host flags: what is sent just before its limit is answered, and the list is read back.
 FLAG_SECONDS = LIMIT + POWER_TIMEOUT + LIST_TIMEOUT
 
@@ -57,34 +58,25 @@ def restore_seconds(start: float, hold: float) -> float:
     return FLAG_SECONDS + 2 * start + hold + 4 * LIST_TIMEOUT
 
 
-@dataclass(frozen=True)
-class CallTime:
-    """How long the platform takes for one VM: until it answers, and from then until a list shows it. C(measured): no guess."""
-
-    seconds: float
-    settle: float = 0.0
-    measured: bool = False
-
-    def likely(self, count: int, concurrency: int) -> float:
-        """Seconds for C(count) VMs if all goes well."""
-        return math.ceil(count / concurrency) * self.seconds + self.settle if count else 0.0
+def likely(count: int, each: float, concurrency: int) -> float:
+    """Seconds for C(count) VMs if all goes well."""
+    return math.ceil(count / concurrency) * each
 
 
-def time_line(count: int, each: CallTime, concurrency: int, worst: float, whole: float) -> str:
-    measured = " as measured in the last maintenance" if each.measured else ""
+def time_line(count: int, each: float, concurrency: int, worst: float, whole: float) -> str:
     return (
-        f"about {minutes(each.likely(count, concurrency))} if all goes well ({each.seconds:.0f} s each{measured}, {concurrency} at once), "
+        f"about {minutes(likely(count, each, concurrency))} if all goes well ({each:.0f} s each, {concurrency} at once), "
         f"at most {minutes(worst)}; whatever is not settled then is named. The whole run, with all else and while the API gives its lists: "
         f"at most {minutes(whole)}"
     )
 
 
-def window_note(window: float, likely: float) -> str:
+def window_note(window: float, needed: float) -> str:
     """What is wrong with a window of so many seconds, empty when nothing is."""
-    if not window or likely <= window:
+    if not window or needed <= window:
         return ""
     return (
-        f"The window of {minutes(window)} will not be met: about {minutes(likely)} are needed if all goes well. Give it more time, or raise "
+        f"The window of {minutes(window)} will not be met: about {minutes(needed)} are needed if all goes well. Give it more time, or raise "
         "ceph_maint_concurrency if the platform bears it."
     )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Mount, mount_of, read_mounts
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest
 
@@ -62,16 +61,3 @@ def problem(path: str, persistent: bool, runs_in: str, mount: Mount | None) -> t
 def here() -> str:
     """What runs this very process as a container; empty on a machine."""
     return engine(os.environ, os.path.lexists, mount_of("/", read_mounts()))
-
-
-def problem_here(params: dict[str, t.Any]) -> tuple[str, str]:
-    """Of the folder of the records that a module was given."""
-    path = params["record_dir"]
-    return problem(path, params["record_dir_persistent"], here(), mount_of(path, read_mounts())) if path else ("", "")
-
-
-def check(params: dict[str, t.Any], accept: t.Container[str]) -> None:
-    """Refuse a folder that would be gone with the job."""
-    text, item = problem_here(params)
-    if text and item not in accept:
-        raise Refused(f"{text} Nothing was changed.", [item] if item else [])

@@ -3,21 +3,17 @@
 
 # This module_util is private to the pilw.maintenance collection.
 
-"""What maintenances that have ended tell the next one: starts that nobody has seen end, and how long a stop and a start took."""
+"""What maintenances that have ended tell the next one: starts that nobody has seen end."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import statistics
-import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import CallTime
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import RECORD_NAME
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import CLEAN, STARTED
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 
 # No platform is thought to be at work on one start for longer. In seconds.
@@ -26,8 +22,6 @@ AT_WORK = 24 * 3600.0
 SHOWN = 20
 # What a file that is no record any more can do to its reader.
 _UNREADABLE = (RecordError, TypeError, ValueError, KeyError)
-# Fewer VMs than this tell nothing of the next maintenance.
-ENOUGH = 5
 
 
 @dataclass
@@ -113,28 +107,3 @@ def _read(record: Record, found: Earlier) -> None:
         elif vm.stop_done or vm.start_done or seen_up:
             found.starts.pop(start_item(vm.uuid), None)
             found.lost.pop(vm.uuid, None)
-
-
-def measured(folder: str) -> tuple[CallTime | None, CallTime | None]:
-    """What a stop and a start took in the median, in the last maintenance that stopped enough VMs to tell."""
-    for name in reversed(kept_records(folder)):
-        try:
-            with contextlib.closing(Record(os.path.join(folder, name))) as record:
-                vms = record.vms() if record.phase == DONE else []
-            stop = _call_time(vm.columns for vm in vms if vm.columns["stop_outcome"] == CLEAN)
-            if stop:
-                return stop, _call_time((vm.columns for vm in vms if vm.columns["start_outcome"] == STARTED), "start", "started_at")
-        except _UNREADABLE:
-            continue  # told by the other function; nothing depends on an estimate
-    return None, None
-
-
-def _call_time(rows: t.Iterable[dict[str, t.Any]], verb: str = "stop", done_at: str = "stopped_at") -> CallTime | None:
-    """Of VMs whose call was answered and that a list has shown after it, where there are enough of them."""
-    times = [(row[f"{verb}_sent_at"], row[f"{verb}_answered_at"], row[done_at]) for row in rows]
-    times = [(sent, answered, done) for sent, answered, done in times if sent and answered and done and sent <= answered <= done]
-    if len(times) < ENOUGH:
-        return None
-    call = statistics.median(age_seconds(sent) - age_seconds(answered) for sent, answered, _done in times)
-    settle = statistics.median(age_seconds(answered) - age_seconds(done) for _sent, answered, done in times)
-    return CallTime(max(1.0, round(call)), float(round(settle)), measured=True)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import stat
+import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, RecordError
@@ -44,6 +45,45 @@ def folder_for(record_dir: str, api_host: str, location: str) -> str:
     if location and not re.fullmatch(r"[0-9A-Za-z_-]+", location):
         raise InputError(f"location {location} is not a location slug, such as tll01.")
     return os.path.join(record_dir, f"{name}@{location}" if location else name)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the record of one platform and location lies, or is to lie, and its second copy."""
+
+    api_host: str
+    location: str
+    record_dir: str
+    record_copy: str
+    record: str = ""
+    persistent: bool = False
+
+    @classmethod
+    def of(cls, params: dict[str, t.Any]) -> Places:
+        """As the options of a module name them."""
+        names = ("api_host", "location", "record_dir", "record_copy", "record")
+        return cls(*(params[name] or "" for name in names), persistent=params["record_dir_persistent"])
+
+    @property
+    def path(self) -> str:
+        """Of the record's file."""
+        if not self.record and not self.record_dir:
+            raise InputError("record_dir is needed to find the record.")
+        return self.record or os.path.join(folder_for(self.record_dir, self.api_host, self.location), RECORD_NAME)
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.path)
+
+    @property
+    def copy_dir(self) -> str:
+        """The folder of the second copy, empty where none is wanted now."""
+        return folder_for(self.record_copy, self.api_host, self.location) if self.record_copy else ""
+
+    @property
+    def name(self) -> str:
+        """The platform and location as the record names them."""
+        return os.path.basename(folder_for("/", self.api_host, self.location))
 
 
 def ensure_private_folder(path: str, option: str = "ceph_maint_record_dir") -> None:
@@ -111,11 +151,6 @@ def copy_disk_problem(copy: str, folder: str, mounts: str) -> str:
         f"ceph_maint_record_copy {copy} lies on the file system of the record ({describe_disk(copy, mounts)}), so that one failure would "
         "lose both. Mount the other disk, or set ceph_maint_record_copy to a folder on one."
     )
-
-
-def same_disk_item(copy: str) -> str:
-    """What accepts a second copy on the record's own file system."""
-    return f"same-disk:{copy}"
 
 
 def _same_file_system(one: str, other: str, mounts: str) -> bool:

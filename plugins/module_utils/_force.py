@@ -15,7 +15,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import In
 
 # So many may always be forced off, whatever percentage that is: a small platform has no use for a percentage.
 ALWAYS = 10
-DEFAULT_PERCENTAGE = 20.0
 # VMs that a message names; the summary names all.
 SHOWN = 20
 

@@ -13,11 +13,11 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _database
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, STOPPING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import new_maintenance, now_text
-from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find, look
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import find_whole
 
 
 @dataclass
@@ -32,19 +32,14 @@ class View:
 @contextlib.contextmanager
 def view(path: str, params: dict[str, t.Any], accepted: list[str], copy_dir: str | None) -> t.Iterator[View]:
     """The open record as it is now, also while another run works on it. C(path): where it lies, or would lie."""
-    place = os.path.basename(os.path.dirname(path))
-    try:
-        opened = find(path, place, accepted, copy_dir)
-    except DamagedRecord as damage:
-        look(damage, copy_dir).check("verify", accepted, adopting=False)
-        raise
+    opened = find_whole(path, accepted, copy_dir, "verify")
     phase = opened.phase if opened else DONE
     if phase == DONE and not params["location"] and (others := elsewhere_text(params)):
         raise Refused(f"No maintenance is open under this name, and one is open under another{others}")
     if opened and phase != DONE:
         record = opened.in_memory()
     else:
-        new = new_maintenance(now_text(), api_host=place, location=params["location"] or "", reason="")
+        new = new_maintenance(now_text(), api_host=os.path.basename(os.path.dirname(path)), location=params["location"] or "", reason="")
         record = Record(path, database=_database.in_memory(new))
     if opened:
         opened.close()

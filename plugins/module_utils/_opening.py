@@ -18,7 +18,6 @@ import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
-    _container,
     _controller,
     _files,
     _folders,
@@ -26,6 +25,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _overrides,
     _pace,
     _patience,
+    _preconditions,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE, copy_of
@@ -34,18 +34,13 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     InputError,
     RecordError,
     Refused,
-    accept_argument,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list, printable
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import hosts_named
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore import (
-    CEPH_NOT_BACK,
-    HOSTS_NOT_SAID,
-    not_running,
-    old_text,
-)
+from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import CEPH_NOT_BACK, HOSTS_NOT_SAID
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
 from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item, give_up_refusal
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import Salvage, accepted_in, find, look
@@ -63,27 +58,16 @@ MOST_OF_A_NAME = 200
 UNFINISHED = "unfinished."
 
 
-def record_path(params: dict[str, t.Any]) -> str:
-    """Where the record lies, or is to lie."""
-    return os.path.join(_folders.folder_for(params["record_dir"], params["api_host"], params["location"] or ""), _folders.RECORD_NAME)
-
-
-def copy_dir(params: dict[str, t.Any]) -> str | None:
-    """Where its second copy is to lie, when one is wanted now."""
-    copies = params["record_copy"]
-    return _folders.folder_for(copies, params["api_host"], params["location"] or "") if copies else None
-
-
 def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
-    path = record_path(params)
-    now = _overrides.given(params["accept"])
+    places, now = Places.of(params), _overrides.given(params["accept"])
+    path = places.path
     accept = _overrides.effective(accepted_in(path), now)
-    _container.check(params, accept)
+    _preconditions.check(_preconditions.container(places), accept)
     if check_mode:
         return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": [], "ceph_fsid": ""}
     try:
-        return _opened(params, path, tmpdir, now, accept)
+        return _opened(params, places, tmpdir, now, accept)
     except OSError as exc:
         raise RecordError(
             f"The record {path} cannot be opened: {exc}. Nothing was changed on the platform. Make room or mend the disk, "
@@ -91,19 +75,14 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
         ) from exc
 
 
-def _opened(params: dict[str, t.Any], path: str, tmpdir: str, now: list[str] | None, accept: list[str]) -> dict[str, t.Any]:
+def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str] | None, accept: list[str]) -> dict[str, t.Any]:
     """C(now): the overrides given to this run. C(accept): all that are in effect."""
-    folder = os.path.dirname(path)
-    problem = _folders.folder_problem(params["record_dir"]) or _folders.folder_problem(folder) or _folders.files_problem(folder)
-    if problem:
-        raise Refused(f"{problem} Nothing was changed.")
-    copies = copy_dir(params) or copy_of(path)
-    problem = _folders.copy_problem(copies, folder) if params["record_copy"] else None
-    if problem:
-        raise Refused(f"{problem} Nothing was changed.")
+    path, folder = places.path, places.folder
+    _preconditions.check(_preconditions.folders(places), ())
+    copies = places.copy_dir or copy_of(path)
     record, salvage = None, None
     try:
-        record = find(path, os.path.basename(folder), accept, copies)
+        record = find(path, accept, copies)
     except DamagedRecord as damage:
         salvage = look(damage, copies)
         salvage.check(params["purpose"], accept, bool(params["running_vms"]))
@@ -120,7 +99,10 @@ def _opened(params: dict[str, t.Any], path: str, tmpdir: str, now: list[str] | N
             f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
             f"ceph_maint_api_host and ceph_maint_location as they were in the prepare.{elsewhere_text(params)}"
         )
-    notes_of_open = check_copy_disk(params, folder, accept, new=record is None and (salvage is None or bool(params["running_vms"])))
+    one_disk = [refusal for refusal in _preconditions.copy_disk(places) if refusal.item not in accept]
+    if record is None and (salvage is None or params["running_vms"]):
+        _preconditions.check(one_disk, accept)
+    notes_of_open = [refusal.text for refusal in one_disk]
     for one in (params["record_dir"], folder):
         _folders.ensure_private_folder(one)
     lock, created = Lock(folder), record is None and salvage is None
@@ -174,18 +156,6 @@ def put_away(done: Record, params: dict[str, t.Any], copy_dir: str | None) -> No
                 now.archive()
 
 
-def check_copy_disk(params: dict[str, t.Any], folder: str, accepted: list[str], new: bool) -> list[str]:
-    """Refuse a second copy on the file system of a record that is about to be made. Of an open record it is a note."""
-    copy = params["record_copy"]
-    problem = _folders.copy_disk_problem(copy, folder, _folders.read_mounts()) if copy else ""
-    item = _folders.same_disk_item(copy)
-    if not problem or item in accepted:
-        return []
-    if new:
-        raise Refused(f"{problem} Nothing was changed. To keep both there all the same: {accept_argument(accepted, [item])}", [item])
-    return [problem]
-
-
 def _ready_for_copy(params: dict[str, t.Any], folder: str, copy_dir: str | None, needed: bool) -> list[str]:
     """See that the second copy can be written. Its loss is refused at the beginning, and later only told."""
     if not params["record_copy"] or not copy_dir:
@@ -231,17 +201,11 @@ def _spent_takeovers(record: Record, params: dict[str, t.Any], now: list[str] | 
     return [item for item in given if item.startswith("takeover:") and item != f"takeover:{former}"]
 
 
-def check_age(record: Record, params: dict[str, t.Any], now: list[str] | None, accept: list[str]) -> None:
-    """A list from long ago must not be acted on by accident, nor because it was accepted once."""
-    maintenance, age = record.maintenance, age_seconds(record.last_event_at())
-    item = f"old:{maintenance['id']}"
-    if age > params["max_age"] * 3600 and item not in (now or ()):
-        raise Refused(old_text(maintenance["id"], maintenance["phase"], record.count_vms(), age, accept), [item])
-
-
 def take_over(record: Record, lock: Lock, params: dict[str, t.Any], now: list[str] | None, accept: list[str]) -> str:
     """Begin a run on an open record, once nobody else works on it."""
-    check_age(record, params, now, accept)
+    # A list from long ago must not be acted on by accident, nor because it was accepted once.
+    identity, age = record.maintenance["id"], age_seconds(record.last_event_at())
+    _preconditions.check(_preconditions.old(identity, record.phase, record.count_vms(), age, params["max_age"], accept), now or ())
     check_gate(record, params)  # before a living run is told to end
     former, token = record.run(), params["run"] or ""  # of a call that has taken over, and came back to say what it waits for
     if not token and former is not None and f"takeover:{former['token']}" in accept:
@@ -309,9 +273,7 @@ def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> Non
     """Take over the shell runbook's hand-made list."""
     rows = _files.read_running_vms(params["running_vms"])
     found, accept = parse_vm_list(rows), _argspec.words(params["accept"], "accept") or []
-    text, item = not_running(rows, params["running_vms"])
-    if item and item not in accept:
-        raise Refused(f"{text} Nothing was changed. To start them all the same: {accept_argument(accept, [item])}", [item])
+    _preconditions.check(_preconditions.not_running(rows, params["running_vms"]), accept)
     names = _argspec.words(params["open_hosts"], "open_hosts")
     if names is None:
         raise InputError(f"{HOSTS_NOT_SAID} Nothing was changed.")

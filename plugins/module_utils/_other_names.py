@@ -56,7 +56,7 @@ def open_elsewhere(params: dict[str, t.Any]) -> list[OtherRecord]:
 
 def _open_in(folder: str, location: str) -> OtherRecord | None:
     try:
-        record = find(os.path.join(folder, RECORD_NAME), os.path.basename(folder), [])
+        record = find(os.path.join(folder, RECORD_NAME), [])
         if record is None:
             return None
         with contextlib.closing(record):

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from ansible_collections.pilw.maintenance.plugins.module_utils import _force
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
-    CallTime,
+    STOP_TIME,
+    likely,
     prepare_seconds,
     settled_seconds,
     time_line,
@@ -32,15 +33,13 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     VmList,
     count_by,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._options import DEFAULTS
 from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import Overrides
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines, left_lines, owner_lines, spared_lines
+from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import Refusal
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
 from ansible_collections.pilw.maintenance.plugins.module_utils._scope import given_lines, group_order
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import group_names, in_scope, matching, right_form
-
-# Measured on one deployment; only used to estimate, until a maintenance has measured its own.
-STOP_TIME = CallTime(22.0)
-START_TIME = CallTime(4.0)
 
 
 @dataclass
@@ -55,23 +54,21 @@ class Settings:
     keep_closed: list[str] | None = None
     accept: list[str] = field(default_factory=list)
     groups: list[dict] = field(default_factory=list)
-    concurrency: int = 20
-    stop_timeout: float = 600
-    force_timeout: float = 300
-    start_timeout: float = 900
-    settle_timeout: float = 300
-    proof_interval: float = 30
-    hold: float = 60
+    concurrency: int = DEFAULTS["concurrency"]
+    stop_timeout: float = DEFAULTS["stop_timeout"]
+    force_timeout: float = DEFAULTS["force_timeout"]
+    start_timeout: float = DEFAULTS["start_timeout"]
+    settle_timeout: float = DEFAULTS["settle_timeout"]
+    proof_interval: float = DEFAULTS["proof_interval"]
+    hold: float = DEFAULTS["hold"]
     canary: int = 0
     canary_vms: list[str] = field(default_factory=list)
-    force: bool = False
-    max_force_percentage: float = _force.DEFAULT_PERCENTAGE
+    force: bool = DEFAULTS["force"]
+    max_force_percentage: float = DEFAULTS["max_force_percentage"]
     never_force: list[str] | None = None
     scope_lines: list[str] = field(default_factory=list)  # the scope as it was given; ``exclude`` stands for its lists too
     record_copy: str = ""
     window: float = 0.0  # seconds that the run may take; 0: nobody has said
-    stop_time: CallTime = STOP_TIME
-    start_time: CallTime = START_TIME
 
     @functools.cached_property
     def accepted(self) -> Overrides:
@@ -134,6 +131,11 @@ class Plan:
         else:
             self.refusals.append(text)
             self.items += open_items
+
+    def collect(self, refusals: t.Iterable[Refusal], accepted: t.Container[str]) -> None:
+        """Refuse for each of these preconditions that does not hold and is not accepted."""
+        for text, item in refusals:
+            self.refuse(text, accepted, *filter(None, [item]))
 
 
 def plan_prepare(
@@ -341,9 +343,9 @@ def _describe_prepare(
     force = settled_seconds(plan.stop, settings.groups, settings.concurrency, settings.force_timeout) if settings.force else 0.0
     plan.worst_seconds = stop + force
     plan.whole_seconds = prepare_seconds(stop, force, settings.settle_timeout, settings.proof_interval)
-    times = time_line(len(plan.stop), settings.stop_time, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
-    likely = settings.stop_time.likely(len(plan.stop), settings.concurrency) + 2 * settings.proof_interval
-    plan.warnings += filter(None, [window_note(settings.window, likely)])
+    times = time_line(len(plan.stop), STOP_TIME, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
+    needed = likely(len(plan.stop), STOP_TIME, settings.concurrency) + 2 * settings.proof_interval
+    plan.warnings += filter(None, [window_note(settings.window, needed)])
     lines.append(f"Time to stop: {times}")
     lines.append(
         "VMs that do not stop in time: "

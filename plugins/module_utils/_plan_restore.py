@@ -12,6 +12,8 @@ import typing as t
 from ansible_collections.pilw.maintenance.plugins.module_utils import _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
+    START_TIME,
+    likely,
     restore_seconds,
     settled_seconds,
     time_line,
@@ -20,21 +22,13 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import Ended
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import RUNNING, STOPPED, VmList, count_by, digest, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import STOPPED, VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import Plan, RecordFacts, Settings, named_lines
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines
+from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import CEPH_NOT_BACK, HOSTS_NOT_SAID, not_running
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import to_open
-from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item
 from ansible_collections.pilw.maintenance.plugins.module_utils._scope import group_order
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import longest
-
-CEPH_NOT_BACK = (
-    "Ceph was to be taken down, and nothing here can tell whether it serves again, or went down at all. A VM started before it "
-    "serves hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
-)
-HOSTS_NOT_SAID = (
-    "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
-)
 
 
 def plan_restore(
@@ -86,9 +80,7 @@ def plan_restore(
         ]
         if open_hosts is None:
             plan.refuse(HOSTS_NOT_SAID, ())
-        text, item = not_running(adopted, adopting)
-        if item:
-            plan.refuse(text, settings.accepted, item)
+        plan.collect(not_running(adopted, adopting), settings.accepted)
     else:
         plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
         kept_closed = _kept_closed(plan, settings, record, listed)
@@ -115,9 +107,9 @@ def plan_restore(
         limit = max(settings.start_timeout, _targets.canary_timeout(first, settings.groups))
         plan.worst_seconds += trial_seconds(len(first), settings.concurrency, limit)
         plan.whole_seconds = restore_seconds(plan.worst_seconds, max(settings.hold, longest(settings.groups, "stop_timeout", settings.stop_timeout)))
-        times = time_line(len(plan.start), settings.start_time, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
-        likely = settings.start_time.likely(len(plan.start), settings.concurrency) + settings.hold
-        plan.warnings += filter(None, [window_note(settings.window, likely)])
+        times = time_line(len(plan.start), START_TIME, settings.concurrency, plan.worst_seconds, plan.whole_seconds)
+        needed = likely(len(plan.start), START_TIME, settings.concurrency) + settings.hold
+        plan.warnings += filter(None, [window_note(settings.window, needed)])
         plan.lines = [
             f"Platform: {settings.place}",
             f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",
@@ -161,27 +153,3 @@ def _kept_closed(plan: Plan, settings: Settings, record: RecordFacts, listed: Ho
     if unknown:
         plan.refuse(f"hosts_keep_closed: no host has the uuid or name {', '.join(unknown)}. Correct ceph_maint_hosts_keep_closed.", ())
     return {host["uuid"] for host in record.hosts if host["keep_closed"] or {host["uuid"], host["name"]} & set(names)}
-
-
-def old_text(identity: str, phase: str, vms: int, age: float, accepted: list[str]) -> str:
-    """Why an open record that nothing was done with for long is not used without a word, and each next step."""
-    argument = accept_argument(accepted, [f"old:{identity}"])
-    return (
-        f"The open record {identity} (phase {phase}, {vms} VMs) was last worked on {age / 3600:.1f} hours ago. Nothing was changed. If it "
-        "is not the maintenance at hand, bring back first what it stopped: ansible-playbook pilw.maintenance.ceph_maint_restore "
-        f"{argument}; or end it without that: ansible-playbook pilw.maintenance.ceph_maint_close -e ceph_maint_confirm=true "
-        f"{accept_argument(accepted, [give_up_item(identity)])}; if it is the maintenance at hand: {argument}"
-    )
-
-
-def not_running(rows: list[dict], path: str) -> tuple[str, str]:
-    """What is wrong with a hand-made list that shows VMs in another state than running, and the item; empty when none is."""
-    found = [vm for vm in map(parse_vm, rows) if vm is not None and vm.row.get("status") is not None and vm.state != RUNNING]
-    if not found:
-        return "", ""
-    states = ", ".join(f"{state} {count}" for state, count in count_by(vm.state for vm in found).items())
-    return (
-        f"{len(found)} of {len(rows)} VMs in {path} were not running when it was made ({states}), and would be started all the same. "
-        f"If they did not run before the maintenance, keep the others only: jq --arg s running '[.[]|select(.status==$s)]' {path}",
-        f"not-running:{digest(sorted(vm.uuid for vm in found))}",
-    )

@@ -32,6 +32,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     sending_seconds,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
+from ansible_collections.pilw.maintenance.plugins.module_utils._options import DEFAULTS
 from ansible_collections.pilw.maintenance.plugins.module_utils._polls import Polls
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
 from ansible_collections.pilw.maintenance.plugins.module_utils._throttle import Throttle
@@ -80,11 +81,11 @@ class Orders:
 
     start: bool
     force: bool = False
-    concurrency: int = 20
-    timeout: float = 600.0
-    poll_interval: float = 5.0
-    retries: int = 2
-    max_fail_percentage: float = 20.0
+    concurrency: int = DEFAULTS["concurrency"]
+    timeout: float = DEFAULTS["timeout"]
+    poll_interval: float = DEFAULTS["poll_interval"]
+    retries: int = DEFAULTS["retries"]
+    max_fail_percentage: float = DEFAULTS["max_fail_percentage"]
     call_seconds: float = POWER_TIMEOUT
 
     @property

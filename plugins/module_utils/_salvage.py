@@ -36,8 +36,8 @@ def accepted_in(path: str) -> list[str]:
         return []
 
 
-def find(path: str, place: str, accepted: t.Collection[str], copy_dir: str | None = None) -> Record | None:
-    """The record, whole and of this platform; None when there is none.
+def find(path: str, accepted: t.Collection[str], copy_dir: str | None = None) -> Record | None:
+    """The record, whole and of the platform of its folder; None when there is none.
 
     DamagedRecord also when the file is gone while its lists or its second copy are there: an ended maintenance takes them with it.
     """
@@ -51,11 +51,20 @@ def find(path: str, place: str, accepted: t.Collection[str], copy_dir: str | Non
     record = Record(path, copy_dir)
     try:
         record.check()
-        _check_place(record, place, accepted)
+        _check_place(record, os.path.basename(os.path.dirname(path)), accepted)
     except BaseException:
         record.close()
         raise
     return record
+
+
+def find_whole(path: str, accepted: list[str], copy_dir: str | None, purpose: str) -> Record | None:
+    """The same for a purpose that can tell nothing from a damaged one: that is refused, with what can be done."""
+    try:
+        return find(path, accepted, copy_dir)
+    except DamagedRecord as damage:
+        look(damage, copy_dir).check(purpose, accepted, adopting=False)
+        raise
 
 
 def _check_place(record: Record, place: str, accepted: t.Collection[str]) -> None:

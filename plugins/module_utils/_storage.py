@@ -7,12 +7,11 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, Vm, printable
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, printable
 
 # Set by prepare itself once everything is down, so no sign of illness.
 _OUR_CHECKS = frozenset(("OSDMAP_FLAGS", "OSD_FLAGS"))
@@ -29,13 +28,12 @@ NOT_ASKED = "Not proved: that no Ceph client still has an image open; Ceph itsel
 
 @dataclass(frozen=True)
 class Open:
-    """An image that a client has open. C(vm): uuid, empty where the image's name does not tell it. C(host): the hypervisor, if known."""
+    """An image that a client has open. C(vm): uuid, empty where the image's name does not tell it."""
 
     image: str
     client: str
     address: str
     vm: str
-    host: str = ""
 
     @property
     def item(self) -> str:
@@ -50,8 +48,7 @@ class Open:
         return self.item in accepted or bool(self.vm and f"vm:{self.vm}" in accepted)
 
     def label(self) -> str:
-        where = f"{self.address}, host {self.host}" if self.host else self.address
-        return f"image {self.image} is open at {self.client} ({where})" + (f", the disk of VM {self.vm}" if self.vm else "")
+        return f"image {self.image} is open at {self.client} ({self.address})" + (f", the disk of VM {self.vm}" if self.vm else "")
 
 
 @dataclass
@@ -103,23 +100,6 @@ class Storage:
         if not ill and not self.checks and self.status != "HEALTH_OK":
             ill = [self.status or "unknown"]
         return [f"unhealthy:{name}" for name in ill]
-
-
-def with_hosts(storage: Storage | None, hosts: t.Callable[[], t.Iterable[Host]]) -> Storage | None:
-    """The same look with each client's hypervisor by name, where a row of the platform's host list holds the client's address.
-
-    No field of such a row is documented. C(hosts) is asked only where something is open.
-    """
-    if storage is None or not storage.opens:
-        return storage
-    names = {value: host.name or host.uuid for host in hosts() for value in host.row.values() if isinstance(value, str) and value}
-    opens = [replace(one, host=names.get(_ip(one.address), "")) for one in storage.opens]
-    return replace(storage, opens=opens)
-
-
-def _ip(address: str) -> str:
-    """Of C(10.0.0.5:0/123), C([fd00::5]:0/123) or C(v1:10.0.0.5:0/123), as Ceph writes a client's address."""
-    return re.sub(r"^(v[12]|any):", "", address).rpartition(":")[0].strip("[]")
 
 
 def other_cluster(fsid: str, known: str) -> tuple[str, str]:

@@ -15,39 +15,35 @@ import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
-    _container,
     _files,
     _folders,
     _force,
     _machine,
     _model,
     _overrides,
+    _preconditions,
     _stats,
     _storage,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import CallTime
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import (
     Earlier,
     earlier,
-    measured,
     start_item,
     starts_text,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     DamagedRecord,
-    InputError,
     Refused,
     accept_argument,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import Ended, last_ended
 from ansible_collections.pilw.maintenance.plugins.module_utils._locations import listed_hosts, look_at_locations, wait_for_api
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, Vm, VmList
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
     SHOWN,
-    START_TIME,
-    STOP_TIME,
     Plan,
     RecordFacts,
     Settings,
@@ -57,11 +53,11 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_data import prepare_data, restore_data
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore import (
     note_ended,
-    old_text,
     plan_restore,
 )
+from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import Refusal
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
-from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in, find, look
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in, find, find_whole, look
 from ansible_collections.pilw.maintenance.plugins.module_utils._scope import LISTS, Scope, check, given_lines, scope_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
@@ -71,18 +67,18 @@ SHOWN_REFUSALS = 40
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    path, now = record_path(params), _overrides.given(params["accept"])
-    recorded = accepted_in(path)
-    settings = settings_of(params, _overrides.effective(recorded, now), *measured(os.path.dirname(path)))
+    places, now, preparing = Places.of(params), _overrides.given(params["accept"]), params["purpose"] == "prepare"
+    folder, recorded = places.folder, accepted_in(places.path)
+    settings = settings_of(params, _overrides.effective(recorded, now))
     _storage.check_flags(_argspec.words(params["osd_flags"], "osd_flags") or [])
     head = Plan()
-    check_folders(head, params, path, settings)
-    record, complete = record_facts(params, head, settings.accepted) if not head.refusals else None, ""
+    check_folders(head, places, preparing, settings)
+    record, complete = record_facts(params, places, head, settings.accepted) if not head.refusals else None, ""
     if record and record.accepted != recorded:  # that of a damaged one is read from its copy
         recorded = record.accepted
         settings = dataclasses.replace(settings, accept=_overrides.effective(recorded, now))
-    check_copy(head, params, os.path.dirname(path), settings.accepted, record)
-    if params["purpose"] == "prepare":
+    check_copy(head, places, settings.accepted, new=record is None and (preparing or bool(params["running_vms"])))
+    if preparing:
         locations = look_at_locations(api, head, params)
         here = _machine.identity()
         machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
@@ -92,19 +88,21 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         made = plan_prepare(settings, hosts, vms, locations, record, machines)
         say_scope(made, scope, settings, opened=record is not None)
         if record is None:
-            note_ended(made, last_ended(os.path.dirname(path)), vms, hosts)
-        left = plan_earlier(made, earlier(os.path.dirname(path)), settings, vms, record)
-        add_storage(made, params, hosts.hosts.values(), vms, record, settings.accepted)
+            note_ended(made, last_ended(folder), vms, hosts)
+        left = plan_earlier(made, earlier(folder), settings, vms, record)
+        add_storage(made, params, vms, record, settings.accepted)
         check_room(head, params, len(made.stop), settings.accepted)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
         each = prepare_data(made, settings, hosts, vms, left)
     else:
-        made, complete = survey_restore(params, api, settings, head, record)
+        made, complete = survey_restore(params, folder, api, settings, head, record)
         counts = {"hosts": len(made.open_hosts), "vms": len(made.start)}
         uuids = [vm.uuid for vm in made.start]
         each = restore_data(made, record, settings.accepted)
-    check_old(made, record, settings.accepted, now, params["max_age"])
+    if record:  # what was accepted at an earlier run does not count: it may have become old again
+        old = _preconditions.old(record.identity, record.phase, len(record.vms), record.age, params["max_age"], settings.accept)
+        made.collect(old, settings.accepted if any(refusal.item in (now or ()) for refusal in old) else ())
     known = {vm.uuid for vm in record.vms} if record else set()
     unused = [item for item in settings.accepted.unused(params["purpose"]) if item.partition(":")[2] not in known or item.startswith("lost:")]
     head.lines += _overrides.plan_lines(recorded, now, SHOWN)
@@ -135,9 +133,11 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     }
 
 
-def survey_restore(params: dict[str, t.Any], api: Api, settings: Settings, head: Plan, record: RecordFacts | None) -> tuple[Plan, str]:
+def survey_restore(
+    params: dict[str, t.Any], folder: str, api: Api, settings: Settings, head: Plan, record: RecordFacts | None
+) -> tuple[Plan, str]:
     """The plan of a restore, and the id of the last maintenance where that has restored all of it and all still is so."""
-    made, folder, adopting = Plan(), os.path.dirname(record_path(params)), params["running_vms"] or ""
+    made, adopting = Plan(), params["running_vms"] or ""
     if record is None and head.refusals:
         return made, ""
     ended = last_ended(folder) if record is None and not adopting else None
@@ -232,10 +232,10 @@ def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, r
 
 
 def add_storage(
-    plan: Plan, params: dict[str, t.Any], hosts: t.Iterable[Host], vms: VmList, record: RecordFacts | None, accept: t.Container[str]
+    plan: Plan, params: dict[str, t.Any], vms: VmList, record: RecordFacts | None, accept: t.Container[str]
 ) -> None:
     """What Ceph says against a prepare, before any host is closed."""
-    storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), lambda: hosts)
+    storage = _storage.read(params["ceph_host"], params["ceph"])
     if storage is None:
         plan.warnings.append(_storage.NOT_ASKED)
         return
@@ -263,62 +263,33 @@ def say_storage(plan: Plan, host: str | None, flags: list[str]) -> None:
         )
 
 
-def settings_of(params: dict[str, t.Any], accept: list[str], stop_time: CallTime | None, start_time: CallTime | None) -> Settings:
-    """The operator's wishes, out of options that may be plain strings, what is accepted, and what one VM took in the last maintenance."""
-    return Settings(
-        api_host=params["api_host"],
-        location=params["location"] or "",
-        query=params["query"] or "",
-        exclude=params["exclude"] or "",
-        hosts_query=params["hosts_query"] or "",
-        keep_closed=_argspec.words(params["hosts_keep_closed"], "hosts_keep_closed"),
-        accept=accept,
-        groups=_argspec.groups(params["groups"]),
-        concurrency=params["concurrency"],
-        stop_timeout=params["stop_timeout"],
-        force_timeout=params["force_timeout"],
-        start_timeout=params["start_timeout"],
-        settle_timeout=params["settle_timeout"],
-        proof_interval=params["proof_interval"],
-        hold=params["hold"],
-        canary=params["canary"],
-        canary_vms=_argspec.words(params["canary_vms"], "canary_vms") or [],
-        force=params["force"],
-        max_force_percentage=params["max_force_percentage"],
-        never_force=_argspec.given_words(params["never_force"], "never_force"),
-        record_copy=params["record_copy"] or "",
-        window=params["window"] * 60,
-        stop_time=stop_time or STOP_TIME,
-        start_time=start_time or START_TIME,
-    )
-
-
-def record_path(params: dict[str, t.Any]) -> str:
-    if params["record"]:
-        return params["record"]
-    if not params["record_dir"]:
-        raise InputError("record_dir is needed to find the record.")
-    folder = _folders.folder_for(params["record_dir"], params["api_host"], params["location"] or "")
-    return os.path.join(folder, _folders.RECORD_NAME)
+def settings_of(params: dict[str, t.Any], accept: list[str]) -> Settings:
+    """The operator's wishes, out of options that may be plain strings, and what is accepted."""
+    plain = {one.name: params[one.name] or "" if one.default == "" else params[one.name] for one in dataclasses.fields(Settings) if one.name in params}
+    parsed = {
+        "accept": accept,
+        "keep_closed": _argspec.words(params["hosts_keep_closed"], "hosts_keep_closed"),
+        "groups": _argspec.groups(params["groups"]),
+        "canary_vms": _argspec.words(params["canary_vms"], "canary_vms") or [],
+        "never_force": _argspec.given_words(params["never_force"], "never_force"),
+        "window": params["window"] * 60,
+    }
+    return Settings(**{**plain, **parsed})
 
 
 def open_record(params: dict[str, t.Any]) -> Record | None:
     """The open record, if there is one."""
-    accept = _argspec.words(params["accept"], "accept") or []
-    try:
-        record = find(record_path(params), _place(params), accept, _copy_dir(params))
-    except DamagedRecord as damage:
-        look(damage, _copy_dir(params)).check("status", accept, adopting=False)
-        raise
+    places = Places.of(params)
+    record = find_whole(places.path, _argspec.words(params["accept"], "accept") or [], places.copy_dir, "status")
     return record if record and record.phase != DONE else None
 
 
-def record_facts(params: dict[str, t.Any], plan: Plan, accept: _overrides.Overrides) -> RecordFacts | None:
+def record_facts(params: dict[str, t.Any], places: Places, plan: Plan, accept: _overrides.Overrides) -> RecordFacts | None:
     """What a plan needs of the open record, or of what a run would make of a damaged one."""
     try:
-        return facts_of(find(record_path(params), _place(params), accept, _copy_dir(params)), bool(params["groups"]))
+        return facts_of(find(places.path, accept, places.copy_dir), bool(params["groups"]))
     except DamagedRecord as damage:
-        salvage = look(damage, _copy_dir(params))
+        salvage = look(damage, places.copy_dir)
     except Refused as exc:
         plan.refuse(str(exc), accept, *exc.items)
         return None
@@ -329,20 +300,9 @@ def record_facts(params: dict[str, t.Any], plan: Plan, accept: _overrides.Overri
         return None
     with tempfile.TemporaryDirectory() as inside:
         path = os.path.join(inside, _folders.RECORD_NAME)
-        record, _token = salvage.rebuild(path, _place(params), params["location"] or "", "plan", "plan")
+        record, _token = salvage.rebuild(path, places.name, places.location, "plan", "plan")
         with contextlib.closing(record):
             return facts_of(record, bool(params["groups"]))
-
-
-def _place(params: dict[str, t.Any]) -> str:
-    """The platform and location as the record names them."""
-    return os.path.basename(_folders.folder_for("/", params["api_host"], params["location"] or ""))
-
-
-def _copy_dir(params: dict[str, t.Any]) -> str | None:
-    if not params["record_copy"]:
-        return None
-    return _folders.folder_for(params["record_copy"], params["api_host"], params["location"] or "")
 
 
 def facts_of(record: Record | None, rows: bool) -> RecordFacts | None:
@@ -366,56 +326,42 @@ def facts_of(record: Record | None, rows: bool) -> RecordFacts | None:
     )
 
 
-def check_folders(plan: Plan, params: dict[str, t.Any], path: str, settings: Settings) -> None:
+def check_folders(plan: Plan, places: Places, preparing: bool, settings: Settings) -> None:
     """Where the record lies, or is to lie."""
-    folder, mounts, preparing = os.path.dirname(path), _folders.read_mounts(), params["purpose"] == "prepare"
-    names = {"ceph_maint_record_dir": params["record_dir"] or folder}
-    if preparing:
-        names["ceph_maint_record_copy"] = params["record_copy"]
-    for name, one in names.items():
-        if not one:
-            continue
-        problem = _folders.folder_problem(one, name)
-        if problem:
-            plan.refuse(problem, ())
-        mount = _folders.mount_of(one, mounts) if preparing else None
+    mounts, names = _folders.read_mounts(), {"ceph_maint_record_dir": places.record_dir or places.folder}
+    if preparing and places.record_copy:
+        names["ceph_maint_record_copy"] = places.record_copy
+        plan.collect(map(Refusal, filter(None, [_folders.folder_problem(places.record_copy, "ceph_maint_record_copy")])), ())
+    for name, one in names.items() if preparing else ():
+        mount = _folders.mount_of(one, mounts)
         if mount and mount.on_ceph:
-            plan.refuse(
-                f"{name} {one} lies on Ceph ({mount.device}), which is about to go down with it. Choose another disk.",
-                settings.accepted,
-                f"on-ceph:{name}-{_model.digest(one)}",
-            )
+            text = f"{name} {one} lies on Ceph ({mount.device}), which is about to go down with it. Choose another disk."
+            plan.refuse(text, settings.accepted, f"on-ceph:{name}-{_model.digest(one)}")
         elif mount and mount.on_network and name == "ceph_maint_record_dir":
             plan.warnings.append(
                 f"{name} {one} lies on a network file system ({mount.kind}, {mount.device}). File locks may not "
                 "hold there, so that two runs may not see each other, and the server must stay up. A disk of this machine is "
                 "better."
             )
-    text, item = _container.problem_here(params)
-    if text:
-        plan.refuse(text, settings.accepted, *filter(None, [item]))
-    problem = _folders.folder_problem(folder) if os.path.isdir(params["record_dir"] or folder) else None
-    for found in (problem or _folders.files_problem(folder), _folders.copy_problem(_copy_dir(params), folder)):
-        if found:
-            plan.refuse(found, ())
+    plan.collect([*_preconditions.container(places), *_preconditions.folders(places)], settings.accepted)
     if preparing:
-        plan.lines.append(f"Record: {path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
+        plan.lines.append(f"Record: {places.path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
 
 
-def check_copy(plan: Plan, params: dict[str, t.Any], folder: str, accept: t.Container[str], record: RecordFacts | None) -> None:
+def check_copy(plan: Plan, places: Places, accepted: t.Container[str], new: bool) -> None:
     """Refuse a second copy on the file system of the record when the run would make one; on an open record it is a warning."""
-    copy, mounts = params["record_copy"], _folders.read_mounts()
+    copy, folder, mounts = places.record_copy, places.folder, _folders.read_mounts()
     if not copy:
         return
     plan.lines.append(
         f"Second copy of the record: {copy} (on {_folders.describe_disk(copy, mounts)}); the record: {folder} "
         f"(on {_folders.describe_disk(folder, mounts)})"
     )
-    problem = _folders.copy_disk_problem(copy, folder, mounts)
-    if problem and record is None and (params["purpose"] == "prepare" or params["running_vms"]):
-        plan.refuse(problem, accept, _folders.same_disk_item(copy))
-    elif problem:
-        plan.warnings.append(f"Accepted: {problem}" if _folders.same_disk_item(copy) in accept else problem)
+    found = _preconditions.copy_disk(places)
+    if new:
+        plan.collect(found, accepted)
+    else:
+        plan.warnings += [f"Accepted: {text}" if item in accepted else text for text, item in found]
     mount = _folders.mount_of(copy, mounts)
     if mount and mount.in_memory:
         plan.warnings.append(f"ceph_maint_record_copy {copy} lies in memory ({mount.kind} at {mount.point}): a restart of this machine loses it.")
@@ -428,14 +374,3 @@ def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: t.Contain
         if problem:
             option = f"ceph_maint_{name}"
             plan.refuse(f"{option} {params[name]} {problem}", accept, f"room:{option}-{_model.digest(params[name])}")
-
-
-def check_old(plan: Plan, record: RecordFacts | None, accepted: _overrides.Overrides, now: list[str] | None, max_age: float) -> None:
-    """Refuse an old record. What was accepted at an earlier run does not count: it may have become old again."""
-    item = f"old:{record.identity}" if record else ""
-    if record and record.age > max_age * 3600:
-        plan.refuse(
-            old_text(record.identity, record.phase, len(record.vms), record.age, list(accepted)),
-            accepted if item in (now or ()) else (),
-            item,
-        )

@@ -18,11 +18,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._notices import A
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import SAFE, Record
 
 
-def options() -> dict[str, t.Any]:
-    """Documented in doc_fragments/notices.py."""
-    return {"notice_templates": {"type": "dict"}, "notice_dir": {"type": "path"}, "tell": {"type": "bool", "default": False}}
-
-
 def check(params: dict[str, t.Any]) -> None:
     """Refuse, before anything is changed, what notices could not be made of."""
     if params["notice_templates"]:

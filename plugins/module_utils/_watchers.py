@@ -25,8 +25,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import is_
 from ansible_collections.pilw.maintenance.plugins.module_utils._rbd import Place
 
 OSD, IMAGE, AUTO = "osd", "image", "auto"
-# The watcher of a client that died stays for 30 s (osd_client_watch_timeout), and comes back as long after an outage.
-LINGER = 35.0
 _AGAIN = 5.0  # seconds between two looks at watchers that may be of clients that died
 _NAMED = 20
 _HEADER = re.compile(r"rbd_header\.(?P<id>.+)|(?P<old>.+)\.rbd")

@@ -171,6 +171,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
     _leftovers,
     _module,
+    _options,
     _patience,
     _serving,
     _storage,
@@ -179,6 +180,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, accept_argument
 
+CHECKS = ("health", "watchers", "serving", "ramp", "leftovers")
 # More open images than this are counted, not named.
 MAX_OPEN = 20000
 
@@ -264,21 +266,10 @@ def main() -> None:
         argument_spec={
             **_argspec.ceph_options(),
             **_argspec.wait_options(),
-            "checks": {
-                "type": "list",
-                "elements": "str",
-                "choices": ["health", "watchers", "serving", "ramp", "leftovers"],
-                "default": ["health", "watchers"],
-            },
-            "pools": {"type": "raw"},
-            "image_regex": {"type": "str"},
-            "way": {"type": "str", "choices": ["auto", "osd", "image"], "default": "auto"},
-            "linger": {"type": "float", "default": 35.0},
-            "probe_pool": {"type": "str"},
+            "checks": {**_options.choice(*CHECKS), "type": "list", "elements": "str", "default": ["health", "watchers"]},
+            "way": _options.choice("auto", "osd", "image", default="auto"),
             "vms": {"type": "list", "elements": "str", "default": []},
-            "timeout": {"type": "float", "default": 1800.0},
-            "fsid": {"type": "str"},
-            "accept": {"type": "raw"},
+            **_options.of("pools", "image_regex", "linger", "probe_pool", "fsid", "accept", timeout=1800.0),
         },
         supports_check_mode=True,
     )

@@ -88,7 +88,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _serving
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options, _serving
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 
 
@@ -113,10 +113,8 @@ def main() -> None:
         argument_spec={
             **_argspec.ceph_options(),
             "flags": {"type": "raw", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "timeout": {"type": "float", "default": 30.0},
-            "fsid": {"type": "str"},
-            "accept": {"type": "raw"},
+            "state": _options.choice("present", "absent", default="present"),
+            **_options.of("fsid", "accept", timeout=30.0),
         },
         supports_check_mode=True,
     )

@@ -110,7 +110,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks, nobody_hears
@@ -260,11 +260,7 @@ def main() -> None:
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
             "is_accepting_workloads": {"type": "bool"},
-            "restored": {"type": "bool", "default": False},
-            "hosts": {"type": "raw"},
-            "query": {"type": "str"},
-            "keep_closed": {"type": "raw"},
-            "lease": {"type": "float", "default": 30.0},
+            **_options.of("restored", "hosts", "query", "keep_closed", "lease"),
         },
         required_by=_argspec.NEEDS_RUN,
         required_if=[("restored", True, ("record",)), ("restored", False, ("is_accepting_workloads",))],

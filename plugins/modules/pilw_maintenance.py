@@ -322,6 +322,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
     _model,
     _module,
+    _options,
     _overrides,
     _pace,
     _report,
@@ -334,9 +335,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import REPORT
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, start_item, starts_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import ended_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._in_memory import view
-from ansible_collections.pilw.maintenance.plugins.module_utils._opening import copy_dir, opened, record_path
+from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import open_elsewhere
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
@@ -407,7 +409,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
     known_names = [(vm.uuid, vm.name) for vm in recorded.values()] + [(host["uuid"], host["name"]) for host in record.hosts()]
     verdict.names = {**before.names, **dict(known_names), **verdict.names}
-    storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), api.known_hosts)
+    storage = _storage.read(params["ceph_host"], params["ceph"])
     told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
     verdict.also.update(told.against)
     verdict.excepted.update(told.excepted)
@@ -464,7 +466,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
 def proven_read_only(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """The same proof on a record in memory: nothing is written, and another run may be at work."""
     accepted = _argspec.words(params["accept"], "accept") or []
-    with view(params["record"] or record_path(params), params, accepted, copy_dir(params)) as found:
+    places = Places.of(params)
+    with view(places.path, params, accepted, places.copy_dir) as found:
         result = proven({**params, "run": found.run, "osd_flags": None}, api, found.record, PlainPause(), bool(found.phase))
     told = ["Read-only: the open record was not changed."] if found.phase else [other.text() for other in open_elsewhere(params)]
     return {**result, "changed": False, "phase": found.phase, "lines": [*result["lines"], *told]}
@@ -606,40 +609,12 @@ def main() -> None:
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
             **_argspec.wait_options(),
-            "state": {"type": "str", "choices": ["opened", "announced", "told", "busy", "proven", "ended", "closed"], "required": True},
-            "record_dir": {"type": "path"},
-            "record_dir_persistent": {"type": "bool", "default": False},
-            "record_copy": {"type": "path"},
-            "purpose": {
-                "type": "str",
-                "choices": ["prepare", "verify", "force", "restore", "close"],
-                "default": "prepare",
-            },
-            "actor": {"type": "str"},
-            "controller": {"type": "str"},
-            "step": {"type": "str", "default": ""},
-            "step_seconds": {"type": "float", "default": 0.0},
-            "reason": {"type": "str"},
-            "accept": {"type": "raw"},
-            "query": {"type": "str"},
-            "exclude": {"type": "str"},
-            "max_age": {"type": "float", "default": 24.0},
-            "lease": {"type": "float", "default": 30.0},
-            "leased": {"type": "bool", "default": False},
-            "window": {"type": "float", "default": 0.0},
-            "ceph_is_back": {"type": "bool", "default": False},
-            **_argspec.look_options(),
-            "osd_flags": {"type": "raw"},
-            "osd_flags_unset": {"type": "raw"},
-            "osd_flags_found": {"type": "raw"},
-            **_telling.options(),
-            "complete": {"type": "bool", "default": True},
-            "notice": {"type": "dict"},
-            "running_vms": {"type": "path"},
-            "open_hosts": {"type": "raw"},
-            "proof_interval": {"type": "float", "default": 30.0},
-            "settle_timeout": {"type": "float", "default": 300.0},
-            "give_up": {"type": "bool", "default": False},
+            **_options.of("ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
+            "state": _options.choice("opened", "announced", "told", "busy", "proven", "ended", "closed", required=True),
+            "purpose": _options.choice("prepare", "verify", "force", "restore", "close", default="prepare"),
+            **_options.of("record_dir", "record_dir_persistent", "record_copy", "actor", "controller", "step", "step_seconds", "reason"),
+            **_options.of("accept", "query", "exclude", "max_age", "lease", "leased", "window", "ceph_is_back", "running_vms", "open_hosts"),
+            **_options.of("osd_flags", "osd_flags_unset", "osd_flags_found", "complete", "notice", "proof_interval", "settle_timeout", "give_up"),
         },
         required_by=_argspec.NEEDS_RUN,
         required_if=[

@@ -17,11 +17,10 @@ options:
     description:
       - V(plan) reads the platform and tells what O(purpose) would do and what speaks against it.
       - V(status) tells what the record says and what the platform says now. Any time, also while another run works.
-      - V(report) gives the whole maintenance as data.
       - V(progress) tells how far the work of O(run) is, and renews its lease.
       - V(machine) tells the identity of the machine that the module runs on, to see that it is no VM of the platform.
     type: str
-    choices: [plan, status, report, progress, machine]
+    choices: [plan, status, progress, machine]
     default: status
   purpose:
     description:
@@ -357,10 +356,6 @@ phase:
   description: Phase of the open record.
   returned: with gather=status, when one is open
   type: str
-report:
-  description: The whole maintenance.
-  returned: with gather=report
-  type: dict
 busy:
   description: Whether the work of the run goes on.
   returned: with gather=progress
@@ -391,17 +386,18 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
-    _container,
     _files,
     _machine,
     _module,
+    _options,
     _overrides,
+    _preconditions,
     _progress,
-    _report,
     _telling,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError, Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record, age_seconds, now_text
 
@@ -414,9 +410,7 @@ def write_file(params: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
     path = params["file"] or ""
     if not path:
         return []
-    from ansible_collections.pilw.maintenance.plugins.module_utils._survey import record_path
-
-    kept = [params["record_dir"], params["record_copy"], os.path.dirname(record_path(params))]
+    kept = [params["record_dir"], params["record_copy"], Places.of(params).folder]
     try:
         if not os.path.isabs(path):
             raise OSError("it is no absolute path")
@@ -459,56 +453,15 @@ def main() -> None:
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
             **_argspec.wait_options(),
-            "gather": {
-                "type": "str",
-                "choices": ["plan", "status", "report", "progress", "machine"],
-                "default": "status",
-            },
-            "purpose": {"type": "str", "choices": ["prepare", "restore"], "default": "prepare"},
-            "record_dir": {"type": "path"},
-            "record_dir_persistent": {"type": "bool", "default": False},
-            "record_copy": {"type": "path"},
-            "file": {"type": "path"},
-            "accept": {"type": "raw"},
-            "query": {"type": "str"},
-            "exclude": {"type": "str"},
-            **_argspec.scope_options(),
-            "hosts_query": {"type": "str"},
-            "hosts_keep_closed": {"type": "raw"},
-            "groups": {"type": "raw"},
-            "concurrency": {"type": "int", "default": 20},
-            "stop_timeout": {"type": "float", "default": 600.0},
-            "force_timeout": {"type": "float", "default": 300.0},
-            "start_timeout": {"type": "float", "default": 900.0},
-            "window": {"type": "float", "default": 0.0},
-            "proof_interval": {"type": "float", "default": 30.0},
-            "settle_timeout": {"type": "float", "default": 300.0},
-            "retries": {"type": "int", "default": 2},
-            "canary": {"type": "int", "default": 3},
-            "canary_vms": {"type": "raw"},
-            "max_fail_percentage": {"type": "float", "default": 20.0},
-            "hold": {"type": "float", "default": 60.0},
-            "force": {"type": "bool", "default": False},
-            "max_force_percentage": {"type": "float", "default": 20.0},
-            "never_force": {"type": "raw"},
+            **_options.of("only_owners", "exclude_owners", "only_vms", "exclude_vms", "ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
+            "gather": _options.choice("plan", "status", "progress", "machine", default="status"),
+            "purpose": _options.choice("prepare", "restore", default="prepare"),
             "machines": {"type": "list", "elements": "dict", "default": []},
-            "running_vms": {"type": "path"},
-            "open_hosts": {"type": "raw"},
-            "ceph_is_back": {"type": "bool", "default": False},
-            **_argspec.look_options(),
-            "osd_flags": {"type": "raw"},
-            "ceph_timeout": {"type": "float", "default": 30.0},
-            "ceph_wait": {"type": "float", "default": 1800.0},
-            "ceph_wave": {"type": "int", "default": 200},
-            "watchers_linger": {"type": "float", "default": 35.0},
-            **_telling.options(),
-            "notices": {"type": "bool", "default": False},
-            "reason": {"type": "str"},
-            "notify_timeout": {"type": "float", "default": 60.0},
-            "api_wait": {"type": "float", "default": 0.0},
-            "max_age": {"type": "float", "default": 24.0},
-            "poll_interval": {"type": "float", "default": 5.0},
-            "lease": {"type": "float", "default": 30.0},
+            **_options.of("record_dir", "record_dir_persistent", "record_copy", "file", "accept", "query", "exclude", "hosts_query"),
+            **_options.of("hosts_keep_closed", "groups", "concurrency", "stop_timeout", "force_timeout", "start_timeout", "window", "hold"),
+            **_options.of("proof_interval", "settle_timeout", "retries", "canary", "canary_vms", "max_fail_percentage", "force", "never_force"),
+            **_options.of("max_force_percentage", "running_vms", "open_hosts", "ceph_is_back", "osd_flags", "ceph_timeout", "ceph_wait"),
+            **_options.of("ceph_wave", "watchers_linger", "notices", "reason", "notify_timeout", "api_wait", "max_age", "poll_interval", "lease"),
         },
         required_if=[("gather", "progress", ("record", "run"))],
         supports_check_mode=True,
@@ -525,19 +478,16 @@ def main() -> None:
         from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text, open_elsewhere
         from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in
         from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
-        from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan, record_path
+        from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan
 
-        if params["gather"] == "report":
-            record = open_record(params)
-            if record is None:
-                raise Refused(f"There is no open record at {record_path(params)}.")
-            return {"changed": False, "report": _report.report_data(record)}
+        path = Places.of(params).path
         api = _module.api_for(params)
         if params["gather"] == "status":
-            _container.check(params, _overrides.effective(accepted_in(record_path(params)), _overrides.given(params["accept"])))
+            in_effect = _overrides.effective(accepted_in(path), _overrides.given(params["accept"]))
+            _preconditions.check(_preconditions.container(Places.of(params)), in_effect)
             record = open_record(params)
             others, accepted = open_elsewhere(params), _argspec.words(params["accept"], "accept") or []
-            told = status(record, api, others, accepted) if record else no_maintenance(record_path(params), api, others)
+            told = status(record, api, others, accepted) if record else no_maintenance(path, api, others)
             told["elsewhere"] = elsewhere_text(params)
             if not module.check_mode:
                 told["lines"] += write_file(params, told["status"])

@@ -108,7 +108,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
@@ -215,10 +215,7 @@ def main() -> None:
             **_argspec.record_options(),
             **_argspec.wait_options(),
             "status": {"type": "list", "elements": "str", "default": [RUNNING]},
-            "query": {"type": "str"},
-            "exclude": {"type": "str"},
-            "settle_timeout": {"type": "float", "default": 300.0},
-            "poll_interval": {"type": "float", "default": 5.0},
+            **_options.of("query", "exclude", "settle_timeout", "poll_interval"),
         },
         required_by=_argspec.NEEDS_RUN,
         supports_check_mode=True,

@@ -210,7 +210,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _force, _module, _pace, _progress, _storage, _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _argspec,
+    _force,
+    _module,
+    _options,
+    _pace,
+    _progress,
+    _storage,
+    _targets,
+)
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
@@ -286,7 +295,7 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
 
 
 def to_start(
-    params: dict[str, t.Any], api: Api, record: Record, recorded: list[RecordedVm], running: t.Collection[str]
+    params: dict[str, t.Any], record: Record, recorded: list[RecordedVm], running: t.Collection[str]
 ) -> tuple[list[RecordedVm], list[Change]]:
     """VMs to start, and what to write down of the others: those that run, and those that must not be started."""
     accepted = record.accepted()
@@ -299,7 +308,7 @@ def to_start(
         fell = record.named_in(params["run"], FELL)
         targets = [vm for vm in targets if vm.uuid in fell]
     nothing_yet = all(vm.columns["start_sent_at"] is None for vm in recorded)
-    storage = _storage.with_hosts(_storage.read(params["ceph_host"], params["ceph"]), api.known_hosts)
+    storage = _storage.read(params["ceph_host"], params["ceph"])
     known = {*(vm.uuid for vm in recorded), *running, *record.seen()}
     wanted = [vm.uuid for vm in targets]
     held = _storage.held_back(storage, accepted, wanted, known, running, nothing_yet, params["which"] == "pending") if targets else {}
@@ -341,7 +350,7 @@ def waves_of(
     accepted = set(record.accepted())
     if orders.start:
         running = api.running_vms(rows_kept=False).vms
-        targets, changes = to_start(params, api, record, recorded, running)
+        targets, changes = to_start(params, record, recorded, running)
         canary_vms = _argspec.words(params["canary_vms"], "canary_vms") or []
         _targets.check_canaries(canary_vms, recorded)
         # Only a VM that an earlier run may have started can show that the platform still works on that.
@@ -411,23 +420,11 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(POWER_TIMEOUT),
             **_argspec.record_options(),
-            "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
-            "force": {"type": "bool", "default": False},
+            "state": _options.choice("started", "stopped", required=True),
             "vms": {"type": "list", "elements": "str"},
-            "groups": {"type": "raw"},
-            "concurrency": {"type": "int", "default": 20},
-            "timeout": {"type": "float", "default": 600.0},
-            "poll_interval": {"type": "float", "default": 5.0},
-            "retries": {"type": "int", "default": 2},
-            "canary": {"type": "int", "default": 3},
-            "canary_vms": {"type": "raw"},
-            "max_fail_percentage": {"type": "float", "default": 20.0},
-            "never_force": {"type": "raw"},
-            "max_force_percentage": {"type": "float", "default": _force.DEFAULT_PERCENTAGE},
-            "which": {"type": "str", "choices": ["pending", "untried", "fallen"], "default": "pending"},
-            "at_most": {"type": "int", "default": 0},
-            **_argspec.look_options(),
-            "lease": {"type": "float", "default": 30.0},
+            "which": _options.choice("pending", "untried", "fallen", default="pending"),
+            **_options.of("force", "groups", "concurrency", "timeout", "poll_interval", "retries", "canary", "canary_vms", "at_most", "lease"),
+            **_options.of("max_fail_percentage", "never_force", "max_force_percentage", "ceph_host", "ceph"),
         },
         required_by=_argspec.NEEDS_RUN,
         required_one_of=[("vms", "record")],

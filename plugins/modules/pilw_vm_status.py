@@ -120,7 +120,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _options, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
@@ -251,12 +251,9 @@ def main() -> None:
             **_argspec.record_options(),
             **_argspec.wait_options(),
             "vms": {"type": "list", "elements": "str"},
-            "state": {"type": "str", "choices": [_model.RUNNING, _model.STOPPED]},
-            "wait": {"type": "float", "default": 0.0},
-            "hold": {"type": "float", "default": 0.0},
+            "state": _options.choice(_model.RUNNING, _model.STOPPED),
             "stop_timeout": {"type": "float"},
-            "groups": {"type": "raw"},
-            "poll_interval": {"type": "float", "default": 5.0},
+            **_options.of("wait", "groups", "poll_interval", hold=0.0),
         },
         required_by=_argspec.NEEDS_RUN,
         required_one_of=[("vms", "record")],

@@ -22,6 +22,8 @@ OWN = {path.stem for path in (PLUGINS / "module_utils").glob("*.py")} - {"__init
 # What each may import of its own kind. A name that is not here yet must find its place.
 ALLOWED = {
     "_errors": set(),
+    "_options": set(),
+    "_preconditions": {"_container", "_errors", "_folders", "_model", "_report"},
     "_pace": set(),
     "_model": set(),
     "_patience": {"_errors", "_pace"},
@@ -32,7 +34,7 @@ ALLOWED = {
     "_argspec": {"_errors"},
     "_select": {"_errors", "_model"},
     "_scope": {"_model", "_select"},
-    "_container": {"_errors", "_folders", "_model"},
+    "_container": {"_folders", "_model"},
     "_machine": {"_container", "_model"},
     "_files": {"_errors", "_model"},
     "_folders": {"_errors"},
@@ -57,16 +59,17 @@ ALLOWED = {
     "_polls": {"_api", "_errors", "_model", "_pace", "_settlement"},
     "_throttle": set(),
     "_in_memory": {"_database", "_errors", "_other_names", "_record", "_recorded", "_salvage"},
-    "_power": {"_api", "_backlog", "_batch", "_errors", "_model", "_pace", "_polls", "_record", "_throttle"},
+    "_power": {"_api", "_backlog", "_batch", "_errors", "_model", "_options", "_pace", "_polls", "_record", "_throttle"},
     "_flags": {"_api", "_errors", "_model", "_pace", "_record"},
     "_targets": {"_errors", "_model", "_power", "_record", "_select", "_settlement"},
     "_proof": {"_api", "_errors", "_model", "_pace", "_select"},
     "_bounds": {"_api", "_batch", "_flags", "_model", "_select"},
-    "_plan": {"_api", "_bounds", "_errors", "_force", "_machine", "_model", "_overrides", "_plan_limits", "_record", "_scope", "_select"},
+    "_plan": {"_api", "_bounds", "_errors", "_force", "_machine", "_model", "_options", "_overrides", "_plan_limits", "_preconditions", "_record"}
+    | {"_scope", "_select"},
     "_plan_limits": {"_model"},
     "_history": {"_api", "_beside", "_earlier", "_errors", "_folders", "_model", "_record", "_report"},
     "_other_names": {"_errors", "_folders", "_record", "_salvage"},
-    "_plan_restore": {"_api", "_bounds", "_errors", "_history", "_model", "_plan", "_plan_limits", "_record", "_report", "_scope"}
+    "_plan_restore": {"_api", "_bounds", "_errors", "_history", "_model", "_plan", "_plan_limits", "_preconditions", "_record", "_scope"}
     | {"_select", "_targets"},
     "_plan_data": {"_api", "_model", "_plan", "_record", "_select"},
     "_course": {"_model", "_record"},
@@ -79,16 +82,16 @@ ALLOWED = {
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
     "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
-    "_earlier": {"_bounds", "_errors", "_folders", "_model", "_pace", "_record"},
+    "_earlier": {"_errors", "_folders", "_pace", "_record"},
     "_locations": {"_api", "_errors", "_model", "_other_names", "_pace", "_patience", "_plan"},
     "_survey": {
-        *("_api", "_argspec", "_bounds", "_container", "_earlier", "_errors", "_files", "_folders", "_force", "_machine", "_model", "_overrides"),
+        *("_api", "_argspec", "_earlier", "_errors", "_files", "_folders", "_force", "_machine", "_model", "_overrides"),
         *("_locations", "_plan", "_record", "_history", "_other_names", "_plan_data", "_plan_restore", "_salvage", "_scope", "_select", "_stats"),
-        "_storage",
+        *("_preconditions", "_storage"),
     },
     "_status": {"_api", "_beside", "_controller", "_earlier", "_errors", "_folders", "_lock", "_model", "_other_names", "_record", "_report", "_stats"},
-    "_opening": {"_api", "_argspec", "_beside", "_container", "_controller", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
-    | {"_other_names", "_overrides", "_patience", "_plan", "_plan_restore", "_record", "_report", "_salvage"},
+    "_opening": {"_api", "_argspec", "_beside", "_controller", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
+    | {"_other_names", "_overrides", "_patience", "_plan", "_preconditions", "_record", "_report", "_salvage"},
 }
 DOORS = {
     "time": {"_pace"},

@@ -79,7 +79,15 @@ QUIET = {
 }
 # Texts that are no message of their own, by why.
 NOT_ALONE = {
+    "names of options": [
+        "ca_path dest fetch_dest file notice_dir record record_copy record_dir running_vms src",
+        "ceph notice notice_templates",
+        "accept canary_vms command exclude_owners exclude_vms flags groups hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
+        "open_hosts osd_flags osd_flags_found osd_flags_unset pools",
+    ],
     "part of a message": [
+        "... To accept this: .........",
+        "... Nothing was changed....",
         "a number of seconds above 0",
         "a whole number of at least 1",
         "..., with ... forced off before......",
@@ -161,8 +169,6 @@ NOT_ALONE = {
         "Nothing was changed.",
         "... For a group that may be empty: optional: true.",
         " Variables of your own may begin with .... To run without these: ...",
-        "... Nothing was changed. To start them all the same: ...",
-        "... Nothing was changed. To keep both there all the same: ...",
         "... To go on: ...",
         ".... Make room, or choose another disk.",
         "...was taken...was sent, and its answer left unclear whether it was taken...",

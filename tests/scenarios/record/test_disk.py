@@ -119,7 +119,7 @@ def test_copy_on_the_disk_of_the_record_is_refused(quick, one_disk) -> None:
     assert f"ceph_maint_record_copy {copy} lies on the file system of the record (" in run.text
     mount = next(line for line in run.lines if line.startswith(f"Second copy of the record: {copy} (on "))
     assert _folders.describe_disk(str(op.folder), _folders.read_mounts()) in mount
-    assert "To keep both there all the same: -e ceph_maint_accept=same-disk:" in refused_without_a_plan(op, copy)
+    assert "To accept this: -e ceph_maint_accept=same-disk:" in refused_without_a_plan(op, copy)
     assert not copy.exists() and not op.place.exists()
     assert operator.prepare(accept=run.accept_argument()).safe
 

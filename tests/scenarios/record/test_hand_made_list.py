@@ -53,7 +53,7 @@ def test_a_list_of_all_vms_is_refused(quick, tmp_path) -> None:
     assert found["refusals"][0].startswith(f"2 of 4 VMs in {hand} were not running when it was made (paused 1, stopped 1), and would")
     command = found["refusals"][0].partition("keep the others only: ")[2]
     assert command == f"jq --arg s running '[.[]|select(.status==$s)]' {hand}"
-    with pytest.raises(Refused, match=r"were not running when it was made.* Nothing was changed\. To start them all the same: ") as caught:
+    with pytest.raises(Refused, match=r"were not running when it was made.* Nothing was changed\. To accept this: ") as caught:
         enter(op.records, **given)
     assert caught.value.items == [item]
     assert plan_for(op.cloud, op.records, accept=item, **given)["refusals"] == []

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _container
+from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _folders
 from ansible_collections.pilw.maintenance.plugins.module_utils._container import engine, problem
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Mount
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Mount, Places
+from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import check, container
 
 DISK, LAYERS = Mount("/dev/vda1", "/", "ext4"), Mount("overlay", "/", "overlay")
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
@@ -69,11 +72,11 @@ def test_a_folder_of_the_container_itself_is_not(mount):
 
 def test_what_is_refused_can_be_accepted_by_its_name(monkeypatch):
     monkeypatch.setattr(_container, "here", lambda: "podman")
-    monkeypatch.setattr(_container, "mount_of", lambda path, mounts: LAYERS)
-    params = {"record_dir": "/records", "record_dir_persistent": True}
+    monkeypatch.setattr(_folders, "mount_of", lambda path, mounts: LAYERS)
+    places = Places("api.example.com", "", "/records", "", persistent=True)
     with pytest.raises(Refused, match="Nothing was changed") as refused:
-        _container.check(params, [])
-    _container.check(params, refused.value.items)
+        check(container(places), [])
+    check(container(places), refused.value.items)
     with pytest.raises(Refused) as refused:
-        _container.check({**params, "record_dir_persistent": False}, [])
+        check(container(replace(places, persistent=False)), [])
     assert refused.value.items == []

@@ -13,8 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import CallTime
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier, kept_records, measured, starts_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier, kept_records, starts_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
 
@@ -100,7 +99,6 @@ def test_a_kept_record_that_cannot_be_read_hides_no_other_and_is_told_for_as_lon
     assert list(found.unread) == ["kept:1.record.sqlite"]
     told = "The kept record 1.record.sqlite cannot be read, so starts that it may have left at work are not known: "
     assert found.unread["kept:1.record.sqlite"].startswith(told)
-    assert measured(str(tmp_path)) == (None, None)
     day = path.stat().st_mtime - 24.1 * 3600
     os.utime(path, (day, day))
     assert earlier(str(tmp_path)).unread == {}
@@ -118,33 +116,3 @@ def test_many_starts_are_one_line():
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert kept_records(str(tmp_path / "none")) == []
-
-
-def took(stop, seen, start=4, outcome="clean"):
-    begin = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    times = (0, stop, stop + seen, 1000, 1000 + start, 1000 + start + seen)
-    at = [(begin + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ") for seconds in times]
-    return {
-        "stop_outcome": outcome, "stop_sent_at": at[0], "stop_answered_at": at[1], "stopped_at": at[2],
-        "start_outcome": "running", "start_sent_at": at[3], "start_answered_at": at[4], "started_at": at[5],
-    }  # fmt: skip
-
-
-def test_what_a_stop_and_a_start_took_is_measured_by_the_last_maintenance_that_can_tell(tmp_path):
-    """The call and the wait for a list each for itself: a place is free for the next VM once the platform has answered."""
-    assert measured(str(tmp_path)) == (None, None)
-    vms = {"a": took(20, 3), "b": took(22, 3), "c": took(31, 3, 7), "d": took(90, 3, 9), "e": took(40, 8, 8)}
-    ended(tmp_path, "1", f=took(900, 3, 7, outcome="would_not_stop"), **vms)
-    known = (CallTime(31.0, 3.0, measured=True), CallTime(7.0, 3.0, measured=True))
-    assert measured(str(tmp_path)) == known
-    ended(tmp_path, "2", a=took(1, 1), b=took(1, 1), c=took(1, 1), d=took(1, 1))  # a trial with four VMs
-    (tmp_path / "3.record.sqlite").write_bytes(b"no database at all")
-    ended(tmp_path, "4", done=False, **{uuid: took(5, 1) for uuid in "abcdef"})
-    assert measured(str(tmp_path)) == known
-
-
-def test_calls_that_were_not_answered_or_answered_before_they_were_sent_measure_nothing(tmp_path):
-    odd = {**took(20, 3), "stop_answered_at": None}
-    back = {**took(20, 3), "stop_answered_at": "2025-01-01T00:00:00Z"}
-    ended(tmp_path, "1", **{uuid: odd for uuid in "abcde"}, **{uuid: back for uuid in "fghij"})
-    assert measured(str(tmp_path)) == (None, None)

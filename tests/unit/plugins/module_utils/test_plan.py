@@ -313,12 +313,6 @@ def test_time_is_bounded_and_told():
     ) in plan.lines
 
 
-def test_what_was_measured_counts_more_than_a_guess():
-    rows = [{**RUNNING, "uuid": f"v{number}"} for number in range(200)]
-    plan = prepare(vms=rows, stop_time=_plan.CallTime(31.4, measured=True))
-    assert any("about 6 min if all goes well (31 s each as measured in the last maintenance, 20 at once)" in line for line in plan.lines)
-
-
 @pytest.mark.parametrize(("window", "told"), [(0, False), (280, False), (279, True)])
 def test_a_window_that_is_too_short_is_said_in_the_plan(window, told):
     plan = prepare(vms=[{**RUNNING, "uuid": f"v{number}"} for number in range(200)], window=window)  # 220 s and the proof

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _storage
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_host, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 
 
 def row(image="vms/volume-a", vm="a", client="client.4", address="10.0.0.4:0/7"):
@@ -49,26 +49,6 @@ def test_nobody_has_an_image_open():
     assert found.proofs == ["no client has an image open in the pools vms (each OSD asked)"]
     assert (found.against, found.excepted) == ({}, {})
     assert "CephFS" in found.notes[0]
-
-
-@pytest.mark.parametrize("address", ["10.0.0.4:0/7", "v1:10.0.0.4:0/7", "[fd00::4]:0/7"])
-def test_the_hypervisor_is_named_where_the_platform_tells_its_address(address):
-    rows = [{"uuid": "h-1", "name": "hv-1", "ip": "10.0.0.4", "mgmt": "fd00::4", "cpu": 4}, {"uuid": "h-2", "ip": "10.0.0.5"}]
-    opens = [{**row(), "address": address}, {**row("vms/b", ""), "address": "10.0.0.5:0/1"}, {**row("vms/c", ""), "address": "10.0.0.6:0/1"}]
-    storage = _storage.with_hosts(read(*opens), lambda: [parse_host(one) for one in rows])
-    assert [one.host for one in storage.opens] == ["hv-1", "h-2", ""]
-    assert storage.opens[0].label() == f"image vms/volume-a is open at client.4 ({address}, host hv-1), the disk of VM a"
-    assert storage.opens[2].label() == "image vms/c is open at client.4 (10.0.0.6:0/1)"
-
-
-def test_what_has_no_address_has_no_hypervisor():
-    hosts = [parse_host({"uuid": "h-1", "name": "hv-1", "ip": ""})]
-    assert [one.host for one in _storage.with_hosts(read(row(), count=3), lambda: hosts).opens] == ["", ""]
-
-
-def test_hosts_are_asked_for_only_where_something_is_open():
-    assert _storage.with_hosts(None, None) is None
-    assert _storage.with_hosts(read(), None).opens == []
 
 
 @pytest.mark.parametrize(("known", "accepted", "where"), [("b", (), "against"), ("b", ("cluster:a",), "excepted"), ("a", (), ""), ("", (), "")])

@@ -16,8 +16,6 @@ PARAMS = {"proof_interval": 0.0, "settle_timeout": 0.0, "ceph_host": "", "ceph":
 
 
 class Platform:
-    known_hosts: tuple = ()
-
     def __init__(self, state):
         self._state = state
 

@@ -29,9 +29,6 @@ class Platform:
     def vm(self, uuid):
         return self.vms().vms.get(uuid)
 
-    def known_hosts(self):
-        return []
-
     def power(self, *call, **options):
         raise AssertionError(f"sent in check mode: {call}")
 

@@ -15,7 +15,8 @@ from ansible_collections.pilw.maintenance.plugins.modules.pilw_maintenance_info 
 def given(tmp_path, path):
     (tmp_path / "records" / "h").mkdir(parents=True, exist_ok=True)
     record, copies = tmp_path / "records" / "h" / "record.sqlite", tmp_path / "copies"
-    return {"file": path and str(path), "record": str(record), "record_dir": None, "record_copy": str(copies)}
+    named = {"record": str(record), "record_dir": None, "record_dir_persistent": False, "record_copy": str(copies)}
+    return {"file": path and str(path), "api_host": "h", "location": "", **named}
 
 
 @pytest.mark.parametrize("path", [None, ""])

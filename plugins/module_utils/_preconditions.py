@@ -1,0 +1,90 @@
+# Copyright (c) 2026, pilw.maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module_util is private to the pilw.maintenance collection.
+
+"""What must hold before a record is used. A plan collects the refusals; opening a record raises the first that is not accepted."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _folders
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import RUNNING, count_by, digest, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item
+
+CEPH_NOT_BACK = (
+    "Ceph was to be taken down, and nothing here can tell whether it serves again, or went down at all. A VM started before it "
+    "serves hangs. When Ceph is back: -e ceph_maint_ceph_is_back=true"
+)
+HOSTS_NOT_SAID = (
+    "Which hosts the shell runbook closed is not known. Say it: -e ceph_maint_open_hosts=all (or none, or UUID,UUID)."
+)
+
+
+class Refusal(t.NamedTuple):
+    """Why something cannot go ahead, and the override that accepts it, empty where the text names another next step."""
+
+    text: str
+    item: str = ""
+
+
+def check(refusals: t.Iterable[Refusal], accepted: t.Collection[str]) -> None:
+    """Raise Refused for the first that is not accepted."""
+    for text, item in refusals:
+        if item not in accepted:
+            way = f" To accept this: {accept_argument(accepted, [item])}" if item else ""
+            raise Refused(f"{text} Nothing was changed.{way}", [item] if item else [])
+
+
+def container(places: Places) -> list[Refusal]:
+    """A folder of the records that would be gone with the job."""
+    path, mounts = places.record_dir, _folders.read_mounts()
+    found = _container.problem(path, places.persistent, _container.here(), _folders.mount_of(path, mounts)) if path else ("", "")
+    return [Refusal(*found)] if found[0] else []
+
+
+def folders(places: Places) -> list[Refusal]:
+    """Folders or files that cannot hold the record, and a copy beside the record itself."""
+    problem = _folders.folder_problem(places.record_dir or places.folder) or _folders.folder_problem(places.folder)
+    found = [problem or _folders.files_problem(places.folder), _folders.copy_problem(places.copy_dir, places.folder)]
+    return [Refusal(text) for text in found if text]
+
+
+def copy_disk(places: Places) -> list[Refusal]:
+    """A second copy on the file system of the record."""
+    copy = places.record_copy
+    problem = _folders.copy_disk_problem(copy, places.folder, _folders.read_mounts()) if copy else ""
+    return [Refusal(problem, f"same-disk:{copy}")] if problem else []
+
+
+def old(identity: str, phase: str, vms: int, age: float, max_age: float, accepted: t.Iterable[str]) -> list[Refusal]:
+    """An open record that nothing was done with for longer than C(max_age) hours, with each next step."""
+    item = f"old:{identity}"
+    if age <= max_age * 3600:
+        return []
+    return [
+        Refusal(
+            f"The open record {identity} (phase {phase}, {vms} VMs) was last worked on {age / 3600:.1f} hours ago. If it is not the "
+            "maintenance at hand, bring back first what it stopped: ansible-playbook pilw.maintenance.ceph_maint_restore "
+            f"{accept_argument(accepted, [item])}; or end it without that: ansible-playbook pilw.maintenance.ceph_maint_close "
+            "-e ceph_maint_confirm=true "
+            f"{accept_argument(accepted, [give_up_item(identity)])}",
+            item,
+        )
+    ]
+
+
+def not_running(rows: list[dict], path: str) -> list[Refusal]:
+    """A hand-made list that shows VMs in another state than running."""
+    found = [vm for vm in map(parse_vm, rows) if vm is not None and vm.row.get("status") is not None and vm.state != RUNNING]
+    if not found:
+        return []
+    states = ", ".join(f"{state} {count}" for state, count in count_by(vm.state for vm in found).items())
+    text = (
+        f"{len(found)} of {len(rows)} VMs in {path} were not running when it was made ({states}), and would be started all the same. "
+        f"If they did not run before the maintenance, keep the others only: jq --arg s running '[.[]|select(.status==$s)]' {path}"
+    )
+    return [Refusal(text, f"not-running:{digest(sorted(vm.uuid for vm in found))}")]
