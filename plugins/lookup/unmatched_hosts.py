@@ -46,22 +46,18 @@ _raw:
   elements: str
 """
 
-from ansible.errors import AnsibleLookupError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import words
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import no_match
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.host_patterns import GROUPS, patterns_of
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import accepted_overrides
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
-        try:
-            accepted = words(kwargs.get("accepted"), "ceph_maint_accept") or []
-        except InputError as exc:
-            raise AnsibleLookupError(str(exc)) from exc
+        accepted = accepted_overrides(kwargs.get("accepted"))
         inventory = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
         patterns = patterns_of(str(terms[0]), self._loader.load_from_file)
         unmatched = [one for one in patterns if one not in GROUPS and not inventory.run([one], variables)]

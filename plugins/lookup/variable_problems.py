@@ -47,21 +47,16 @@ _raw:
   elements: str
 """
 
-from ansible.errors import AnsibleError, AnsibleLookupError
+from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import words
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import REST_OF_WORDS, options, refusal
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import REST_OF_WORDS, accepted_overrides, options, refusal
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         visible = dict(variables or {})
-        try:
-            accepted = words(self._value(visible, "ceph_maint_accept"), "ceph_maint_accept") or []
-        except InputError as exc:
-            raise AnsibleLookupError(str(exc)) from exc
+        accepted = accepted_overrides(self._value(visible, "ceph_maint_accept"))
         places = list(terms) or [self._maintenance_host(visible), visible]
         names = {str(name) for place in places for name in place}
         values = {name: self._value(place, name) for place in places for name in place if name in options() or name == REST_OF_WORDS}

@@ -43,18 +43,14 @@ _raw:
   elements: str
 """
 
-from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import words
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import accepted_overrides
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
-        try:
-            accepted = words(kwargs.get("accepted"), "ceph_maint_accept") or []
-        except InputError as exc:
-            raise AnsibleLookupError(str(exc)) from exc
+        accepted = accepted_overrides(kwargs.get("accepted"))
         items = [str(item) for item in terms if item not in accepted]
         return [accept_argument(accepted, items)] if items else []

@@ -13,7 +13,7 @@ import sqlite3
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _folders
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import MEND, DamagedRecord, RecordError
 
 SCHEMA = 1
 BUSY_TIMEOUT = 20.0  # seconds that a writer waits for another
@@ -171,36 +171,18 @@ def check(db: sqlite3.Connection, path: str) -> None:
 
 
 def reading_error(path: str, exc: sqlite3.Error) -> RecordError:
-    if _is_damage(exc):
-        return DamagedRecord(path, str(exc))
-    return RecordError(
-        f"The record {path} cannot be read: {exc}. Nothing more is sent. Mend the disk, then run the same command again: "
-        "it goes on."
-    )
+    damage = DamagedRecord(path, str(exc)) if _is_damage(exc) else None
+    return damage or RecordError(f"The record {path} cannot be read: {exc}. Nothing more is sent. {MEND}")
 
 
 def writing_error(path: str, exc: sqlite3.Error) -> RecordError:
-    if _is_damage(exc):
-        return DamagedRecord(path, str(exc))
-    return RecordError(
-        f"The record {path} cannot be written: {exc}. What it held before is whole. "
-        "Make room or mend the disk, then run the same command again: it goes on."
-    )
-
-
-_NOT_DAMAGE = (
-    sqlite3.DataError,
-    sqlite3.IntegrityError,
-    sqlite3.InternalError,
-    sqlite3.NotSupportedError,
-    sqlite3.OperationalError,
-    sqlite3.ProgrammingError,
-)
+    damage = DamagedRecord(path, str(exc)) if _is_damage(exc) else None
+    return damage or RecordError(f"The record {path} cannot be written: {exc}. What it held before is whole. {MEND}")
 
 
 def _is_damage(exc: sqlite3.Error) -> bool:
     """The file itself is wrong; a busy, full or failing disk is another class (error codes came with Python 3.11)."""
-    return not isinstance(exc, _NOT_DAMAGE) or any(words in str(exc) for words in ("no such ", "decode to UTF-8"))
+    return type(exc) is sqlite3.DatabaseError or any(words in str(exc) for words in ("no such ", "decode to UTF-8"))
 
 
 def _uri_path(path: str) -> str:

@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import re
 import shlex
 import typing as t
 
+MEND = "Make room or mend the disk, then run the same command again: it goes on."
 # Linux takes no more than 128 KiB as one argument of a command.
 LONGEST_ARGUMENT = 100000
 # What neither a shell nor a comma separated list can take for something else.
@@ -51,6 +53,15 @@ class InputError(PilwError):
 
 class RecordError(PilwError):
     """The record cannot be opened, read or written."""
+
+
+@contextlib.contextmanager
+def disk_errors(what: str, then: str = "Nothing more is sent.") -> t.Iterator[None]:
+    """Raise RecordError for what the operating system refuses. C(what) failed; C(then): what holds all the same."""
+    try:
+        yield
+    except OSError as exc:
+        raise RecordError(f"{what}: {exc}. {then} {MEND}") from exc
 
 
 class DamagedRecord(RecordError):

@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 
@@ -23,17 +23,6 @@ LIMIT = 600.0
 # Writes open at once, so that a few hosts that hang do not hold up the others.
 POOL = 8
 
-Wanted = t.Callable[[], None]
-
-
-def nobody_asks() -> None:
-    """Without a record the work ends with its caller."""
-
-
-def nobody_hears(text: str) -> None:
-    """Nor is anybody told how far it is."""
-
-
 def moved_away(host: Host) -> str:
     """Why a host gets no write."""
     return f"the platform has it as {host.state}"
@@ -41,14 +30,13 @@ def moved_away(host: Host) -> str:
 
 @dataclass
 class Flags:
-    """Brings hosts to C(accepting). C(check_wanted) raises when nothing more is to be sent. C(say) tells others how far it is."""
+    """Brings hosts to C(accepting)."""
 
     api: Api
     accepting: bool
     record: Record | None = None
     run: str = ""
-    check_wanted: Wanted = nobody_asks
-    say: t.Callable[[str], None] = nobody_hears
+    caller: Caller = FOREGROUND
     errors: dict[str, ApiError | str] = field(default_factory=dict)  # by uuid, of the hosts that are not done
     tried: set[str] = field(default_factory=set)
     unseen: set[str] = field(default_factory=set)  # answered as opened, not read back yet and not recorded
@@ -78,10 +66,10 @@ class Flags:
     def _say(self, total: int) -> None:
         begin, done = ("Opening", "open") if self.accepting else ("Closing", "closed")
         again = f"; {len(self.errors)} did not take it so far" if self.errors else ""
-        self.say(f"{begin} the hosts: {len(self.tried) - len(self.errors)} of {total} are {done}{again}")
+        self.caller.say(f"{begin} the hosts: {len(self.tried) - len(self.errors)} of {total} are {done}{again}")
 
     def _write_some(self, hosts: list[Host]) -> None:
-        self.check_wanted()
+        self.caller.check()
         if self.record and not self.accepting:
             for host in hosts:
                 self.record.closing_host(self.run, host.uuid)
@@ -157,5 +145,5 @@ class Flags:
     def _wait(self, seconds: float) -> None:
         until = _pace.monotonic() + seconds
         while _pace.monotonic() < until:
-            self.check_wanted()
+            self.caller.check()
             _pace.sleep(min(0.5, max(0.01, until - _pace.monotonic())))

@@ -13,10 +13,11 @@ import json
 import os
 import secrets
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._controller import Presence
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, RecordError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, Refused, accept_argument, disk_errors
 
 _PAUSE = 0.2
 # Characters of what the holder says; all that it writes is read in one piece.
@@ -32,13 +33,8 @@ class Lock:
         self._about: dict[str, t.Any] = {}
 
     def _open(self) -> int:
-        try:
+        with disk_errors(f"The lock {self._path} cannot be opened"):
             return os.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise RecordError(
-                f"The lock {self._path} cannot be opened: {exc}. Nothing more is sent. Make room or mend the disk, then run the "
-                "same command again: it goes on."
-            ) from exc
 
     def holder(self) -> dict[str, t.Any] | None:
         """What the living holder wrote about itself; None when nobody holds it."""
@@ -67,15 +63,10 @@ class Lock:
                         "same command again when that has ended; the playbook pilw.maintenance.ceph_maint_status shows it."
                     )
                 _pace.sleep(_PAUSE)
-            try:
+            with disk_errors(f"The lock {self._path} cannot be written"):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, json.dumps(about).encode(), 0)
-                self._handle, self._about = handle, about
-            except OSError as exc:
-                raise RecordError(
-                    f"The lock {self._path} cannot be written: {exc}. Nothing more is sent. Make room or mend the disk, then run "
-                    "the same command again: it goes on."
-                ) from exc
+            self._handle, self._about = handle, about
             yield
         finally:
             self._handle = None
@@ -89,6 +80,17 @@ class Lock:
             # In one write, and never shorter than before: who reads meanwhile shall find it whole.
             size = os.fstat(self._handle).st_size
             os.pwrite(self._handle, json.dumps({**self._about, "says": text[:MOST_SAID]}).encode().ljust(size), 0)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who waits for a piece of work. By default nobody apart from it: it is shown nothing, and the work ends with its process."""
+
+    check: t.Callable[[], None] = lambda: None  # raises when nothing more is to be sent
+    say: t.Callable[[str], None] = lambda text: None  # how far the work is
+
+
+FOREGROUND = Caller()
 
 
 def _try_lock(handle: int, how: int = fcntl.LOCK_EX) -> bool:
@@ -128,16 +130,11 @@ class Lease:
 
     def renew(self) -> None:
         unfinished = f"{self._path}.{os.getpid()}"
-        try:
+        with disk_errors(f"The lease {self._path} cannot be renewed", "So the work ends by itself; what was done is recorded."):
             handle = os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
             with os.fdopen(handle, "w", encoding="ascii") as stream:
                 stream.write(f"{self._run} {secrets.token_hex(8)}")
             os.replace(unfinished, self._path)
-        except OSError as exc:
-            raise RecordError(
-                f"The lease {self._path} cannot be renewed: {exc}. So the work ends by itself; what was done is recorded. "
-                "Make room or mend the disk, then run the same command again: it goes on."
-            ) from exc
 
     def renewed(self) -> bool:
         """Whether someone renewed it since this object last looked."""

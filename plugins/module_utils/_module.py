@@ -19,8 +19,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError, disk_errors
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Caller, Lease, Lock
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import JMESPATH_IMPORT_ERROR
 
@@ -60,15 +60,15 @@ def lock_of(params: dict[str, t.Any]) -> Lock:
     return Lock(os.path.dirname(params["record"]))
 
 
-def under_lease(params: dict[str, t.Any], record: Record) -> t.Callable[[], None]:
-    """What is asked before each step: whether this run still holds the record, and somebody still wants the work."""
+def caller_of(params: dict[str, t.Any], record: Record, lock: Lock) -> Caller:
+    """Who waits for a leased job: before each step it must still hold the record and renew its lease."""
     lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
 
     def check() -> None:
         record.check_run(params["run"])
         lease.check()
 
-    return check
+    return Caller(check, lock.say)
 
 
 @contextlib.contextmanager
@@ -109,14 +109,10 @@ def finish(module: AnsibleModule, run: t.Callable[[], dict[str, t.Any]]) -> None
     _argspec.tidy(module.params)
     try:
         _argspec.check_limits(module.params)
-        result = run()
+        with disk_errors("A file could not be read or written", "Nothing more is sent, and what the record held is whole."):
+            result = run()
     except PilwError as exc:
         module.fail_json(msg=str(exc), **exc.facts())
-    except OSError as exc:
-        module.fail_json(
-            msg=f"A file could not be read or written: {exc}. Nothing more is sent, and what the record held is whole. Make "
-            "room or mend the disk, then run the same command again: it goes on."
-        )
     for note in result.pop("notes", []):
         module.warn(note)
     if result.get("failed"):

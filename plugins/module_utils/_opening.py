@@ -34,6 +34,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     InputError,
     RecordError,
     Refused,
+    disk_errors,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
@@ -66,13 +67,8 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
     _preconditions.check(_preconditions.container(places), accept)
     if check_mode:
         return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": [], "ceph_fsid": ""}
-    try:
+    with disk_errors(f"The record {path} cannot be opened", "Nothing was changed on the platform."):
         return _opened(params, places, tmpdir, now, accept)
-    except OSError as exc:
-        raise RecordError(
-            f"The record {path} cannot be opened: {exc}. Nothing was changed on the platform. Make room or mend the disk, "
-            "then run the same command again."
-        ) from exc
 
 
 def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str] | None, accept: list[str]) -> dict[str, t.Any]:
@@ -294,15 +290,11 @@ def remove_leftovers(folder: str, tmpdir: str) -> None:
     Only those of this collection, and only after a minute: by then whoever is alive has read its own.
     """
     old, tmpdir = _pace.wall() - LEFTOVER_AGE, os.path.normpath(tmpdir)  # Ansible gives it with a slash at its end
-    left = [name for pattern in ("j[0-9]*.[0-9]*", "lease.[0-9]*") for name in glob.glob(os.path.join(glob.escape(folder), pattern))]
-    for path in left:
-        with contextlib.suppress(OSError):
-            if os.lstat(path).st_mtime < old:
-                os.unlink(path)
-    for path in glob.glob(os.path.join(glob.escape(folder), f"{UNFINISHED}*")):
-        with contextlib.suppress(OSError):
-            if os.lstat(path).st_mtime < old:
-                shutil.rmtree(path)
+    for pattern in ("j[0-9]*.[0-9]*", "lease.[0-9]*", f"{UNFINISHED}*"):
+        for path in glob.glob(os.path.join(glob.escape(folder), pattern)):
+            with contextlib.suppress(OSError):
+                if os.lstat(path).st_mtime < old:
+                    (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
     for path in glob.glob(os.path.join(glob.escape(os.path.dirname(tmpdir)), "ansible-tmp-*", "AnsiballZ_pilw_*.py")):
         with contextlib.suppress(OSError):
             info = os.lstat(path)

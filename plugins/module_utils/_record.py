@@ -24,7 +24,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._beside import (
     Beside,
     NoFiles,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun, disk_errors
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import effective
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import Change, RecordedVm, age_seconds, now_text, steady_now
@@ -525,13 +525,8 @@ class Record(SparedVms):
         yield "[]\n" if lead == "[" else "\n]\n"
 
     def _write_beside(self, files: dict[str, t.Any]) -> None:
-        try:
+        with disk_errors("The list beside the record cannot be written", f"The record {self.path} itself is whole."):
             self._beside.write(files, self.maintenance["id"])
-        except OSError as exc:
-            raise RecordError(
-                f"The list beside the record cannot be written: {exc}. The record {self.path} itself is whole. "
-                "Make room or mend the disk, then run the same command again: it goes on."
-            ) from exc
 
     def write_report(self, data: dict[str, t.Any], vms: str, summary: str) -> None:
         """report.json, vms.csv and summary.md beside the record, and beside its copy."""

@@ -82,16 +82,17 @@ def _check_place(record: Record, place: str, accepted: t.Collection[str]) -> Non
 
 def _lists_hold_something(folder: str) -> bool:
     """Whether a list names anything, or cannot be read."""
-    for name in _LISTS:
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                if _files.read_rows(_files.read_private(os.path.join(folder, name))):
-                    return True
-            except FileNotFoundError:
-                raise
-            except (OSError, ValueError):
-                return True
-    return False
+    return any(_read_list(os.path.join(folder, name)) not in (None, []) for name in _LISTS)
+
+
+def _read_list(path: str) -> list[dict] | Exception | None:
+    """The rows of a list, why it cannot be read, or None where there is none."""
+    try:
+        return _files.read_rows(_files.read_private(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        return exc
 
 
 def _copy_is_open(copy_dir: str, path: str) -> bool:
@@ -233,15 +234,11 @@ def look(damage: DamagedRecord, copy_dir: str | None = None) -> Salvage:
 def _first_list(salvage: Salvage, folders: list[str], name: str) -> tuple[list[dict] | None, str]:
     for folder in filter(None, folders):
         path = os.path.join(folder, name)
-        try:
-            rows = _files.read_rows(_files.read_private(path))
-        except FileNotFoundError:
-            salvage.found.append(f"{path} is missing.")
-        except (OSError, ValueError) as exc:
-            salvage.found.append(f"{path}: {exc}.")
-        else:
+        rows = _read_list(path)
+        if isinstance(rows, list):
             salvage.found.append(f"{path} names {len(rows)}, written at {_written_at(path)}.")
             return rows, folder
+        salvage.found.append(f"{path} is missing." if rows is None else f"{path}: {rows}.")
     return None, ""
 
 

@@ -23,6 +23,7 @@ except ImportError:
 
 
 _PLAIN = re.compile(r"[\w.@-]+")
+_FORM = "Numbers stand in backticks and text in single quotes, as in [?user_id==`8`] or [?name=='db1']"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _RFC_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -34,7 +35,7 @@ def matching(rows: t.Iterable[dict], expression: str, option: str) -> set[str]:
         found = jmespath.search(expression, rows)
     except (jmespath.exceptions.JMESPathError, TypeError, ValueError) as exc:
         words = " ".join(str(exc).split())
-        raise InputError(f"{option}: the JMESPath expression {expression} cannot be used: {words} {_form(expression)}") from exc
+        raise InputError(f"{option}: the JMESPath expression {expression} cannot be used: {words} {_FORM}") from exc
     if isinstance(found, list):
         uuids = [item.get("uuid") if isinstance(item, dict) else item for item in found]
         known = {row.get("uuid") for row in rows}
@@ -44,14 +45,6 @@ def matching(rows: t.Iterable[dict], expression: str, option: str) -> set[str]:
         f"{option}: the JMESPath expression {expression} must give a list of rows or of uuids, such as "
         f"[?user_id==`8`]; it gave {type(found).__name__}."
     )
-
-
-def _form(expression: str) -> str:
-    """What is to be written in the place of an expression that cannot be parsed."""
-    repaired = _repaired(expression)
-    if repaired:
-        return f"It may be meant as {repaired}"
-    return "Numbers stand in backticks and text in single quotes, as in [?user_id==`8`] or [?name=='db1']"
 
 
 def _names_a_row(uuid: t.Any, known: t.Container[t.Any]) -> bool:
@@ -139,13 +132,3 @@ def _replaced(expression: str, field: str, value: t.Any, form: str) -> str:
     pattern = rf"(\b{re.escape(field)}\s*(?:==|!=|<=|>=|<|>)\s*)(?:'{text}'|\"{text}\"|`\"?{text}\"?`|{text})"
     found, count = re.subn(pattern, lambda match: match[1] + form, expression)
     return found if count else f"[?{field}=={form}]"
-
-
-def _repaired(expression: str) -> str:
-    """How an expression that cannot be parsed was probably meant; empty where that is not known."""
-    text = re.sub(r"(?<![=!<>])=(?!=)", "==", expression)
-    text = re.sub(r"(==|!=|<=|>=|<|>)\s*(-?\d+(?:\.\d+)?|true|false|null)(?![\w'`.])", r"\1`\2`", text)
-    for form in (text, f"[?{text.strip('[]?')}]"):
-        if form != expression and _parsed(form):
-            return form
-    return ""

@@ -122,57 +122,52 @@ def read(host: str | None, look: t.Any) -> Storage | None:
     """The look as a module gave it, None where no Ceph host is named. What is not a whole look is a problem."""
     if not host:
         return None
-    if isinstance(look, dict) and look.get("mistake"):
+    look = _dict(look)
+    if look.get("mistake"):
         raise InputError(printable(look["mistake"], 400))
-    if not isinstance(look, dict) or not isinstance(look.get("watchers"), dict):
-        problem = look.get("problem") if isinstance(look, dict) else ""
-        return Storage(host, printable(problem, 400) or "it was not asked, or gave no answer")
-    watchers = look["watchers"]
-    missing, count, rows = watchers.get("missing"), watchers.get("count"), watchers.get("open")
-    unread, unchecked = watchers.get("unread"), watchers.get("unchecked")
-    problem = printable(look.get("problem"), 400)
-    if not problem and isinstance(missing, list):
-        problem = printable("; ".join(map(str, missing[:3])), 400)
-    if not problem and not (_whole(look, missing, count, rows) and (unread is None or isinstance(unread, dict))):
+    watchers = _dict(look.get("watchers"))
+    if not watchers:
+        return Storage(host, printable(look.get("problem"), 400) or "it was not asked, or gave no answer")
+    opens = [
+        Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm")))
+        for row in _list(watchers.get("open"))
+        if isinstance(row, dict) and row.get("image")
+    ]
+    problem = printable(look.get("problem") or "; ".join(map(str, _list(watchers.get("missing"))[:3])), 400)
+    if not problem and not _whole(look, watchers):
         problem = "its answer is not whole"
-    opens = []
-    if isinstance(rows, list):
-        told = [row for row in rows if isinstance(row, dict) and row.get("image")]
-        opens = [Open(*(printable(row.get(name), 200) for name in ("image", "client", "address", "vm"))) for row in told]
-    if not problem and count > len(opens):
-        opens.append(Open(f"{count - len(opens)} more", "several clients", "", ""))
-    health = look.get("health")
-    health = health if isinstance(health, dict) else {}
-    checks = health.get("checks")
-    images, note = watchers.get("images"), watchers.get("note")
-    pools = _texts(watchers.get("pools"))
+    if not problem and watchers["count"] > len(opens):
+        opens.append(Open(f"{watchers['count'] - len(opens)} more", "several clients", "", ""))
+    health, images, note, pools = _dict(look.get("health")), watchers.get("images"), watchers.get("note"), _texts(watchers.get("pools"))
     where = f"the pools {', '.join(pools) or '(none)'}"
     where += f" ({printable(images)} images asked one by one" if images is not None else " (each OSD asked"
     where += f", at {printable(look['at'])})" if look.get("at") else ")"
     return Storage(
         host,
         problem,
-        printable(health.get("status")),
-        {printable(name): printable(text, 200) for name, text in (checks if isinstance(checks, dict) else {}).items()},
-        printable(health.get("osds"), 100),
-        printable(health.get("recovery"), 100),
-        _texts(look.get("flags")),
-        opens,
-        where + (f"; {printable(note, 300)}" if note else ""),
-        frozenset(_texts(watchers.get("vms"))),
-        watchers.get("mapped") is True,
-        printable(look.get("fsid"), 40),
-        {printable(pool, 200): printable(why, 200) for pool, why in (unread if isinstance(unread, dict) else {}).items()},
-        [printable(line, 1000) for line in (unchecked if isinstance(unchecked, list) else [])],
-        pools,
+        status=printable(health.get("status")),
+        checks={printable(name): printable(text, 200) for name, text in _dict(health.get("checks")).items()},
+        osds=printable(health.get("osds"), 100),
+        recovery=printable(health.get("recovery"), 100),
+        flags=_texts(look.get("flags")),
+        opens=opens,
+        where=where + (f"; {printable(note, 300)}" if note else ""),
+        vms=frozenset(_texts(watchers.get("vms"))),
+        mapped=watchers.get("mapped") is True,
+        fsid=printable(look.get("fsid"), 40),
+        unread={printable(pool, 200): printable(why, 200) for pool, why in _dict(watchers.get("unread")).items()},
+        unchecked=[printable(line, 1000) for line in _list(watchers.get("unchecked"))],
+        pools=pools,
     )
 
 
-def _whole(look: dict[str, t.Any], missing: t.Any, count: t.Any, rows: t.Any) -> bool:
+def _whole(look: dict[str, t.Any], watchers: dict[str, t.Any]) -> bool:
     """Whether a look says all that a proof needs. What is left out of it says nothing."""
+    rows, count = watchers.get("open"), watchers.get("count")
     return (
         look.get("problem") == ""
-        and missing == []
+        and watchers.get("missing") == []
+        and isinstance(watchers.get("unread"), (dict, type(None)))
         and isinstance(rows, list)
         and all(isinstance(row, dict) and row.get("image") for row in rows)
         and isinstance(count, int)
@@ -181,8 +176,16 @@ def _whole(look: dict[str, t.Any], missing: t.Any, count: t.Any, rows: t.Any) ->
     )
 
 
+def _dict(value: t.Any) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: t.Any) -> list[t.Any]:
+    return value if isinstance(value, list) else []
+
+
 def _texts(value: t.Any) -> list[str]:
-    return [printable(one) for one in value] if isinstance(value, list) else []
+    return [printable(one) for one in _list(value)]
 
 
 @dataclass
@@ -330,18 +333,14 @@ def held_back(
     """
     if storage is None:
         return {}
-    if storage.problem and storage.start_item not in accepted:
+    if (storage.problem or storage.unread) and storage.start_item not in accepted:
+        why, fix = f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", "Mend it"
+        if not storage.problem:
+            why = f"The key on {storage.host} may not read the pools {_pools(storage)}"
+            fix = "Give it the right to read them, or name the pools with disks of VMs (ceph_maint_rbd_pools),"
         raise Refused(
-            f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}. A VM whose image is still open elsewhere "
-            "would be destroyed by its start, so nothing was started. Mend it and run the same command again, or go on without this "
-            f"proof: {accept_argument(accepted, [storage.start_item])}",
-            [storage.start_item],
-        )
-    if storage.unread and storage.start_item not in accepted:
-        raise Refused(
-            f"The key on {storage.host} may not read the pools {_pools(storage)}. A VM whose image is still open there would be destroyed by "
-            "its start, so nothing was started. Give it the right to read them, or name the pools with disks of VMs (ceph_maint_rbd_pools), "
-            f"and run the same command again. To go on without this proof: {accept_argument(accepted, [storage.start_item])}",
+            f"{why}. A VM whose image is still open elsewhere would be destroyed by its start, so nothing was started. {fix} and run the "
+            f"same command again, or go on without this proof: {accept_argument(accepted, [storage.start_item])}",
             [storage.start_item],
         )
     # Items of their own: what was accepted before safe must not lead to a second guest on one image.

@@ -36,9 +36,9 @@ def safe_lines(verdict: Verdict, api: Api, record: Record, is_open: bool = True)
     lines.append(covered(api))
     lines += [f"  accepted: {item}" for item in record.accepted()]
     lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
+    if not verdict.safe:
+        lines.append(f"If Ceph may go down in spite of those left out, each named: {accept_argument(record.accepted(), verdict.items)}")
     if not is_open:
-        if not verdict.safe:
-            lines.append(f"If Ceph may go down in spite of those left out, each named: {accept_argument(record.accepted(), verdict.items)}")
         return [*lines, NO_RECORD]
     lines += _report.stop_lines(record)
     closed = sum(1 for host in record.hosts() if host["closed_by_us"] and host["now"] is not True)
@@ -50,10 +50,6 @@ def safe_lines(verdict: Verdict, api: Api, record: Record, is_open: bool = True)
         lines.append("Just before Ceph goes down, prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify")
         lines.append(f"When Ceph is back, or to call it off: {_report.restore_command(record)}")
     else:
-        lines.append(
-            "If Ceph may go down in spite of those left out, each named: "
-            + accept_argument(record.accepted(), verdict.items)
-        )
         lines.append(f"To bring the scope back: {_report.restore_command(record)}")
     lines.append(_report.SAME_SETTINGS)
     return lines

@@ -113,7 +113,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, accept_argument
-from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, Wanted, moved_away, nobody_asks, nobody_hears
+from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, moved_away
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named, none_open
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
@@ -184,14 +185,7 @@ def unread(params: dict[str, t.Any], record: Record, why: str, check_mode: bool)
     return {"changed": False, "changed_hosts": [], "failed_hosts": failed, "skipped_hosts": [], "diff": {"before": {}, "after": {}}}
 
 
-def run(
-    params: dict[str, t.Any],
-    api: Api,
-    record: Record | None,
-    check_mode: bool,
-    check_wanted: Wanted = nobody_asks,
-    say: t.Callable[[str], None] = nobody_hears,
-) -> dict[str, t.Any]:
+def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: bool, caller: Caller = FOREGROUND) -> dict[str, t.Any]:
     """Bring the chosen hosts to the wanted state and say what was done."""
     failed: list[dict] = []
     try:
@@ -220,7 +214,7 @@ def run(
                 record.host_written(params["run"], host.uuid, False, moved_away(host))
             elif host.accepting is accepting:
                 record.host_seen(params["run"], host.uuid, accepting)
-    flags = Flags(api, accepting, record, params["run"], check_wanted, say)
+    flags = Flags(api, accepting, record, params["run"], caller)
     errors = {} if check_mode else flags.write(pending)
     failed += [told(host, errors[host.uuid]) for host in pending if host.uuid in errors]
     changed = [host for host in pending if host.uuid not in errors]
@@ -274,7 +268,7 @@ def main() -> None:
             return run(module.params, api, None, module.check_mode)
         lock = _module.lock_of(module.params)
         with _module.working_on(module.params, "setting host flags", module.check_mode, lock) as record:
-            return run(module.params, api, record, module.check_mode, _module.under_lease(module.params, record), lock.say)
+            return run(module.params, api, record, module.check_mode, _module.caller_of(module.params, record, lock))
 
     _module.finish(module, work)
 

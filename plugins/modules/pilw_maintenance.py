@@ -338,6 +338,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Re
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import ended_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._in_memory import view
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import open_elsewhere
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
@@ -348,10 +349,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._summary import n
 
 
 class Pause:
-    """Between two lists of a proof that is a job: says how long it lasts, and ends the proof when nobody wants it any more."""
+    """Between two lists of a proof: says how long it lasts, and ends the proof when nobody wants it any more."""
 
-    def __init__(self, say: t.Callable[[str], None], check_wanted: t.Callable[[], None]) -> None:
-        self._say, self._text, self.check_wanted = say, "", check_wanted
+    def __init__(self, caller: Caller = FOREGROUND) -> None:
+        self.caller, self._text = caller, ""
 
     def what_for(self, text: str) -> None:
         self._text = text
@@ -359,19 +360,9 @@ class Pause:
     def sleep(self, seconds: float) -> None:
         until = _pace.monotonic() + seconds
         while (left := until - _pace.monotonic()) > 0:
-            self.check_wanted()
-            self._say(f"{self._text}; the next list in {left:.0f} s")
+            self.caller.check()
+            self.caller.say(f"{self._text}; the next list in {left:.0f} s")
             _pace.sleep(min(left, 1.0))
-
-
-class PlainPause(Pause):
-    """Whoever made the proof waits for it."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda text: None, lambda: None)
-
-    def sleep(self, seconds: float) -> None:
-        _pace.sleep(seconds)
 
 
 def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_open: bool = True) -> dict[str, t.Any]:
@@ -435,7 +426,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
         # One of ours that is not set is nobody's: who sets it from now on does it for himself.
         record.forget_flags(run, [flag for flag in record.osd_flags() if flag not in storage.flags])
     if verdict.safe:
-        pause.check_wanted()  # to nobody safe is not said; that it is not so is written down all the same
+        pause.caller.check()  # to nobody safe is not said; that it is not so is written down all the same
         if storage and other and record.osd_flags():
             verdict.notes.append(
                 f"Flags that this maintenance set on the Ceph cluster {known} are not unset on {storage.fsid}. Unset them there by hand: "
@@ -468,7 +459,7 @@ def proven_read_only(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     accepted = _argspec.words(params["accept"], "accept") or []
     places = Places.of(params)
     with view(places.path, params, accepted, places.copy_dir) as found:
-        result = proven({**params, "run": found.run, "osd_flags": None}, api, found.record, PlainPause(), bool(found.phase))
+        result = proven({**params, "run": found.run, "osd_flags": None}, api, found.record, Pause(), bool(found.phase))
     told = ["Read-only: the open record was not changed."] if found.phase else [other.text() for other in open_elsewhere(params)]
     return {**result, "changed": False, "phase": found.phase, "lines": [*result["lines"], *told]}
 
@@ -645,7 +636,7 @@ def main() -> None:
         copied = params["state"] not in ("told", "busy")
         with _module.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
             if params["state"] == "proven":
-                pause = Pause(lock.say, _module.under_lease(params, record)) if params["leased"] else PlainPause()
+                pause = Pause(_module.caller_of(params, record, lock)) if params["leased"] else Pause()
                 return proven(params, _module.api_for(params), record, pause)
             if params["state"] == "busy":
                 announce_step(params, record)

@@ -12,9 +12,11 @@ import typing as t
 from pathlib import Path
 
 import yaml
+from ansible.errors import AnsibleLookupError
 from ansible.module_utils.common.validation import check_type_bool, check_type_float, check_type_int
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import words
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
 
 PREFIX = "ceph_maint_"
 OWN_PREFIX = "ceph_maint_my_"
@@ -27,6 +29,14 @@ SLIP = 0.9
 _ROLES = Path(__file__).parents[2] / "roles"
 _READERS: dict[str, t.Callable[[t.Any], t.Any]] = {"bool": check_type_bool, "float": check_type_float, "int": check_type_int}
 _UNITS = ("seconds", "minutes", "hours")
+
+
+def accepted_overrides(value: t.Any) -> list[str]:
+    """Return what ceph_maint_accept holds, for a lookup."""
+    try:
+        return words(value, "ceph_maint_accept") or []
+    except InputError as exc:
+        raise AnsibleLookupError(str(exc)) from exc
 
 
 @functools.cache

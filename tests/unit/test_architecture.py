@@ -60,7 +60,7 @@ ALLOWED = {
     "_throttle": set(),
     "_in_memory": {"_database", "_errors", "_other_names", "_record", "_recorded", "_salvage"},
     "_power": {"_api", "_backlog", "_batch", "_errors", "_model", "_options", "_pace", "_polls", "_record", "_throttle"},
-    "_flags": {"_api", "_errors", "_model", "_pace", "_record"},
+    "_flags": {"_api", "_errors", "_lock", "_model", "_pace", "_record"},
     "_targets": {"_errors", "_model", "_power", "_record", "_select", "_settlement"},
     "_proof": {"_api", "_errors", "_model", "_pace", "_select"},
     "_bounds": {"_api", "_batch", "_flags", "_model", "_select"},

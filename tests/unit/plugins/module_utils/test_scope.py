@@ -97,20 +97,11 @@ def test_scope_that_leaves_nothing_is_found():
     assert scope(only_owners=["8"], only_vms=["c"]).unmatched == [("The scope leaves no VM in.", "no-match:scope")]
 
 
-@pytest.mark.parametrize(
-    ("expression", "words"),
-    [
-        ("[?user_id==8]", "It may be meant as [?user_id==`8`]"),
-        ("[?user_id=8]", "It may be meant as [?user_id==`8`]"),
-        ("[?user_id='8']", "It may be meant as [?user_id=='8']"),
-        ("user_id==8", "It may be meant as "),
-        ("[?user_id==", "Numbers stand in backticks and text in single quotes, as in [?user_id==`8`]"),
-    ],
-)
-def test_expression_that_cannot_be_parsed_shows_the_right_form(expression, words):
+@pytest.mark.parametrize("expression", ["[?user_id==8]", "[?user_id=8]", "[?user_id=='8'", "[?user_id=="])
+def test_expression_that_cannot_be_parsed_shows_an_example(expression):
     with pytest.raises(InputError) as caught:
         scope(query=expression)
-    assert words in str(caught.value)
+    assert "Numbers stand in backticks and text in single quotes, as in [?user_id==`8`]" in str(caught.value)
 
 
 def test_group_order_shows_count_and_order():

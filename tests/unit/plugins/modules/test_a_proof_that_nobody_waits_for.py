@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import SAFE, STOPPING, Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance
@@ -32,15 +33,9 @@ class Platform:
         return HostList({})
 
 
-class Lost(pilw_maintenance.PlainPause):
+def lost():
     """The lease runs out while the last list is read."""
-
-    def __init__(self):
-        super().__init__()
-        self.check_wanted = self.lost
-
-    def lost(self):
-        raise LeaseLost("nobody asks for it")
+    raise LeaseLost("nobody asks for it")
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def safe(tmp_path):
 def test_what_it_proved_is_not_said(safe):
     record, params = safe
     with pytest.raises(LeaseLost):
-        pilw_maintenance.proven(params, Platform("stopped"), record, Lost())
+        pilw_maintenance.proven(params, Platform("stopped"), record, pilw_maintenance.Pause(Caller(check=lost)))
     assert record.phase == STOPPING
 
 
@@ -64,5 +59,5 @@ def test_a_record_that_was_safe_is_not_so_any_more(safe):
     record, params = safe
     record.write_safe(params["run"], "SAFE", [])
     assert record.phase == SAFE
-    assert pilw_maintenance.proven(params, Platform("running"), record, Lost())["safe"] is False
+    assert pilw_maintenance.proven(params, Platform("running"), record, pilw_maintenance.Pause(Caller(check=lost)))["safe"] is False
     assert record.phase == STOPPING

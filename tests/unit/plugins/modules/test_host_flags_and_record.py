@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.pilw.maintenance.plugins.module_utils import _flags, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_host
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_host_flags
@@ -52,10 +53,10 @@ def made(tmp_path):
     record.close()
 
 
-def flags(cloud, made=None, check=False, check_wanted=_flags.nobody_asks, **options):
+def flags(cloud, made=None, check=False, caller=FOREGROUND, **options):
     record, token = made or (None, "")
     params = {"is_accepting_workloads": None, "restored": False, "hosts": None, "query": None, "keep_closed": None, "run": token}
-    return pilw_host_flags.run({**params, **options}, cloud, record, check, check_wanted)
+    return pilw_host_flags.run({**params, **options}, cloud, record, check, caller)
 
 
 def close(cloud, made=None, **options):
@@ -167,7 +168,7 @@ def test_nothing_more_is_sent_once_nobody_asks_for_it(made, quick, asked_for, mo
             raise LeaseLost("nobody asks")
 
     with pytest.raises(LeaseLost):
-        flags(cloud, made, is_accepting_workloads=False, check_wanted=check)
+        flags(cloud, made, is_accepting_workloads=False, caller=Caller(check))
     assert len(cloud.sent) == asked_for
 
 
@@ -367,7 +368,7 @@ def test_many_hosts_are_counted_while_they_are_closed(made, monkeypatch):
     cloud, said = Cloud(**{f"h{number:02}": True for number in range(12)}), []
     cloud.errors["h03"] = ApiError("PUT", "host_flags", status=500)
     params = {"is_accepting_workloads": False, "restored": False, "hosts": None, "query": None, "keep_closed": None, "run": made[1]}
-    pilw_host_flags.run(params, cloud, made[0], False, say=said.append)
+    pilw_host_flags.run(params, cloud, made[0], False, Caller(say=said.append))
     assert said == [
         "Closing the hosts: 0 of 12 are closed",
         "Closing the hosts: 7 of 12 are closed; 1 did not take it so far",
