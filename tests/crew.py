@@ -38,13 +38,13 @@ PLANNED = {
         "hosts_query", "hosts_keep_closed", "groups", "concurrency", "stop_timeout",
         "force_timeout", "max_force_percentage", "never_force",
         "poll_interval", "proof_interval", "settle_timeout", "lease", "window", "max_age", "notice_templates", "notice_dir",
-        "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger", "osd_flags",
+        "ceph_host", "osd_flags",
     ),
     "restore": (
         "record_copy", "record_dir_persistent", "hosts_keep_closed",
         "groups", "running_vms", "open_hosts", "max_age", "api_wait", "poll_interval", "concurrency", "stop_timeout",
         "start_timeout", "canary", "canary_vms", "max_fail_percentage", "lease", "window", "notice_dir",
-        "ceph_host", "ceph_timeout", "ceph_wait", "ceph_wave", "watchers_linger",
+        "ceph_host",
     ),
 }  # fmt: skip
 
@@ -329,7 +329,7 @@ class Crew:
     def _plan(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> None:
         self.accept = ",".join(accept)
         settings = self._chosen(*PLANNED[purpose])
-        settings.update(file=self.settings["plan_file"], notify_timeout=60.0)
+        settings["file"] = self.settings["plan_file"]
         if purpose == "restore":
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         else:
@@ -406,11 +406,11 @@ class Crew:
         self._task(out, "record", pilw_vm_list, **self._scope(out), **wanted, **run)
         if self.settings["hook"]:
             self._tell(out, self._task(out, "announced", pilw_maintenance, state="announced", **self._notices(), **run), run)
-        if force:
+        if force and out.results["open"]["timed_out"]:
             self._power(out, run, "force")
         for _round in range(ROUNDS):
             self._power(out, run, "stop")
-            if force:
+            if force and out.results["stop"]["timed_out"]:
                 self._power(out, run, "force")
             if not self._prove(out, run)["to_stop"]:
                 break

@@ -22,7 +22,7 @@ class ActionModule(LeasedJob):
         return args.get("state") == "proven" and proof_seconds(args) > LINE
 
     def _start_job(self, args, task_vars):
-        return super()._start_job({**args, "leased": True}, task_vars)
+        return super()._start_job({**args, "_leased": True}, task_vars)
 
     def run_plain(self, args, task_vars):
         if args.get("state") == "opened":

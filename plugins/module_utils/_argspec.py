@@ -39,11 +39,6 @@ def ceph_options() -> dict[str, t.Any]:
     return {"command": {"type": "raw", "default": ["ceph"]}, "call_timeout": {"type": "float", "default": 30.0}}
 
 
-def wait_options() -> dict[str, t.Any]:
-    """Documented in doc_fragments/wait.py."""
-    return {"waited": {"type": "float", "default": 0.0}, "patience": {"type": "float", "default": 0.0}}
-
-
 NEEDS_RUN = {"record": ["run"], "run": ["record"]}
 # The most that any number may be. A socket and a sleep have an end to what they can wait, and nobody means to wait so long.
 MOST = 1000000
@@ -61,19 +56,24 @@ def tidy(params: dict[str, t.Any]) -> None:
             params[name] = params[name].strip()
 
 
+def limit_problem(name: str, number: float) -> str:
+    """Return why a number cannot be the value of this option, or an empty text. Times in seconds."""
+    least = 1 if name == "concurrency" else 0
+    # Asked so that one that is no number at all (nan) does not pass.
+    if name in _MORE_THAN_NONE and not number > 0:
+        return f"{name} must be more than 0 seconds, and is {number:g}."
+    if not number >= least:
+        return f"{name} must be at least {least}, and is {number:g}."
+    return f"{name} must be at most {MOST}, and is {number:g}." if number > MOST else ""
+
+
 def check_limits(params: dict[str, t.Any]) -> None:
-    """Refuse numbers that cannot work before anything is done with them. Times in seconds."""
+    """Raise InputError for a number that cannot work, before anything is done with it."""
     for name, number in params.items():
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            continue
-        least = 1 if name == "concurrency" else 0
-        # Asked so that one that is no number at all (nan) does not pass.
-        if name in _MORE_THAN_NONE and not number > 0:
-            raise InputError(f"{name} must be more than 0 seconds, and is {number:g}. Nothing was changed.")
-        if not number >= least:
-            raise InputError(f"{name} must be at least {least}, and is {number:g}. Nothing was changed.")
-        if number > MOST:
-            raise InputError(f"{name} must be at most {MOST}, and is {number:g}. Nothing was changed.")
+        if isinstance(number, (int, float)) and not isinstance(number, bool):
+            problem = limit_problem(name, number)
+            if problem:
+                raise InputError(f"{problem} Nothing was changed.")
 
 
 def words(value: t.Any, option: str) -> list[str] | None:

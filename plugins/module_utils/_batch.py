@@ -207,6 +207,11 @@ class Batch:
         return bool(self._at[Step.ANSWERED] or self._hoped)
 
     @property
+    def all_answered(self) -> bool:
+        """Whether every VM has been asked, and no call is open."""
+        return not (self._at[Step.FRESH] or self._at[Step.OPEN])
+
+    @property
     def doubtful(self) -> int:
         """VMs whose call came back without success, and of which no list has told yet what came of it."""
         return sum(

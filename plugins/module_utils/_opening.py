@@ -82,7 +82,7 @@ def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str
     except DamagedRecord as damage:
         salvage = look(damage, copies)
         salvage.check(params["purpose"], accept, bool(params["running_vms"]))
-    if params["waited"] and salvage is None and (record is None or record.phase == DONE):
+    if _patience.of(params).waited and salvage is None and (record is None or record.phase == DONE):
         raise Refused(ENDED_MEANWHILE)
     if record and record.phase == DONE:
         put_away(record, params, copies)
@@ -136,6 +136,7 @@ def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str
         "osd_flags": record.osd_flags(),
         "ceph_fsid": record.maintenance["ceph_fsid"],
         "accepted": record.accepted(),
+        "timed_out": record.count_vms(timed_out=True),
         "notes": notes_of_open + notes + record.warnings,
     }
 

@@ -9,31 +9,31 @@ from __future__ import annotations
 
 import typing as t
 
-# The type of an option with a default is that of the default. Times are in seconds, C(max_age) is in hours.
+# The type of an option with a default is that of the default. What begins with an underscore is given by the action plugins alone, so it is
+# not documented. Times are in seconds, C(max_age) is in hours.
 DEFAULTS: dict[str, t.Any] = {
-    **dict.fromkeys(("ceph_is_back", "force", "give_up", "leased", "notices", "record_dir_persistent", "restored", "tell"), False),
+    **dict.fromkeys(("ceph_is_back", "force", "give_up", "_leased", "notices", "record_dir_persistent", "restored", "tell"), False),
     **dict.fromkeys(("complete", "validate_certs"), True),
-    **dict.fromkeys(("api_wait", "patience", "step_seconds", "wait", "waited", "window"), 0.0),
-    **dict.fromkeys(("call_timeout", "ceph_timeout", "lease", "proof_interval"), 30.0),
+    **dict.fromkeys(("api_wait", "step_seconds", "wait", "window"), 0.0),
+    **dict.fromkeys(("call_timeout", "lease", "proof_interval"), 30.0),
     **dict.fromkeys(("force_timeout", "settle_timeout"), 300.0),
     **dict.fromkeys(("stop_timeout", "timeout"), 600.0),
-    **dict.fromkeys(("hold", "notify_timeout"), 60.0),
     # The watcher of a client that died stays for 30 s (osd_client_watch_timeout), and comes back as long after an outage.
-    **dict.fromkeys(("linger", "watchers_linger"), 35.0),
+    "linger": 35.0,
     **dict.fromkeys(("max_fail_percentage", "max_force_percentage"), 20.0),
     "at_most": 0,
     "canary": 3,
-    "ceph_wait": 1800.0,
-    "ceph_wave": 200,
     "concurrency": 20,
+    "hold": 60.0,
     "max_age": 24.0,
     "poll_interval": 5.0,
     "retries": 2,
     "start_timeout": 900.0,
     "step": "",
+    "_wait": {},
 }
 _PATHS = frozenset("ca_path dest fetch_dest file notice_dir record record_copy record_dir running_vms src".split())
-_DICTS = frozenset("ceph notice notice_templates".split())
+_DICTS = frozenset("ceph _machine notice notice_templates".split())
 # What a command line or a survey may give as text.
 _RAW = frozenset(
     "accept canary_vms command exclude_owners exclude_vms flags groups hosts hosts_keep_closed keep_closed never_force only_owners only_vms "

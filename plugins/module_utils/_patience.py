@@ -41,6 +41,6 @@ class Patience:
             raise StillWaiting(f"After {self.passed:.0f} of at most {most:.0f} s: {text}", carried)
 
 
-def of(params: dict[str, t.Any]) -> Patience:
-    """As the options have it."""
-    return Patience(params["waited"], params["patience"])
+def of(params: dict[str, t.Any], clock: t.Callable[[], float] = _pace.monotonic) -> Patience:
+    """Make one of what the action plugin gave; without it the module waits to the end."""
+    return Patience(params["_wait"].get("waited", 0.0), params["_wait"].get("piece", 0.0), clock)

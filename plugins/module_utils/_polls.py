@@ -48,7 +48,7 @@ class Polls:
         self._interval = interval
         self._clock = clock
         self.ok = True  # the last list was good
-        self.last_good = self.next_at = self.allowed_at = clock()
+        self.last_good = self.next_at = self.allowed_at = self.begun_at = clock()
         self._complete_allowed_at = clock()
         self._unread = False  # details could not be read, so that a complete list is due
         self._read_at: dict[str, float] = {}
@@ -67,6 +67,7 @@ class Polls:
 
     def begin(self, submit: Submit) -> None:
         """Request the running VMs."""
+        self.begun_at = self._clock()
         self._listing = submit(self._list)
 
     def hurry(self, now: float) -> None:

@@ -175,6 +175,7 @@ class Engine:
         self._counts: Counter[str] = Counter()  # of its outcomes
         self._unwritten: list[Change] = []
         self._gather = _GATHER[0]
+        self._answered_at = clock()  # the last answer of any call
         self._polls = Polls(api, orders.poll_interval, clock)
 
     def run(self, waves: list[Wave], more: bool = False) -> Result:
@@ -234,6 +235,8 @@ class Engine:
                         break
                     if not first_look and now < last_send:
                         self._send(batch, open_calls, workers, now)
+                    if batch.all_answered and self._answered_at > polls.begun_at:
+                        polls.hurry(now)  # nothing but a list is waited for
                     wanted = first_look or batch.needs_list or not polls.ok
                     # Once all calls are over, one poll comes however long the last one took: it decides who is named.
                     if not polls.pending and wanted and (now >= polls.next_at or (over and not looked_at_last)):
@@ -317,7 +320,7 @@ class Engine:
                 failure = of_ours(error)  # once the others are written down
                 self._throttle.lost(future)
                 continue
-            now = self._clock()
+            now = self._answered_at = self._clock()
             state = None if error else future.result()
             answer = batch.answered(item, error, state, now)
             self._doubt.answered(answer, error, now)

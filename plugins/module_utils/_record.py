@@ -216,8 +216,9 @@ class Record(SparedVms):
             yield from ((row["uuid"], row["api_row"]) for row in found)
             last = found[-1]["place"]
 
-    def count_vms(self) -> int:
-        return self._all("SELECT count(*) AS n FROM vms")[0]["n"]
+    def count_vms(self, timed_out: bool = False) -> int:
+        """Return how many VMs are on record. ``timed_out``: those that did not shut down in time and have not gone down since."""
+        return self._all("SELECT count(*) AS n FROM vms WHERE outlived_at IS NOT NULL OR NOT ?", timed_out)[0]["n"]
 
     def seen(self) -> dict[str, str]:
         """Every VM that a list has shown since the record was opened, with its last state."""

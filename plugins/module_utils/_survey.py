@@ -81,7 +81,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     if preparing:
         locations = look_at_locations(api, head, params)
         here = _machine.identity()
-        machines = params["machines"] if here in params["machines"] else [*params["machines"], here]
+        machines = [here, params["_machine"]] if params["_machine"] not in (None, here) else [here]
         vms = api.vms()
         hosts = api.hosts()
         scope = check_scope(params, settings, vms.vms.values())

@@ -85,7 +85,6 @@ attributes:
     support: full
 extends_documentation_fragment:
   - pilw.maintenance.ceph
-  - pilw.maintenance.wait
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
 """
@@ -151,14 +150,6 @@ refused_items:
   returned: failure
   type: list
   elements: str
-waiting:
-  description: What the wait is for, and how long it has lasted.
-  returned: failure, when O(patience) has ended
-  type: str
-carried:
-  description: Options for the call that goes on with the wait.
-  returned: failure, when O(patience) has ended
-  type: dict
 """
 
 import time
@@ -265,7 +256,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_argspec.ceph_options(),
-            **_argspec.wait_options(),
+            **_options.of("_wait"),
             "checks": {**_options.choice(*CHECKS), "type": "list", "elements": "str", "default": ["health", "watchers"]},
             "way": _options.choice("auto", "osd", "image", default="auto"),
             "vms": {"type": "list", "elements": "str", "default": []},

@@ -100,12 +100,6 @@ options:
       - Seconds after which the work of a run that nobody asks for any more ends by itself.
     type: float
     default: 30.0
-  leased:
-    description:
-      - With O(state=proven), whether the proof ends when its lease is not renewed. Set by the action plugin, which makes a long proof
-        as a job, renews its lease and shows how far it is.
-    type: bool
-    default: false
   window:
     description:
       - With O(state=opened), minutes that this run may take. Its progress says when it will take longer. V(0) is no limit.
@@ -191,7 +185,6 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
-  - pilw.maintenance.wait
   - pilw.maintenance.notices
   - pilw.maintenance.attributes
 author:
@@ -225,6 +218,10 @@ run:
   description: Token of the run.
   returned: with state=opened
   type: str
+timed_out:
+  description: How many recorded VMs did not shut down in time, as an earlier run has left them.
+  returned: with state=opened, not in check mode
+  type: int
 accepted:
   description: What is accepted on the record from now on.
   returned: with state=opened, not in check mode
@@ -303,14 +300,6 @@ report:
   description: Path of the report.
   returned: with state=ended and closed
   type: str
-waiting:
-  description: What the wait is for, and how long it has lasted.
-  returned: failure, when O(patience) has ended
-  type: str
-carried:
-  description: Options for the call that goes on with the wait.
-  returned: failure, when O(patience) has ended
-  type: dict
 """
 
 import os
@@ -599,12 +588,12 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_argspec.wait_options(),
+            **_options.of("_wait"),
             **_options.of("ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
             "state": _options.choice("opened", "announced", "told", "busy", "proven", "ended", "closed", required=True),
             "purpose": _options.choice("prepare", "verify", "force", "restore", "close", default="prepare"),
             **_options.of("record_dir", "record_dir_persistent", "record_copy", "actor", "controller", "step", "step_seconds", "reason"),
-            **_options.of("accept", "query", "exclude", "max_age", "lease", "leased", "window", "ceph_is_back", "running_vms", "open_hosts"),
+            **_options.of("accept", "query", "exclude", "max_age", "lease", "_leased", "window", "ceph_is_back", "running_vms", "open_hosts"),
             **_options.of("osd_flags", "osd_flags_unset", "osd_flags_found", "complete", "notice", "proof_interval", "settle_timeout", "give_up"),
         },
         required_by=_argspec.NEEDS_RUN,
@@ -636,7 +625,7 @@ def main() -> None:
         copied = params["state"] not in ("told", "busy")
         with _module.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
             if params["state"] == "proven":
-                pause = Pause(_module.caller_of(params, record, lock)) if params["leased"] else Pause()
+                pause = Pause(_module.caller_of(params, record, lock)) if params["_leased"] else Pause()
                 return proven(params, _module.api_for(params), record, pause)
             if params["state"] == "busy":
                 announce_step(params, record)

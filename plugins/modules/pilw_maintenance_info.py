@@ -18,9 +18,8 @@ options:
       - V(plan) reads the platform and tells what O(purpose) would do and what speaks against it.
       - V(status) tells what the record says and what the platform says now. Any time, also while another run works.
       - V(progress) tells how far the work of O(run) is, and renews its lease.
-      - V(machine) tells the identity of the machine that the module runs on, to see that it is no VM of the platform.
     type: str
-    choices: [plan, status, progress, machine]
+    choices: [plan, status, progress]
     default: status
   purpose:
     description:
@@ -30,7 +29,7 @@ options:
     default: prepare
   record_dir:
     description:
-      - Folder of all records. Needed unless O(record) is given or O(gather=machine).
+      - Folder of all records. Needed unless O(record) is given.
     type: path
   record_dir_persistent:
     description:
@@ -162,12 +161,6 @@ options:
     description:
       - Owners, uuids or names of VMs that are never forced off. A list, a comma separated string, or V(none).
     type: raw
-  machines:
-    description:
-      - Identities of other machines that must not be VMs of the platform, as O(gather=machine) returned them there.
-    type: list
-    elements: dict
-    default: []
   running_vms:
     description:
       - With O(purpose=restore), the hand-made list to restore from.
@@ -194,21 +187,6 @@ options:
       - Flags of Ceph that are to be set once it is safe. Only looked at, so that a wrong name is refused before anything is done.
         Takes a list, a comma separated string, or V(none).
     type: raw
-  ceph_timeout:
-    description:
-      - Seconds that one call of the ceph command may take. Only looked at, so that a wrong number is refused before anything is done.
-    type: float
-    default: 30.0
-  ceph_wait:
-    description:
-      - Seconds to wait for Ceph to serve. Only looked at.
-    type: float
-    default: 1800.0
-  ceph_wave:
-    description:
-      - How many VMs are started between two looks at Ceph. Only looked at.
-    type: int
-    default: 200
   notices:
     description:
       - With O(gather=plan), write the notices to the owners of VMs that would be stopped to O(notice_dir). Not in check mode.
@@ -218,16 +196,6 @@ options:
     description:
       - Why the maintenance is made, for the notices.
     type: str
-  notify_timeout:
-    description:
-      - Seconds that one task of a hook may take. Only looked at.
-    type: float
-    default: 60.0
-  watchers_linger:
-    description:
-      - Seconds to wait for watchers of clients that died. Only looked at.
-    type: float
-    default: 35.0
   api_wait:
     description:
       - With O(purpose=restore), seconds to wait for the API to answer.
@@ -256,7 +224,6 @@ options:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
-  - pilw.maintenance.wait
   - pilw.maintenance.notices
   - pilw.maintenance.attributes.reads
 author:
@@ -364,18 +331,6 @@ text:
   description: One line of progress, or what the work waits for.
   returned: with gather=progress
   type: str
-machine:
-  description: Identity of this machine.
-  returned: with gather=machine
-  type: dict
-waiting:
-  description: What the wait is for, and how long it has lasted.
-  returned: failure, when O(patience) has ended
-  type: str
-carried:
-  description: Options for the call that goes on with the wait.
-  returned: failure, when O(patience) has ended
-  type: dict
 """
 
 import os
@@ -387,7 +342,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _argspec,
     _files,
-    _machine,
     _module,
     _options,
     _overrides,
@@ -452,16 +406,15 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_argspec.wait_options(),
+            **_options.of("_wait"),
             **_options.of("only_owners", "exclude_owners", "only_vms", "exclude_vms", "ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
-            "gather": _options.choice("plan", "status", "progress", "machine", default="status"),
+            "gather": _options.choice("plan", "status", "progress", default="status"),
             "purpose": _options.choice("prepare", "restore", default="prepare"),
-            "machines": {"type": "list", "elements": "dict", "default": []},
             **_options.of("record_dir", "record_dir_persistent", "record_copy", "file", "accept", "query", "exclude", "hosts_query"),
             **_options.of("hosts_keep_closed", "groups", "concurrency", "stop_timeout", "force_timeout", "start_timeout", "window", "hold"),
             **_options.of("proof_interval", "settle_timeout", "retries", "canary", "canary_vms", "max_fail_percentage", "force", "never_force"),
-            **_options.of("max_force_percentage", "running_vms", "open_hosts", "ceph_is_back", "osd_flags", "ceph_timeout", "ceph_wait"),
-            **_options.of("ceph_wave", "watchers_linger", "notices", "reason", "notify_timeout", "api_wait", "max_age", "poll_interval", "lease"),
+            **_options.of("max_force_percentage", "running_vms", "open_hosts", "ceph_is_back", "osd_flags", "notices", "reason"),
+            **_options.of("_machine", "api_wait", "max_age", "poll_interval", "lease"),
         },
         required_if=[("gather", "progress", ("record", "run"))],
         supports_check_mode=True,
@@ -469,8 +422,6 @@ def main() -> None:
     params = module.params
 
     def work() -> dict[str, t.Any]:
-        if params["gather"] == "machine":
-            return {"changed": False, "machine": _machine.identity()}
         if params["gather"] == "progress":
             return progress(params)
         _module.check_libraries(module)

@@ -57,7 +57,6 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
-  - pilw.maintenance.wait
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -94,21 +93,13 @@ states:
   description: How many VMs of the whole platform are in each state.
   returned: always
   type: dict
-waiting:
-  description: What the wait is for, and how long it has lasted.
-  returned: failure, when O(patience) has ended
-  type: str
-carried:
-  description: Options for the call that goes on with the wait.
-  returned: failure, when O(patience) has ended
-  type: dict
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options, _pace, _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
@@ -119,7 +110,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     count_by,
     normal_state,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._patience import Patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
@@ -161,9 +151,9 @@ def take(
     """Add what runs to the record until nothing is being created and two lists agree."""
     accepted = record.accepted()
     known = record.uuids()
-    if params["waited"]:  # what earlier calls of the same wait have added is new all the same
+    patience = _patience.of(params, clock)
+    if patience.waited:  # what earlier calls of the same wait have added is new all the same
         known -= record.named_in(params["run"], "recorded") | record.named_in(params["run"], "recorded late")
-    patience = Patience(params["waited"], params["patience"], clock)
     former: set[str] | None = None
     while True:
         found = api.vms()
@@ -213,7 +203,7 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_argspec.wait_options(),
+            **_options.of("_wait"),
             "status": {"type": "list", "elements": "str", "default": [RUNNING]},
             **_options.of("query", "exclude", "settle_timeout", "poll_interval"),
         },

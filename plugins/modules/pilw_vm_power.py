@@ -195,6 +195,10 @@ further_calls:
   description: In how many further calls they can be tried.
   returned: with record
   type: int
+timed_out:
+  description: How many recorded VMs did not shut down in time and have not gone down since.
+  returned: with record
+  type: int
 line:
   description: What came of it, in one line. The action plugin shows it.
   returned: with record
@@ -388,6 +392,7 @@ def run_recorded(
         if word:
             told["counts"][word] = told["counts"].get(word, 0) + 1
     seconds = _pace.monotonic() - began
+    told["timed_out"] = record.count_vms(timed_out=True)
     told["line"] = _progress.totals(orders.start, told["counts"], told["unsettled"], result.calls, seconds)
     return told
 

@@ -67,7 +67,6 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
-  - pilw.maintenance.wait
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -106,25 +105,16 @@ counts:
   description: How many of the VMs are in each state.
   returned: always
   type: dict
-waiting:
-  description: What the wait is for, and how long it has lasted.
-  returned: failure, when O(patience) has ended
-  type: str
-carried:
-  description: Options for the call that goes on with the wait.
-  returned: failure, when O(patience) has ended
-  type: dict
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _options, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _options, _pace, _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
-from ansible_collections.pilw.maintenance.plugins.module_utils._patience import Patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record, RecordedVm, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import longest
 
@@ -162,7 +152,7 @@ def watch(
     sleep: t.Callable[[float], None] = _pace.sleep,
 ) -> tuple[list[dict[str, str]], VmList]:
     """Look until all are in the wanted state, or the time is over."""
-    patience = Patience(params["waited"], params["patience"], clock)
+    patience = _patience.of(params, clock)
     left = params["hold"] - patience.passed
     if left > 0:
         sleep(min(left, patience.left))
@@ -225,7 +215,7 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
     # Both are counted from where the first call began.
     limit = longest(_argspec.groups(params["groups"]), "stop_timeout", params["stop_timeout"]) if params["stop_timeout"] else 0.0
-    pending = [params["waited"] + limit - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    pending = [_patience.of(params).waited + limit - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
     held_for = f"{len(pending)} VMs may still obey a stop that was sent to them" if max(pending, default=0) > params["hold"] else HELD
     params = {**params, "hold": max([params["hold"], *pending])}
     try:
@@ -249,7 +239,7 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_argspec.wait_options(),
+            **_options.of("_wait"),
             "vms": {"type": "list", "elements": "str"},
             "state": _options.choice(_model.RUNNING, _model.STOPPED),
             "stop_timeout": {"type": "float"},

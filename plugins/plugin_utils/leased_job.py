@@ -2,32 +2,45 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Starts a module as a job on the maintenance host, renews its lease, and shows how far it is.
+"""Run a module as a job on the maintenance host, renew its lease and show its progress.
 
-For modules that send writes for a record: so they end by themselves when the ansible-playbook that started them is gone.
+For modules that send writes for a record: the job ends by itself when the ansible-playbook that started it is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+
+try:
+    from ansible.module_utils.common.json import Direction, get_module_decoder
+except ImportError:  # ansible-core before 2.19, where the result of a module is plain JSON
+    DECODER = json.JSONDecoder
+else:
+    DECODER = get_module_decoder("legacy", Direction.MODULE_TO_CONTROLLER)
 
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import GONE, between_lines, playbook_pid
 
 INFO = "pilw.maintenance.pilw_maintenance_info"
 # The job's own bounds end it; Ansible's limit on it is only there because a job must have one.
 JOB_SECONDS = 7 * 24 * 3600
-# No job has ended before: each look, and the job's own start, takes nearly as long.
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 3.0
 _DEAD = "What it did is recorded. Run the same command again: it goes on."
-# Of the job itself; of no use to who asked for the work.
-_JOB_KEYS = frozenset(("ansible_job_id", "started", "finished", "results_file", "stdout", "stdout_lines", "stderr", "stderr_lines"))
+# Of the job itself, or of Ansible's wrapper.
+_JOB_KEYS = frozenset(("ansible_job_id", "stderr"))
+
+
+def wait_command(file, seconds):
+    """Return the shell command that prints a result file as soon as there is a result in it, or after ``seconds``.
+
+    Its first content is that the job has started. The result replaces it by a rename.
+    """
+    started = f"grep -q '^..started.: ' {file}"
+    return f"n=0; while [ $n -lt {max(1, int(seconds * 10))} ] && {{ [ ! -e {file} ] || {started}; }}; do sleep 0.1; n=$((n+1)); done; cat {file}"
 
 
 class LeasedJob(ActionBase):
@@ -50,26 +63,18 @@ class LeasedJob(ActionBase):
         playbook, args = playbook_pid(), self._task.args
         if self._task.check_mode or self._task.async_val or not args.get("record") or not self.lasts(args):
             return self.run_plain(args, task_vars)
-        # The job's result lies beside the record: a private folder, named without ~, which Ansible expands in two
-        # different ways when HOME is not the home of the user database.
-        shell = self._connection._shell
-        former = shell.get_option("async_dir")
-        shell.set_option("async_dir", os.path.dirname(args["record"]))
+        job = self._start_job(args, task_vars)
+        if not job.get("ansible_job_id"):
+            return job
+        file, result = self._connection._shell.quote(job["results_file"]), {}
         try:
-            job = self._start_job(args, task_vars)
-            if not job.get("ansible_job_id"):
-                return job
-            result = {}
-            try:
-                result = self._follow(job, args, task_vars, playbook)
-                return result
-            finally:
-                # What happened is worth more than a file that the next run removes, and a host that is gone is not tried again for it.
-                if not result.get("unreachable"):
-                    with contextlib.suppress(AnsibleConnectionFailure):
-                        self._status(job, task_vars, "cleanup")
+            result = self._follow(file, args, task_vars, playbook)
+            return result
         finally:
-            shell.set_option("async_dir", former)
+            # What happened is worth more than a file that the next run removes, and a host that is gone is not tried again for it.
+            if not result.get("unreachable"):
+                with contextlib.suppress(AnsibleConnectionFailure):
+                    self._low_level_execute_command(f"rm -f {file}")
 
     def cleanup(self, force=False):
         # Of a host that is gone the words of run() are to be seen, not that its files could not be removed.
@@ -77,76 +82,68 @@ class LeasedJob(ActionBase):
             super().cleanup(force)
 
     def _start_job(self, args, task_vars):
-        former = self._task.async_val
+        # The job's result lies beside the record: a private folder, named without ~, which Ansible expands in two
+        # different ways when HOME is not the home of the user database.
+        shell = self._connection._shell
+        former = shell.get_option("async_dir"), self._task.async_val
+        shell.set_option("async_dir", os.path.dirname(args["record"]))
         self._task.async_val = JOB_SECONDS
         try:
             return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars, wrap_async=True)
         finally:
-            self._task.async_val = former
+            shell.set_option("async_dir", former[0])
+            self._task.async_val = former[1]
 
-    def _follow(self, job, args, task_vars, playbook):
-        """Poll until the job has ended, at least three times in a lease. A lost connection is tried again within it."""
+    def _follow(self, file, args, task_vars, playbook):
+        """Wait for the result of the job, and renew its lease at least three times within it. A lost connection is retried for one lease."""
         lease = float(args.get("lease") or 30)
-        pause, silent_since, began = min(FIRST_PAUSE, lease / 4), None, time.monotonic()
-        shown_at = began
-        idle_since = None
+        began = shown_at = heard_at = busy_at = time.monotonic()
         while True:
-            time.sleep(pause)
-            if os.getppid() != playbook:
-                # This worker process outlives a killed ansible-playbook (in a session of its own from core 2.19 on).
-                # Nobody wants the work any more: let the lease run out.
-                return {"failed": True, "msg": GONE}
-            pause = min(pause * 1.5, LONGEST_PAUSE, lease / 4)
             try:
+                result = self._wait(file, min(between_lines(time.monotonic() - began), lease / 4))
+                if result and "cmd" in result and "data" in result:
+                    # The words of Ansible's wrapper for a job that left no result.
+                    return {"failed": True, "msg": f"The work on the maintenance host was killed. {_DEAD}"}
+                if result:
+                    if result.get("line"):
+                        self._display.display(f"  {result['line']}")
+                    return {key: value for key, value in result.items() if key not in _JOB_KEYS}
+                if os.getppid() != playbook:
+                    # This worker process outlives a killed ansible-playbook (in a session of its own from core 2.19 on).
+                    # Nobody wants the work any more: let the lease run out.
+                    return {"failed": True, "msg": GONE}
                 progress = self._progress(args, task_vars, lease)
-                if progress.get("busy"):
-                    idle_since = None
-                else:
-                    result = self._status(job, task_vars, "status")
-                    if "cmd" in result and "data" in result:
-                        # The words of Ansible's wrapper for a job that left no result.
-                        return {"failed": True, "msg": f"The work on the maintenance host was killed. {_DEAD}"}
-                    if boolean(result.get("finished", False), strict=False) or result.get("failed"):
-                        if result.get("line"):
-                            self._display.display(f"  {result['line']}")
-                        return {key: value for key, value in result.items() if key not in _JOB_KEYS}
-                    idle_since = idle_since or time.monotonic()
-                    if time.monotonic() - idle_since > max(15.0, lease):
-                        why = progress.get("msg") or "Restart, out of memory?"
-                        return {"failed": True, "msg": f"The work on the maintenance host has died. {why} {_DEAD}"}
             except AnsibleConnectionFailure as exc:
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since > lease:
+                if time.monotonic() - heard_at > lease:
                     return {
                         "failed": True,
                         "unreachable": True,
                         "msg": f"The maintenance host has not been reached for {lease:g} s: {exc}. The work there ends by itself "
                         "and is recorded. Run the same command again: it goes on.",
                     }
+                time.sleep(min(1.0, lease / 4))
                 continue
-            silent_since = None
-            if progress.get("text") and time.monotonic() - shown_at >= max(between_lines(shown_at - began), self.LINE):
-                shown_at = time.monotonic()
+            heard_at = time.monotonic()
+            if progress.get("busy"):
+                busy_at = heard_at
+            elif heard_at - busy_at > max(15.0, lease):
+                why = progress.get("msg") or "Restart, out of memory?"
+                return {"failed": True, "msg": f"The work on the maintenance host has died. {why} {_DEAD}"}
+            if progress.get("text") and heard_at - shown_at >= max(between_lines(shown_at - began), self.LINE):
+                shown_at = heard_at
                 self._display.display(f"  {progress['text']}")
 
+    def _wait(self, file, seconds):
+        """Return the result of the job as soon as there is one, or an empty one after ``seconds``. One plain command, which costs little."""
+        text = self._low_level_execute_command(wait_command(file, seconds))["stdout"]
+        with contextlib.suppress(ValueError):
+            result = DECODER().raw_decode(text, text.index("{"))[0]  # a login shell may print before it
+            return {} if "started" in result and "ansible_job_id" in result else result
+        return {}
+
     def _progress(self, args, task_vars, lease):
-        """One look at the record. It also tells the job that somebody still wants it."""
+        """Read how far the work is, which renews its lease."""
         # It asks nothing of the platform, so the key stays here.
         wanted = {"api_host": args.get("api_host") or "none", "api_key": "not-needed"}
         wanted.update(gather="progress", record=args["record"], run=args["run"], lease=lease)
         return self._execute_module(module_name=INFO, module_args=wanted, task_vars=task_vars)
-
-    def _status(self, job, task_vars, mode):
-        """Ask for the job's result, or remove its file."""
-        task = self._task.copy()
-        task.args = {"jid": job["ansible_job_id"], "mode": mode}
-        action = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.async_status",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        return action.run(task_vars=task_vars)

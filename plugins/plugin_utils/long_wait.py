@@ -17,7 +17,7 @@ import time
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-# Seconds before the first line of a wait, and at least between two: a short wait has none.
+# Seconds of one call of a module that waits. So a short wait shows no line, and the module ends soon after its ansible-playbook.
 LINE = 15.0
 # Of work that goes on: few seconds at first, then a share of the time that has passed, so that long work has few lines too.
 SHOWN_FIRST, SHOWN_SHARE, SHOWN_LAST = 5.0, 1 / 20, 60.0
@@ -36,14 +36,13 @@ def playbook_pid():
 
 
 def in_pieces(action, args, task_vars):
-    """Call the module of an action again and again until its wait is over, and show its words between the calls."""
+    """Call the module of an action again and again until its wait is over, and show what it waits for between the calls."""
     if action._task.async_val:  # nobody watches
         return action._execute_module(module_args=args, task_vars=task_vars, wrap_async=True)
     playbook, began, waited, carried, shown = playbook_pid(), time.monotonic(), 0.0, {}, 0.0
-    longest = float(args.get("patience") or "inf")
     while True:
-        given = {**args, **carried, "waited": waited, "patience": min(longest, max(LINE, between_lines(waited)))}
-        result = action._execute_module(module_args=given, task_vars=task_vars)
+        wait = {"waited": waited, "piece": LINE}
+        result = action._execute_module(module_args={**args, **carried, "_wait": wait}, task_vars=task_vars)
         if not result.get("waiting"):
             return result
         if os.getppid() != playbook:  # this process outlives a killed one
@@ -60,7 +59,10 @@ class LongWait(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
-        return in_pieces(self, self._task.args, task_vars or {})
+        return self.wait(self._task.args, task_vars or {})
+
+    def wait(self, args, task_vars):
+        return in_pieces(self, args, task_vars)
 
     def cleanup(self, force=False):
         # Of a host that is gone the words of run() are to be seen, not that its files could not be removed.

@@ -15,7 +15,7 @@ import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.module_utils.common.validation import check_type_bool, check_type_float, check_type_int
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import words
+from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import limit_problem, words
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
 
 PREFIX = "ceph_maint_"
@@ -75,10 +75,12 @@ def value_problem(name: str, value: t.Any) -> str:
         return ""
     if reader:
         try:
-            reader(value)
-        except (TypeError, ValueError):
+            read = reader(value)
+        except (TypeError, ValueError, ArithmeticError):
             return f"{name} is {_shown(value)}. Give {_form(option)}."
-    elif option.get("choices") and str(value) not in option["choices"]:
+        problem = "" if option["type"] == "bool" else limit_problem(name[len(PREFIX) :], read)
+        return PREFIX + problem if problem else ""
+    if option.get("choices") and str(value) not in option["choices"]:
         return f"{name} is {_shown(value)}. Give one of {', '.join(filter(None, option['choices']))}."
     return ""
 

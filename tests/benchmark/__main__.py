@@ -22,6 +22,7 @@ ALL = {
     "too_much": rows.too_much,
     "deaf": rows.deaf,
     "brake": rows.brake,
+    "fixed": rows.fixed_cost,
     "record": rows.record,
     "large": rows.hundred_thousand,
 }

@@ -38,6 +38,9 @@ LOOP_OF_OURS = """
         poll_interval: "{{ poll_interval }}"
       loop: "{{ uuids }}"
 """
+TEN_PINGS = 10 * """
+    - name: Ping
+      ansible.builtin.ping:"""
 PLAY = """---
 - name: Others
   hosts: localhost

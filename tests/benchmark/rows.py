@@ -371,6 +371,27 @@ def record(scale: float = 0.05, vms: int = 600, rounds: int = 2) -> list[Row]:
     ]
 
 
+def fixed_cost(vms: int = 120) -> list[Row]:
+    """What a maintenance costs on a platform that answers at once, with pauses of no length. Pings before and after it: the machine may get slower."""
+    pauses = {"ceph_maint_proof_interval": 0, "ceph_maint_verify_hold": 0, "ceph_maint_poll_interval": 0.1}
+    options = {"vms": vms, "owners": 8, "hosts": 4, "stop_seconds": 0.0, "start_seconds": 0.0}
+    with Platform(**options) as platform, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        operator = Operator(platform, Path(folder), 1.0, 20)
+        pings = Path(folder) / "pings.yml"
+        pings.write_text(contenders.PLAY + contenders.TEN_PINGS, encoding="utf-8")
+        before = _good(operator.play(str(pings))).seconds
+        seconds = [_good(play(**pauses)).seconds for play in (operator.prepare, operator.restore)]
+        after = _good(operator.play(str(pings))).seconds
+    ratio = 2 * sum(seconds) / (before + after)
+    return [
+        Row(
+            f"Prepare and restore of {vms} VMs on a platform that answers at once, without pauses", "a playbook with ten tasks of ping",
+            "at most 3 times", f"{ratio:.1f} times: prepare {seconds[0]:.1f} s, restore {seconds[1]:.1f} s, pings {before:.1f} and {after:.1f} s",
+            ratio, ratio <= 3, {"prepare": seconds[0], "restore": seconds[1], "pings": [before, after]},
+        )
+    ]
+
+
 def _good(play: Play) -> Play:
     assert play.rc == 0, play.text
     return play

@@ -66,3 +66,8 @@ def test_calls_after_too_many_have_failed() -> None:
 def test_each_part_can_be_profiled() -> None:
     found = large.measure(30, ["list"], profile=True)["list"]
     assert found["python_calls"] > 30 and len(found["top"]) > 3
+
+
+def test_the_fixed_cost_is_compared_with_pings() -> None:
+    (row,) = rows.fixed_cost(vms=3)
+    assert row.ratio and row.ratio > 1 and len(row.details["pings"]) == 2

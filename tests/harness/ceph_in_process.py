@@ -22,6 +22,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import _serving, 
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_ceph_check, pilw_ceph_flags, pilw_maintenance
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE
 from scenarios.ceph_stand_in import Failure, Hanging, StandIn, answer
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -63,8 +64,7 @@ class AsksCeph(crew.Crew):
 
     def _check_ceph_between_waves(self, out: crew.Outcome, before: dict[str, t.Any]) -> dict[str, t.Any]:
         self._announce(out, "waiting for Ceph on the host")
-        wait = {"timeout": self.settings["ceph_wait"], "patience": self.settings["lease"]}
-        result = self._asked(out, "ramp", pilw_ceph_check, checks=["ramp"], **wait, **self._serving(out))
+        result = self._asked(out, "ramp", pilw_ceph_check, checks=["ramp"], timeout=self.settings["ceph_wait"], **self._serving(out))
         self._refuse_lost(result, "wave", "Wave | Refuse when Ceph cannot be asked")
         if self.settings["watchers_way"] == "osd" and self.settings["rbd_image_regex"]:
             return self._check_ceph(out, linger=0.0)
@@ -80,8 +80,7 @@ class AsksCeph(crew.Crew):
             result = self._unset(out, "early", holding, timeout=self.settings["ceph_wait"])
             if result.get("failed"):
                 raise crew.Failed(result)
-        wait = {"timeout": self.settings["ceph_wait"], "patience": self.settings["lease"]}
-        result = self._asked(out, "gate", pilw_ceph_check, checks=["serving"], **wait, **self._serving(out))
+        result = self._asked(out, "gate", pilw_ceph_check, checks=["serving"], timeout=self.settings["ceph_wait"], **self._serving(out))
         self._refuse_lost(result, "gate", "Gate | Refuse when Ceph cannot be asked")
         out.lines += result["lines"]
         if opened["osd_flags"]:
@@ -131,11 +130,12 @@ class AsksCeph(crew.Crew):
         out.results[name] = lost = {"unreachable": True, "msg": LOST}
         if not self.cut.exists():
             command = self.settings["ceph_command"] or ["ceph"]
-            options = {"command": command, "call_timeout": self.settings["ceph_timeout"], **given}
+            wait = {"waited": 0.0, "piece": LINE}
+            options = {"command": command, "call_timeout": self.settings["ceph_timeout"], **({"_wait": wait} if module is pilw_ceph_check else {}), **given}
             with self._answering(module):
                 result = crew.run_module(module, options, check=self.check_mode, tmpdir=self.tmpdir)
                 while result.get("waiting"):
-                    options["waited"] = options.get("waited", 0.0) + options["patience"]
+                    wait["waited"] += LINE
                     result = crew.run_module(module, options, check=self.check_mode, tmpdir=self.tmpdir)
             out.results[name] = lost if self.cut.exists() else result
         return out.results[name]

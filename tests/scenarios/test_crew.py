@@ -16,9 +16,8 @@ from scenarios.desk import ROOT
 from scenarios.storage_desk import QuickStorageOperator
 
 PREFIX = "pilw.maintenance."
-CONNECTION = {"api_host", "api_key", "location", "validate_certs", "ca_path", "request_timeout", "command", "call_timeout"}
-# Only where ansible-playbook runs: which machine that is, and the page for people.
-NOT_HERE = {"machines"}
+CONNECTION = {"api_host", "api_key", "location", "validate_certs", "ca_path", "request_timeout", "command", "call_timeout", "_wait"}
+# Only where ansible-playbook runs.
 PAGE = f"{PREFIX}pilw_report"
 
 
@@ -35,8 +34,8 @@ def given_by_roles(ceph: bool = False) -> dict[str, set[frozenset[str]]]:
     for path in sorted((ROOT / "roles").glob("*/tasks/*.yml")):
         for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8"))):
             for key, options in task.items():
-                if key.startswith(PREFIX) and key != PAGE and key.startswith(f"{PREFIX}pilw_ceph_") is ceph and options != {"gather": "machine"}:
-                    found.setdefault(key.removeprefix(PREFIX), set()).add(frozenset(options) - NOT_HERE)
+                if key.startswith(PREFIX) and key != PAGE and key.startswith(f"{PREFIX}pilw_ceph_") is ceph:
+                    found.setdefault(key.removeprefix(PREFIX), set()).add(frozenset(options))
     return found
 
 

@@ -132,16 +132,16 @@ def test_who_takes_over_is_the_same_run_in_each_call(quick: t.Callable[..., Quic
     """A takeover is written down before the former run has ended; the calls that wait for that go on with it."""
     op = quick(vms=3)
     assert op.prepare().rc == 0
-    given = opening(op, patience=0.3, waited=0.0)
+    given = opening(op, _wait={"piece": 0.3})
     former = crew.run_module(pilw_maintenance, given)["run"]
     with Lock(str(op.place)).held(AT_WORK):
         first = crew.run_module(pilw_maintenance, {**given, "accept": f"takeover:{former}"})
         words = f"After 0 of at most 150 s: the former run is to end: {NAMED_RUN}"
         assert first["failed"] and re.fullmatch(words, first["waiting"]), first
-        again = {**given, **first["carried"], "accept": f"takeover:{former}", "waited": 0.4}
+        again = {**given, **first["carried"], "accept": f"takeover:{former}", "_wait": {"waited": 0.4, "piece": 0.3}}
         second = crew.run_module(pilw_maintenance, again)
         assert second["carried"] == first["carried"]
-        late = crew.run_module(pilw_maintenance, {**again, "waited": 1000.0})
+        late = crew.run_module(pilw_maintenance, {**again, "_wait": {"waited": 1000.0, "piece": 0.3}})
         assert late["msg"].startswith("The former run was told to stop and has not ended yet: ann on box"), late
     third = crew.run_module(pilw_maintenance, again)
     assert third["run"] == first["carried"]["run"]
@@ -151,6 +151,6 @@ def test_who_takes_over_is_the_same_run_in_each_call(quick: t.Callable[..., Quic
 
 def test_a_maintenance_that_ended_between_two_calls_is_not_begun_anew(quick: t.Callable[..., QuickOperator]) -> None:
     op = quick(vms=3)
-    result = crew.run_module(pilw_maintenance, opening(op, purpose="prepare", patience=0.3, waited=15.0))
+    result = crew.run_module(pilw_maintenance, opening(op, purpose="prepare", _wait={"waited": 15.0, "piece": 0.3}))
     assert result["msg"].startswith("The other run has ended this maintenance in the meantime; this one changed nothing."), result
     assert op.phase() == ""

@@ -68,6 +68,7 @@ QUIET = {
     "_progress.totals": "how the work ended",
     "_report.restore_command": "a command",
     "_report.close_command": "a command",
+    "leased_job.wait_command": "a command",
     "_history.bring_back": "a command",
     "_history.differences": "what a plan shows",
     "_report.ways": "what comes next, at the end of a summary",
@@ -80,7 +81,7 @@ QUIET = {
 NOT_ALONE = {
     "names of options": [
         "ca_path dest fetch_dest file notice_dir record record_copy record_dir running_vms src",
-        "ceph notice notice_templates",
+        "ceph _machine notice notice_templates",
         "accept canary_vms command exclude_owners exclude_vms flags groups hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
         "open_hosts osd_flags osd_flags_found osd_flags_unset pools",
     ],

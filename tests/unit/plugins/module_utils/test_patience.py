@@ -30,4 +30,4 @@ def test_without_a_piece_it_waits_to_the_end():
     now[0] = 1e6
     patience.check(1, "no answer")
     assert patience.left == math.inf
-    assert of({"waited": 3.0, "patience": 0.0}).waited == 3.0
+    assert of({"_wait": {"waited": 3.0}}).waited == 3.0

@@ -33,7 +33,7 @@ def test_a_stop_under_way_is_waited_for_also_without_a_hold_time(tmp_path, monke
     if pending:
         record.write(token, [Change("a", {"stop_sent_at": now_text(), "stop_sent_clock": steady_now()})])
     params = {"hold": float(hold), "stop_timeout": float(stop_timeout), "groups": None, "wait": 0.0, "poll_interval": 5.0, "state": "running", "run": token}
-    params.update(waited=0.0, patience=0.0)
+    params["_wait"] = {}
     pilw_vm_status.run_recorded(params, Platform(), record, False)
     assert max(slept) == pytest.approx(waits, abs=5)
     record.close()
@@ -53,11 +53,11 @@ class Time:
 
 def pieces(**options):
     """What each call says, and how long all took, as the action plugin makes them."""
-    params = {"hold": 0.0, "groups": None, "wait": 0.0, "poll_interval": 5.0, "state": "stopped", "patience": 15.0, "waited": 0.0, **options}
+    params = {"hold": 0.0, "groups": None, "wait": 0.0, "poll_interval": 5.0, "state": "stopped", **options}
     time, said = Time(), []
     while True:
         try:
-            pilw_vm_status.watch({**params, "waited": time.now}, Platform(), ["a", "a"], clock=time.clock, sleep=time.sleep)
+            pilw_vm_status.watch({**params, "_wait": {"waited": time.now, "piece": 15.0}}, Platform(), ["a", "a"], clock=time.clock, sleep=time.sleep)
             return said, time.now
         except StillWaiting as waits:
             said.append(str(waits))
@@ -80,7 +80,7 @@ def test_a_stop_under_way_is_counted_from_the_first_call(tmp_path, monkeypatch):
     monkeypatch.setattr(_pace.pace, "sleep", lambda seconds: None)
     monkeypatch.setattr(RecordedVm, "stop_sent_ago", 100.0)
     params = {"hold": 60.0, "stop_timeout": 600.0, "groups": None, "wait": 0.0, "poll_interval": 5.0, "state": "running", "run": token}
-    params.update(waited=70.0, patience=1e-9)
+    params["_wait"] = {"waited": 70.0, "piece": 1e-9}
     with pytest.raises(StillWaiting, match=r"^After 70 of at most 570 s: 1 VMs may still obey a stop that was sent to them$"):
         pilw_vm_status.run_recorded(params, Platform(), record, False)
     record.close()

@@ -37,9 +37,9 @@ def made(tmp_path):
     record.close()
 
 
-def take(made, cloud, **options):
+def take(made, cloud, exclude="", **wait):
     record, token = made
-    params = {"run": token, "query": "", "exclude": "", "settle_timeout": 60.0, "poll_interval": 5.0, "waited": 0.0, "patience": 0.0, **options}
+    params = {"run": token, "query": "", "exclude": exclude, "settle_timeout": 60.0, "poll_interval": 5.0, "_wait": wait}
     return pilw_vm_list.take(params, cloud, record, cloud.clock, cloud.sleep)
 
 
@@ -114,12 +114,12 @@ def test_a_long_wait_is_told_of_and_gone_on_with(made):
     """What the first call has added counts as added by the whole."""
     cloud = Cloud({"a": "running", "b": "creating"})
     with pytest.raises(StillWaiting, match=r"^After 15 of at most 60 s: 1 VMs are being created, the first is b \("):
-        take(made, cloud, patience=15.0)
+        take(made, cloud, piece=15.0)
     assert uuids(made) == ["a"]
-    result = take(made, Cloud({"a": "running", "b": "running"}), patience=15.0, waited=16.0)
+    result = take(made, Cloud({"a": "running", "b": "running"}), piece=15.0, waited=16.0)
     assert (result["added"], result["recorded"]) == (2, 2)
     with pytest.raises(Refused, match="Still being created after 60 s"):
-        take(made, cloud, patience=15.0, waited=61.0)
+        take(made, cloud, piece=15.0, waited=61.0)
 
 
 def test_lists_that_take_long_are_compared_all_the_same(made):
@@ -127,5 +127,5 @@ def test_lists_that_take_long_are_compared_all_the_same(made):
     cloud = Cloud({"a": "running"})
     listed = cloud.vms
     cloud.vms = lambda: (cloud.sleep(20.0), listed())[1]
-    result = take(made, cloud, patience=15.0)
+    result = take(made, cloud, piece=15.0)
     assert (cloud.asked, result["recorded"]) == (2, 1)

@@ -87,6 +87,21 @@ def test_value_that_can_be_read_is_no_problem(value):
     assert value_problem("ceph_maint_stop_timeout", value) == ""
 
 
+NUMBERS = sorted(name for name, option in options().items() if option["type"] in ("int", "float"))
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_number_out_of_range_is_rejected(name):
+    for value in (-1, "-1", "nan", "inf", 10**9, "1e9", "soon", ""):
+        assert value_problem(name, value).startswith(f"{name} "), value
+    assert value_problem(name, options()[name]["default"]) == ""
+
+
+@pytest.mark.parametrize("name", ["lease", "poll_interval", "stop_timeout", "force_timeout", "start_timeout", "ceph_wait", "ceph_timeout", "concurrency"])
+def test_zero_is_rejected_where_it_cannot_work(name):
+    assert value_problem(f"ceph_maint_{name}", "0").startswith(f"ceph_maint_{name} must be ")
+
+
 def test_refusal_prints_the_whole_argument_that_continues():
     text = refusal(["ceph_maint_excude", "ceph_maint_forse"], {}, ["vm:a"])
     assert text.startswith("ceph_maint_excude is not a variable of this collection; did you mean ceph_maint_exclude? ceph_maint_forse")
