@@ -13,9 +13,10 @@ import json
 import os
 import re
 import typing as t
-from urllib.parse import urlsplit
+from collections import Counter
+from urllib.parse import quote, urlsplit
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _transport
+from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _transport
 from ansible_collections.pilw.maintenance.plugins.module_utils._entries import NoList, entries
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     ApiError,
@@ -25,7 +26,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     NoRoute,
     NotFound,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._transport import Deadline, TooLarge, retry_after_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._transport import NotConnected, TooLarge, TooSlow, retry_after_seconds
 
 CORRELATION_HEADER = "X-Warren-Correlation-Id"
 DETAIL_LENGTH = 300
@@ -34,6 +35,11 @@ MOST_OF_A_LIST = 512 << 20
 MOST_OF_THE_REST = 4 << 20
 # Levels of JSON. Rows have a handful; far more, and what writes them down again fails.
 MOST_LEVELS = 100
+# How often a read is repeated: after an answer that another try may change, one that takes the whole time limit, a connection
+# that is lost before the body, and one that is lost within it. Pauses double up to the longest.
+_REPEAT_AFTER = (429, 500, 502, 503, 504)
+_AFTER_STATUS, _AFTER_TIMEOUT, _AFTER_LOSS, _AFTER_PART = 5, 2, 8, 1
+MAX_BACKOFF = 20.0
 _NO_ROOM = "the answer does not fit into the memory of the maintenance host"
 _GONE_WORDS = "no such virtual machine exists"
 # Of the gateway, as seen, and as it says by default.
@@ -167,23 +173,18 @@ class Client:
             raise InputError("api_key holds a blank, a line break or another character that no key has.")
         if validate_certs and ca_path and not os.access(ca_path, os.R_OK):
             raise InputError(f"ca_path {ca_path} cannot be read. Give a file or folder of CA certificates on this machine.")
-        self._key, self._spellings = api_key, _spellings(api_key)
+        self._spellings = _spellings(api_key)
+        self._backoff = backoff
         verify: bool | str = (ca_path or True) if validate_certs else False
         # A proxy would get the key in clear with plain http, and its loopback is not this machine's.
         proxied = not _is_loopback(urlsplit(self.url).hostname)
-        self._repeating, self._once = (
-            _transport.Session(self.url, api_key, verify, proxied, pool_size, retries)
-            for retries in (_transport.repeating(backoff), _transport.once())
-        )
+        self._session = _transport.Session(self.url, api_key, verify, proxied, pool_size)
 
     def _hide(self, text: str) -> str:
-        """A server that echoes the request must not get the key into messages and records."""
-        # The pattern is slow.
-        return self._spellings.sub("***", text) if self._may_tell(text) else text
-
-    def _may_tell(self, text: str) -> bool:
-        """Whether the key may be in a text, in whatever spelling."""
-        return self._key in text or "%" in text or "\\" in text
+        """Replace the key, which a server that echoes the request would bring into messages and records."""
+        for spelling in self._spellings:
+            text = text.replace(spelling, "***")
+        return text
 
     def get(self, path: str, params: dict[str, str] | None, timeout: float, once: bool = False) -> t.Any:
         """Read JSON. Repeats a failed read a few times, unless C(once). C(timeout) in seconds bounds each try."""
@@ -194,14 +195,19 @@ class Client:
         return self._entries(path, *self._read(path, params, timeout, once))
 
     def _read(self, path: str, params: dict[str, str] | None, timeout: float, once: bool) -> tuple[bytes, int, str | None]:
-        session = self._once if once else self._repeating
-        try:
-            return self._call(session, "GET", path, params=params, timeout=timeout)
-        except BrokenOff:
-            if once:
-                raise
-            # urllib3 repeats what is lost before the body begins, and only that.
-            return self._call(session, "GET", path, params=params, timeout=timeout)
+        failures: Counter[int] = Counter()
+        while True:
+            try:
+                return self._call("GET", path, params=params, timeout=timeout)
+            except ApiError as error:
+                failures[error.repeats] += 1
+                number = sum(failures.values())
+                if once or failures[error.repeats] > error.repeats:
+                    raise
+                pause = error.retry_after
+            if pause is None:
+                pause = min(MAX_BACKOFF, self._backoff * 2 ** (number - 1)) if number > 1 else 0.0
+            _pace.sleep(pause)
 
     def _entries(self, path: str, body: bytes, status: int, correlation: str | None) -> t.Iterator[t.Any]:
         with self._parsing("GET", path, body, status, correlation):
@@ -211,7 +217,8 @@ class Client:
     def _harmless(self, text: str) -> bool:
         """Whether nothing in the data of this JSON text is to be changed. Told from the text as a whole: a long list has millions."""
         shallow = text.count("[") + text.count("{") < MOST_LEVELS
-        return shallow and text.isprintable() and not self._may_tell(text)  # without a backslash each text in it stands there as it is
+        # Without a backslash each text in it stands there as it is.
+        return shallow and text.isprintable() and "\\" not in text and not any(spelling in text for spelling in self._spellings)
 
     def _parsed(self, method: str, path: str, body: bytes, status: int, correlation: str | None) -> t.Any:
         with self._parsing(method, path, body, status, correlation):
@@ -239,12 +246,11 @@ class Client:
 
         Returns the JSON of the answer, or None for an empty body.
         """
-        answer = self._call(self._once, method, path, form=form, timeout=timeout)
+        answer = self._call(method, path, form=form, timeout=timeout)
         return self._parsed(method, path, *answer) if answer[0].strip() else None
 
     def _call(
         self,
-        session: _transport.Session,
         method: str,
         path: str,
         *,
@@ -253,24 +259,24 @@ class Client:
         form: dict[str, str] | None = None,
     ) -> tuple[bytes, int, str | None]:
         response = None
-        with Deadline(timeout) as deadline:
-            try:
-                response = session.ask(method, path, timeout, params, form)
-                good = 200 <= response.status < 300
-                most = MOST_OF_A_LIST if good and method == "GET" else MOST_OF_THE_REST
-                with response:
-                    body = _transport.body_of(response, most)
-            except (TooLarge, MemoryError) as exc:
-                if response is None:
-                    raise
-                detail = f"the answer is larger than {most >> 20} MiB" if isinstance(exc, TooLarge) else _NO_ROOM
-                correlation = self._correlation(response)
-                raise ApiError(method, path, status=response.status, detail=detail, correlation_id=correlation) from None
-            except _transport.FAILURES as exc:
-                # Without its cause: a traceback would show what the other side sent, as it came.
-                raise self._failure(method, path, deadline, timeout, response, exc) from None
-        if deadline.late:  # what was hung up on may look like an end
-            raise self._too_late(method, path, deadline, response)
+        try:
+            response = self._session.request(method, path, timeout, params, form)
+            good = 200 <= response.status < 300
+            most = MOST_OF_A_LIST if good and method == "GET" else MOST_OF_THE_REST
+            with response:
+                body = _transport.body_of(response, most)
+        except (TooLarge, MemoryError) as exc:
+            if response is None:
+                raise
+            detail = f"the answer is larger than {most >> 20} MiB" if isinstance(exc, TooLarge) else _NO_ROOM
+            correlation = self._correlation(response)
+            raise ApiError(method, path, status=response.status, detail=detail, correlation_id=correlation) from None
+        except NotConnected as exc:
+            detail = _transport_words(self._hide(str(exc)))
+            raise ApiError(method, path, detail=detail, sent=False, timed_out=exc.timed_out, repeats=exc.repeats) from None
+        except (TooSlow, *_transport.FAILURES) as exc:
+            # Without its cause: a traceback would show what the other side sent, as it came.
+            raise self._failure(method, path, timeout, response, exc) from None
         correlation = self._correlation(response)
         if good:
             return body, response.status, correlation
@@ -280,39 +286,21 @@ class Client:
     def _correlation(self, response: t.Any) -> str | None:
         return (_one_line(self._hide(response.headers.get(CORRELATION_HEADER, ""))) or None) if response is not None else None
 
-    def _failure(self, method: str, path: str, deadline: Deadline, timeout: float, response: t.Any, exc: Exception) -> ApiError:
-        words = str(exc)
-        silent = "Read timed out" in words
-        sent = deadline.sent and not isinstance(exc, _transport.NEVER_SENT)
-        if silent or deadline.late:
-            # Hung up on before the first byte, the other side seems to have left.
-            if response is None and (silent or not sent or "RemoteDisconnected" in words):
-                return ApiError(method, path, detail=f"nothing came within {timeout:g} s", sent=sent, timed_out=True)
-            return self._too_late(method, path, deadline, response)
-        kind = ApiError if response is None else BrokenOff
-        return kind(method, path, detail=_transport_words(self._hide(words)), sent=sent)
-
-    def _too_late(self, method: str, path: str, deadline: Deadline, response: t.Any) -> ApiError:
-        return ApiError(
-            method,
-            path,
-            detail="the answer came too slowly to end within the time limit",
-            correlation_id=self._correlation(response),
-            sent=deadline.sent,
-            timed_out=True,
-        )
+    def _failure(self, method: str, path: str, timeout: float, response: t.Any, exc: Exception) -> ApiError:
+        silent = _transport.is_silence(exc)
+        if silent or isinstance(exc, TooSlow):
+            detail = "the answer came too slowly to end within the time limit"
+            if silent and response is None:
+                detail = f"nothing came within {timeout:g} s"
+            correlation = self._correlation(response)
+            return ApiError(method, path, detail=detail, correlation_id=correlation, timed_out=True, repeats=_AFTER_TIMEOUT)
+        kind, repeats = (ApiError, _AFTER_LOSS) if response is None else (BrokenOff, _AFTER_PART)
+        return kind(method, path, detail=_transport_words(self._hide(str(exc))), repeats=repeats)
 
 
-def _spellings(key: str) -> re.Pattern[str]:
-    """The key with each character as it is, or as JSON, URLs and both within each other may write it."""
-    return re.compile("".join(_spelling(c) for c in key))
-
-
-def _spelling(character: str) -> str:
-    digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(character):02x}")
-    # Bounded: a long run of backslashes would take for ever.
-    few = r"\\{0,4}"
-    return rf"(?:{few}\\u00{digits}|(?:%|{few}\\u0025)(?:25)?{digits}|{few}{re.escape(character)})"
+def _spellings(key: str) -> list[str]:
+    """Return the key as it is, in a URL and in JSON, longest first: all that there are for one of unreserved characters."""
+    return sorted({key, quote(key, safe=""), json.dumps(key)[1:-1]}, key=len, reverse=True)
 
 
 def _transport_words(words: str) -> str:
@@ -368,4 +356,5 @@ def _status_error(
         detail=detail,
         correlation_id=correlation,
         retry_after=retry_after_seconds(retry_after),
+        repeats=_AFTER_STATUS if status in _REPEAT_AFTER else 0,
     )

@@ -134,7 +134,7 @@ class ApiError(PilwError):
     """An HTTP call that did not give a usable answer.
 
     C(status) is None when no answer came. C(sent) is False only when it is certain that the platform did not
-    get the request (no connection), so that sending again repeats nothing.
+    get the request (no connection), so that sending again repeats nothing. C(repeats): how often a read is repeated after it.
     """
 
     def __init__(
@@ -148,6 +148,7 @@ class ApiError(PilwError):
         retry_after: float | None = None,
         sent: bool = True,
         timed_out: bool = False,
+        repeats: int = 0,
     ) -> None:
         self.method = method
         self.path = path
@@ -157,6 +158,7 @@ class ApiError(PilwError):
         self.retry_after = retry_after
         self.sent = sent
         self.timed_out = timed_out
+        self.repeats = repeats
         super().__init__(self._text())
 
     @property

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import DETAIL_TIMEOUT, LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, of_ours
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import DELETED, Vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import States
@@ -25,6 +25,8 @@ MAX_UNREAD = 3
 MOST_MISSING = 200
 # Seconds of one poll after which no further detail is read.
 DETAILS_SECONDS = 30.0
+# Seconds that a part of a poll takes at most: a complete list, and details until the last one began.
+POLL_SECONDS = LIST_TIMEOUT + DETAILS_SECONDS + DETAIL_TIMEOUT
 # Lists are at least this many times their own duration apart, so that polling never loads the platform.
 _LIST_SHARE = 10
 
@@ -96,6 +98,8 @@ class Polls:
         if self._explaining is not None and self._explaining.done():
             done, self._explaining = self._explaining, None
             error = done.exception()
+            if isinstance(error, ApiError):  # abandoned, so that no state is known
+                return Poll(*self._running, {})
             if error is not None:
                 raise of_ours(error)
             return Poll(*self._running, done.result())

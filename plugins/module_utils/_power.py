@@ -10,10 +10,11 @@ What to do is decided in _batch, and polls are made in _polls; this file holds t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import typing as t
 from collections import Counter
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _pace
@@ -33,7 +34,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
 from ansible_collections.pilw.maintenance.plugins.module_utils._options import DEFAULTS
-from ansible_collections.pilw.maintenance.plugins.module_utils._polls import Polls
+from ansible_collections.pilw.maintenance.plugins.module_utils._polls import POLL_SECONDS, Polls
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
 from ansible_collections.pilw.maintenance.plugins.module_utils._throttle import Throttle
 
@@ -41,6 +42,9 @@ _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked 
 # Seconds in which answers are gathered into one write of the record, so that its readers get a turn: a quarter of what the last
 # one took, within these bounds.
 _GATHER = (0.001, 0.1)
+# Seconds after its time limit in which a call may still end by itself. Then it is abandoned, whatever its thread waits for.
+_ABANDONED_AFTER = 10.0
+_ABANDONED = f"it was abandoned {_ABANDONED_AFTER:g} s after its time limit"
 # So many calls without an answer, and nothing new is sent before the next list.
 _CUT_OFF = 3
 
@@ -176,6 +180,7 @@ class Engine:
         self._unwritten: list[Change] = []
         self._gather = _GATHER[0]
         self._answered_at = clock()  # the last answer of any call
+        self._ends: dict[Future, float] = {}  # when calls and polls that are open are abandoned
         self._polls = Polls(api, orders.poll_interval, clock)
 
     def run(self, waves: list[Wave], more: bool = False) -> Result:
@@ -184,8 +189,7 @@ class Engine:
         C(more): others follow in another call, so the last wave has its delay as well.
         """
         orders = self._orders
-        most = max([orders.concurrency, *(wave.concurrency for wave in waves)])
-        workers = _pace.pace.workers(most + 2)  # polls have places of their own
+        workers = _pace.pace.workers()  # how many calls are open is decided below
         try:
             for number, wave in enumerate(waves):
                 self._orders = orders.of(wave)
@@ -200,7 +204,7 @@ class Engine:
         except PilwError as exc:
             self._result.ended = exc
         finally:
-            workers.shutdown()
+            workers.shutdown(wait=False)  # a poll that nobody needs any more, or an abandoned call, may last for ever
         named = [target.uuid for wave in waves for target in wave.targets]
         self._result.unsettled = [uuid for uuid in named if uuid not in self._result.outcomes]
         return self._result
@@ -222,7 +226,7 @@ class Engine:
         last_send = began + sending_seconds(*size)
         end = last_send + 2 * orders.call_seconds
         polls.reset()
-        submit = functools.partial(self._begin, workers)
+        submit = functools.partial(self._begin, workers, POLL_SECONDS)
         while open_calls or (stopping is None and not batch.finished):
             now = self._clock()
             try:
@@ -254,6 +258,7 @@ class Engine:
             else:
                 _pace.sleep(pause if batch.needs_list else 0.05)
             try:
+                self._abandon()
                 self._collect(batch, open_calls)
                 if self._take_poll(batch, submit, first_look, looked_at_last):
                     first_look = False
@@ -297,19 +302,31 @@ class Engine:
             batch.sent(item, now)
             self._forget(item.uuid)
             self._result.calls += 1
-            call = self._begin(workers, self._api.power, item.uuid, orders.action, orders.force)
+            call = self._begin(workers, orders.call_seconds, self._api.power, item.uuid, orders.action, orders.force)
             open_calls[call] = item
             self._throttle.sent(call, now)
 
-    def _begin(self, workers: Executor, work: t.Callable[..., t.Any], *given: t.Any) -> Future:
+    def _begin(self, workers: Executor, seconds: float, work: t.Callable[..., t.Any], *given: t.Any) -> Future:
         try:
-            return workers.submit(work, *given)
+            call = workers.submit(work, *given)
+            self._ends[call] = self._clock() + seconds + _ABANDONED_AFTER
+            return call
         except RuntimeError as exc:
             raise Stop(
                 f"This host gives no further thread for a call: {exc}. Nothing more is sent; what was answered so far is recorded. "
                 f"Lower ceph_maint_concurrency ({self._orders.concurrency}), or raise this host's limit of processes, then run the "
                 "same command again: it goes on."
             ) from exc
+
+    def _abandon(self) -> None:
+        """End what is far beyond its time limit, as without an answer. The platform may still be working on it."""
+        now = self._clock()
+        for call, ends in list(self._ends.items()):
+            if not call.done() and now >= ends:
+                with contextlib.suppress(InvalidStateError):  # it has ended just now
+                    call.set_exception(ApiError("The call", "to the platform", detail=_ABANDONED, timed_out=True))
+            if call.done():
+                del self._ends[call]
 
     def _collect(self, batch: Batch, open_calls: dict[Future, Item]) -> None:
         failure = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import typing as t
 from concurrent.futures import Executor, Future
 
@@ -67,8 +68,8 @@ class Virtual(Pace):
         self.later(max(0.0, seconds), self._resumer(thread))
         self._leave(thread)
 
-    def workers(self, count: int) -> Executor:
-        return _Workers(self, count, self._thread().process)
+    def workers(self, most: float = math.inf) -> Executor:
+        return _Workers(self, most, self._thread().process)
 
     def wait(self, futures: t.Iterable[Future], timeout: float) -> None:
         thread, futures = self._thread(), list(futures)
@@ -181,15 +182,15 @@ class Virtual(Pace):
 class _Workers(Executor):
     """Threads of a process."""
 
-    def __init__(self, virtual: Virtual, count: int, process: Process) -> None:
+    def __init__(self, virtual: Virtual, most: float, process: Process) -> None:
         self._virtual = virtual
-        self._count = count
+        self._most = most
         self._process = process
         self._futures: list[Future] = []
 
     def submit(self, call: t.Callable, /, *args: t.Any, **more: t.Any) -> Future:
         self._futures = [future for future in self._futures if not future.done()]
-        assert len(self._futures) < self._count, "more at once than there are threads"
+        assert len(self._futures) < self._most, "more at once than there are threads"
         future = self._virtual.start(self._process, lambda: call(*args, **more))
         self._futures.append(future)
         return future

@@ -36,7 +36,7 @@ LIST_PATIENCE = 0.6  # and a list
 CONSTANTS = [
     (place, name, getattr(place, name))
     for place, name in (
-        (_transport, "MAX_BACKOFF"),
+        (_client, "MAX_BACKOFF"),
         (_transport, "MAX_RETRY_AFTER"),
         (_backlog, "GIVEN_UP_AFTER"),
         (_batch, "MAX_BACKOFF"),

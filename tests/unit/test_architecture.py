@@ -29,7 +29,7 @@ ALLOWED = {
     "_patience": {"_errors", "_pace"},
     "_transport": {"_pace"},
     "_entries": set(),
-    "_client": {"_entries", "_errors", "_transport"},
+    "_client": {"_entries", "_errors", "_pace", "_transport"},
     "_api": {"_client", "_errors", "_model"},
     "_argspec": {"_errors"},
     "_select": {"_errors", "_model"},

@@ -96,12 +96,15 @@ NOT_ALONE = {
         "Numbers stand in backticks and text in single quotes, as in [?user_id==`8`] or [?name=='db1']",
         "Give it the right to read them, or name the pools with disks of VMs (ceph_maint_rbd_pools),",
         "... Nothing was changed....",
+        "The call",
+        "to the platform",
+        "...... port ...",
+        "...the proxy ......",
         "a number of seconds above 0",
         "a whole number of at least 1",
         "..., with ... forced off before......",
     ],
     "looked for in what others say": [
-        "Read timed out",
         "no such virtual machine exists",
         "*** in database main ***",
         "decode to UTF-8",
@@ -221,7 +224,6 @@ WORDED_ELSEWHERE = {
         "Timed out after n second(s)",
         "failed to execute in the expected time frame",
     ],
-    "the network, after: gave no answer": ["Connection refused"],
     "the platform, after: answered 404": ["no route and no api found"],
 }
 

@@ -551,33 +551,6 @@ def test_a_group_has_an_end_and_what_is_left_is_named(monkeypatch):
     assert events.count("stop sent") == events.count("stop answered"), "no group ends while a call of it is open"
 
 
-def test_a_group_ends_in_its_time_also_where_a_list_hangs(monkeypatch):
-    now, over = [0.0], threading.Event()
-    end = _batch.group_seconds(1, 20, 5.0, 60.0)
-
-    def clock():
-        now[0] += 0.5
-        if now[0] > end + 20.0:
-            over.set()
-        return now[0]
-
-    cloud = Cloud(["a"], deaf="a")
-    running_vms = cloud.running_vms_now
-
-    def listed():
-        if cloud.calls:
-            over.wait(2)
-        return running_vms()
-
-    cloud.running_vms_now = listed
-    monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: None)
-    monkeypatch.setattr(_power._pace.pace, "wait", lambda pending, seconds: None)
-    orders = Orders(start=False, timeout=5.0, poll_interval=0.01, call_seconds=60.0)
-    result = Engine(cloud, orders, NoJournal(), clock).run([Wave("all", [Target("a", "a")])])
-    assert result.ended is None and result.outcomes["a"] == ("would_not_stop", "the time for its group was over before it was settled")
-    assert end <= now[0] < end + 20.0
-
-
 def test_no_list_is_asked_for_while_none_would_tell_anything():
     listed, waiting = [], threading.Event()
     cloud = Cloud(["a"], on_call=lambda uuid: waiting.wait(0.4))
