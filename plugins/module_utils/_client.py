@@ -274,7 +274,7 @@ class Client:
         except NotConnected as exc:
             detail = _transport_words(self._hide(str(exc)))
             raise ApiError(method, path, detail=detail, sent=False, timed_out=exc.timed_out, repeats=exc.repeats) from None
-        except (TooSlow, *_transport.FAILURES) as exc:
+        except _transport.FAILURES as exc:
             # Without its cause: a traceback would show what the other side sent, as it came.
             raise self._failure(method, path, timeout, response, exc) from None
         correlation = self._correlation(response)

@@ -25,6 +25,11 @@ from urllib.parse import urlencode, urlsplit
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
 
+
+class TooSlow(Exception):
+    """An answer that did not end within the time limit of its call. No error that the libraries translate."""
+
+
 try:
     import requests
     import urllib3
@@ -35,7 +40,7 @@ try:
 
     REQUESTS_IMPORT_ERROR = None
     # What a call without a usable answer raises. All errors of requests are OSErrors.
-    FAILURES: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, http.client.HTTPException, HTTPError, zlib.error)
+    FAILURES: tuple[type[Exception], ...] = (TooSlow, OSError, ValueError, EOFError, http.client.HTTPException, HTTPError, zlib.error)
 except ImportError:
     REQUESTS_IMPORT_ERROR = traceback.format_exc()
 
@@ -53,10 +58,6 @@ _PIECE = 1 << 18  # bytes
 
 class TooLarge(Exception):
     """An answer that is not read to its end."""
-
-
-class TooSlow(Exception):
-    """An answer that did not end within the time limit of its call. No error that the libraries translate."""
 
 
 class NotConnected(Exception):
@@ -99,7 +100,7 @@ class _BoundedReader(io.RawIOBase):
 class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, sock: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))  # type: ignore[attr-defined]
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
 
 
 def _bounded(kind: t.Any) -> type:
@@ -107,6 +108,7 @@ def _bounded(kind: t.Any) -> type:
     local_names = kind in (urllib3.HTTPConnectionPool.ConnectionCls, urllib3.HTTPSConnectionPool.ConnectionCls)  # SOCKS resolves them itself
 
     class Connection(kind):
+        sock: t.Any
         response_class = _BoundedResponse
         idle_since = math.inf
 
@@ -116,7 +118,7 @@ def _bounded(kind: t.Any) -> type:
                 if local_names:
                     _resolve(self.host, self.port)
                 super().connect()
-            except (*FAILURES, TooSlow, RuntimeError) as exc:
+            except FAILURES as exc:
                 raise _not_connected(exc, f"{'the proxy ' if self.proxy else ''}{self.host} port {self.port}") from exc
 
         def send(self, data: t.Any) -> None:
@@ -144,6 +146,8 @@ def _resolve(host: str, port: int) -> None:
     except socket.gaierror as exc:
         # A resolver that takes long has asked others several times already.
         raise NotConnected(f"the host name {host} cannot be resolved ({exc.strerror})", 3 if _clock() - began < 1 else 0) from None
+    except RuntimeError as exc:  # no further thread
+        raise NotConnected(str(exc), 3) from None
     finally:
         workers.shutdown(wait=False)
 
@@ -198,8 +202,7 @@ class Session:
 
         Raises:
             NotConnected: nothing was sent.
-            TooSlow: the time limit is over, and a part of the head came.
-            One of ``FAILURES``: anything else.
+            One of ``FAILURES``: there is no usable answer.
         """
         return self.pool().urlopen(
             method,
@@ -225,6 +228,7 @@ class Session:
         request = requests.Request("GET", self._url).prepare()
         url = t.cast("str", request.url)
         try:
+            pool: t.Any
             if hasattr(self._adapter, "get_connection_with_tls_context"):
                 pool = self._adapter.get_connection_with_tls_context(request, self._verify, proxies)
             else:  # requests before 2.32.2
