@@ -90,7 +90,7 @@ GONE: dict[str, dict[str, t.Any]] = {
     "refused": {"act": "away", "seconds": 1e6},
     "502": {"act": "fault", "status": 502, "times": -1},
 }
-WORDS = {"refused": "gave no answer: .*Connection refused", "502": f"answered 502: An unexpected error occurred{ID}"}
+WORDS = {"refused": "gave no answer: .*refused the connection", "502": f"answered 502: An unexpected error occurred{ID}"}
 ENDS = {
     "close": "The host flags were sent and cannot be read back: GET /v1/base-operator/host/list {}. What was sent is recorded. "
     "Run the same command again: it goes on.",
