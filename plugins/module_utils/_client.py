@@ -312,9 +312,7 @@ def _transport_words(words: str) -> str:
     inner = re.search(r"\w+(?:Error|Disconnected)\((?:\d+, )?'([^']+)'\)+$", words)
     if inner:  # the innermost of nested errors: what happened, without the names of Python's classes
         return _one_line(inner.group(1))
-    reason = re.search(r"Caused by \w+\((.*)\)\)?$", words, re.DOTALL)
-    plain = re.sub(r"\w+\((?=host=)", "", reason.group(1) if reason else words)
-    return _one_line(plain.strip("()\"' "))
+    return _one_line(words.strip("()\"' ") if words.startswith("(") else words)
 
 
 def _certificate_words(words: str) -> str:

@@ -42,6 +42,8 @@ def look_at_locations(api: Api, plan: Plan, params: dict[str, t.Any]) -> list[Lo
     try:
         locations = api.locations()
     except ApiError as exc:
+        if not exc.sent:  # nor would anything else be read
+            raise
         plan.warnings.append(f"The locations could not be read, so others may exist: {exc}")
         check_other_name(plan, params, None)
         return []
@@ -69,6 +71,18 @@ def listed_hosts(api: Api) -> HostList | None:
         return api.hosts()
     except ApiError:
         return None
+
+
+def unread_text(error: ApiError) -> str:
+    """Say why there is no plan, and what to do."""
+    if isinstance(error, AuthError):
+        return f"The platform rejected the API key: {error}. Nothing was changed. Correct the key."
+    if not error.sent:
+        return (
+            f"The platform cannot be reached: {error.detail}. Nothing was changed. Check ceph_maint_api_host and the network, then "
+            "rerun the same command."
+        )
+    return f"The platform cannot be read: {error}. Nothing was changed. Once it answers, run the same command again."
 
 
 def check_location(api: Api, error: ApiError) -> None:

@@ -426,6 +426,7 @@ def main() -> None:
             return progress(params)
         _module.check_libraries(module)
         # Imported here, as the looks above are to cost little: one of them comes every few seconds.
+        from ansible_collections.pilw.maintenance.plugins.module_utils._locations import unread_text
         from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text, open_elsewhere
         from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in
         from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
@@ -447,9 +448,7 @@ def main() -> None:
         try:
             found = plan(params, api)
         except ApiError as exc:
-            raise PilwError(
-                f"The platform cannot be read: {exc}. Nothing was changed. Once it answers, run the same command again."
-            ) from exc
+            raise PilwError(unread_text(exc)) from exc
         each = found.pop("each")
         notices = _telling.of_plan(params, each["vms"], module.check_mode) if params["notices"] else {"notices": [], "notes": []}
         if not module.check_mode:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import threading
 import time
 
 from ansible.errors import AnsibleConnectionFailure
@@ -19,6 +20,8 @@ from ansible.plugins.action import ActionBase
 
 # Seconds of one call of a module that waits. So a short wait shows no line, and the module ends soon after its ansible-playbook.
 LINE = 15.0
+# Seconds after which one call is overdue: it waits for an answer, and cannot come back to say so.
+OVERDUE = LINE + 5.0
 # Of work that goes on: few seconds at first, then a share of the time that has passed, so that long work has few lines too.
 SHOWN_FIRST, SHOWN_SHARE, SHOWN_LAST = 5.0, 1 / 20, 60.0
 GONE = "The ansible-playbook that started this work is gone, so the work ends. What it did is recorded. Run the same command again: it goes on."
@@ -35,6 +38,22 @@ def playbook_pid():
     return parent.pid if parent else os.getppid()
 
 
+@contextlib.contextmanager
+def shown_while_it_lasts(action, text):
+    """Show a line now and then while one call of a module lasts longer than its piece, as it waits for an answer."""
+    over = threading.Event()
+
+    def show():
+        while not over.wait(OVERDUE):
+            action._display.display(f"  {text}")
+
+    threading.Thread(target=show, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
 def in_pieces(action, args, task_vars):
     """Call the module of an action again and again until its wait is over, and show what it waits for between the calls."""
     if action._task.async_val:  # nobody watches
@@ -42,7 +61,8 @@ def in_pieces(action, args, task_vars):
     playbook, began, waited, carried, shown = playbook_pid(), time.monotonic(), 0.0, {}, 0.0
     while True:
         wait = {"waited": waited, "piece": LINE}
-        result = action._execute_module(module_args={**args, **carried, "_wait": wait}, task_vars=task_vars)
+        with shown_while_it_lasts(action, f"Waiting for an answer from {args.get('api_host') or 'Ceph'}."):
+            result = action._execute_module(module_args={**args, **carried, "_wait": wait}, task_vars=task_vars)
         if not result.get("waiting"):
             return result
         if os.getppid() != playbook:  # this process outlives a killed one

@@ -142,6 +142,7 @@ NOT_ALONE = {
         "Power was cut",
     ],
     "what work waits for, or how far it is, while it lasts": [
+        "Waiting for an answer from ....",
         "... the hosts: ... of ... are ......",
         "...; ... did not take it so far......",
         "Proof begun anew for ... of at most ... s",

@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 import traceback
+import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -489,7 +490,7 @@ def test_an_odd_retry_after_does_not_hinder_the_repeating(header):
 def pauses(monkeypatch):
     """Pauses between tries are not slept. Gives their seconds."""
     slept = []
-    monkeypatch.setattr(_client._pace, "sleep", slept.append)
+    monkeypatch.setattr(_client, "_pace", types.SimpleNamespace(sleep=slept.append))
     return slept
 
 

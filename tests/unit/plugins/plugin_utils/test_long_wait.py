@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 
 import pytest
@@ -50,6 +51,17 @@ def test_what_it_waits_for_is_shown_until_it_is_there(monkeypatch):
     assert task.run() is end
     assert task.shown == ["  one", "  two"]
     assert task.given == [{"checks": ["serving"], "timeout": "1800", "_wait": {"waited": waited, "piece": 15.0}} for waited in (0.0, 15.0, 30.0)]
+
+
+def test_call_that_lasts_shows_what_it_waits_for(monkeypatch):
+    monkeypatch.setattr(long_wait, "OVERDUE", 0.02)
+    task = Task(monkeypatch, {}, api_host="api.example.com")
+    shown = threading.Event()
+    task.action._display.display = lambda text: (task.shown.append(text), shown.set())
+    execute = task.action._execute_module
+    task.action._execute_module = lambda **named: shown.wait(10) and execute(**named)
+    task.run()
+    assert task.shown[0] == "  Waiting for an answer from api.example.com."
 
 
 def test_a_very_long_wait_fills_no_screen(monkeypatch):
