@@ -56,12 +56,7 @@ class ActionModule(ActionBase):
         """Write them here. In check mode only say which."""
         if not os.path.isabs(folder):
             raise OSError(f"{folder} is no absolute path. Set ceph_maint_report_fetch_dir to one")
-        paths = {os.path.join(folder, name): text for name, text in files.items()}
-        if not self._task.check_mode:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            for path, text in paths.items():
-                _files.write_text(path, text)
-        return list(paths)
+        return _files.write_all(folder, files, self._task.check_mode)
 
     def cleanup(self, force=False):
         # Of a host that is gone the words of run() are to be seen, not that its files could not be removed.

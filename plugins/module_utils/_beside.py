@@ -43,10 +43,7 @@ def identity_in(folder: str) -> str:
 
 
 def _noted(folder: str, name: str) -> str:
-    try:
-        text = _files.read_private(os.path.join(folder, name)).decode("utf-8").strip()
-    except (OSError, ValueError):
-        return ""
+    text = _files.text_in(os.path.join(folder, name), os.O_NOFOLLOW).strip()
     return text if text.isprintable() else ""
 
 

@@ -85,6 +85,11 @@ class Ceph:
             return [row for rows in found for row in rows]
         raise CephError(argv, f"gave several answers at once: {printable(text, 200)}", unreadable=True)
 
+    def rows(self, tool: str, *words: str) -> list[t.Any]:
+        """The same for what some releases give as a list, and others as an object."""
+        found = self.json(tool, *words)
+        return list(found.values()) if isinstance(found, dict) else found
+
     def raw(self, tool: str, *words: str, given: bytes = b"") -> bytes:
         """What the tool writes, as it is."""
         return self._output(self.argv(tool, *words), given)

@@ -12,7 +12,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import steady_left
 
 # A process number, and when the process was started, in ticks since the machine was.
@@ -66,12 +66,8 @@ def _place() -> str:
 
 def _stat(pid: int) -> tuple[str, str]:
     """State and start of a process, both empty where they cannot be read. The name before them may hold anything."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            fields = stream.read().rpartition(")")[2].split()
-        return fields[0], fields[19]
-    except (OSError, IndexError):
-        return "", ""
+    fields = _files.text_in(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (fields[0], fields[19]) if len(fields) > 19 else ("", "")
 
 
 @dataclass(frozen=True)

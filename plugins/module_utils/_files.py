@@ -68,6 +68,16 @@ def write_text(path: str, text: str | t.Iterable[str], lasting: bool = True) -> 
         sync_folder(os.path.dirname(path))
 
 
+def write_all(folder: str, texts: dict[str, str], check_mode: bool) -> list[str]:
+    """Write these files into a folder, which is made where it is not there. In check mode nothing. Returns their paths."""
+    paths = {os.path.join(folder, name): text for name, text in texts.items()}
+    if not check_mode:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        for path, text in paths.items():
+            write_text(path, text)
+    return list(paths)
+
+
 def sync_folder(folder: str) -> None:
     """What got or lost a name in it is on disk."""
     handle = os.open(folder, os.O_RDONLY)
@@ -97,6 +107,14 @@ def keep(path: str, mark: str) -> str | None:
 def read_private(path: str) -> bytes:
     """A file of ours: no link is followed, and nothing but a plain file is waited for."""
     return _read(path, os.O_NOFOLLOW)
+
+
+def text_in(path: str, how: int = 0) -> str:
+    """What a small file holds, such as one of /proc; empty where it cannot be read. C(how): further flags of open(2)."""
+    try:
+        return _read(path, how).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _read(path: str, how: int = 0) -> bytes:

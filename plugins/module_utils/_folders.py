@@ -14,6 +14,7 @@ import stat
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, RecordError
 
 RECORD_NAME = "record.sqlite"
@@ -251,8 +252,4 @@ def mount_of(path: str, mounts: str) -> Mount | None:
 
 
 def read_mounts() -> str:
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
+    return _files.text_in("/proc/self/mounts")

@@ -63,17 +63,16 @@ def _locked(ceph: Ceph, pools: list[str], pattern: t.Pattern[str] | None, wanted
     images = [f"{place.name}/{name}" for place, some in listed for name in some if vm_of(name, pattern) in wanted]
     hidden = ", ".join(map(printable, [*unread, *(place.name for place in more)]))
     found = [f"Locks in the pools {hidden} could not be looked for: the key may not read them."] if hidden else []
-    asked = ceph.at_once(lambda image: ceph.json("rbd", "lock", "ls", image), images)
+    asked = ceph.at_once(lambda image: ceph.rows("rbd", "lock", "ls", image), images)
     for image, locks in asked:
         if isinstance(locks, CephError):
             if locks.status != errno.ENOENT:
                 found.append(f"Locks of {image} could not be looked for: {locks}")
             continue
-        rows = locks.values() if isinstance(locks, dict) else locks
         found += [
             f"Locked: {image} by {printable(row.get('locker'))} ({printable(row.get('address'))}). If that client is dead: "
             + shlex.join(["rbd", "lock", "rm", image, printable(row.get("id"), 200), printable(row.get("locker"), 200)])
-            for row in rows
+            for row in locks
         ]
     if len(asked) < len(images):
         found.append(f"Locks of {len(images) - len(asked)} more images were not looked for, as Ceph does not answer.")

@@ -119,14 +119,8 @@ class Lease:
         self._run = run
         self._seconds = seconds
         self._clock = clock
-        self._content = self._read()
+        self._content = _files.text_in(self._path, os.O_NOFOLLOW)
         self._since = clock()
-
-    def _read(self) -> str:
-        try:
-            return _files.read_private(self._path).decode("ascii")
-        except (OSError, UnicodeDecodeError):
-            return ""
 
     def renew(self) -> None:
         unfinished = f"{self._path}.{os.getpid()}"
@@ -138,7 +132,7 @@ class Lease:
 
     def renewed(self) -> bool:
         """Whether someone renewed it since this object last looked."""
-        content = self._read()
+        content = _files.text_in(self._path, os.O_NOFOLLOW)
         if content == self._content or not content.startswith(f"{self._run} "):
             return False
         self._content, self._since = content, self._clock()

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import re
@@ -17,7 +16,7 @@ import uuid
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _container
+from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm
 
 _PRODUCT_UUID = "/sys/class/dmi/id/product_uuid"
@@ -38,11 +37,8 @@ class Match:
 def identity() -> dict[str, t.Any]:
     """What this machine knows of itself: SMBIOS UUID, MACs, IPv4 addresses, and what could not be read."""
     unread = []
-    smbios = ""
-    try:
-        with open(_PRODUCT_UUID, encoding="ascii", errors="replace") as handle:
-            smbios = handle.read().strip()
-    except OSError:
+    smbios = _files.text_in(_PRODUCT_UUID).strip()
+    if not smbios:
         unread.append("SMBIOS UUID (only root can read it)")
     macs = _macs()
     if not macs:
@@ -63,20 +59,12 @@ def identity() -> dict[str, t.Any]:
 
 
 def _macs() -> list[str]:
-    found = set()
-    for path in glob.glob(os.path.join(_NET, "*", "address")):
-        with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as handle:
-            found.add(handle.read().strip().lower())
+    found = {_files.text_in(path).strip().lower() for path in glob.glob(os.path.join(_NET, "*", "address"))}
     return sorted(found - {"", "00:00:00:00:00:00"})
 
 
 def _addresses() -> list[str]:
-    try:
-        with open(_FIB_TRIE, encoding="ascii", errors="replace") as handle:
-            text = handle.read()
-    except OSError:
-        return []
-    local = re.findall(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL", text)
+    local = re.findall(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL", _files.text_in(_FIB_TRIE))
     return sorted({address for address in local if not address.startswith("127.")})
 
 

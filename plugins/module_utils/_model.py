@@ -13,6 +13,8 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+
 # The end of each headline over a proof that Ceph has no part in. The first word of such a headline is never SAFE.
 CEPH_UNCHECKED = "CEPH WAS NOT CHECKED."
 
@@ -38,6 +40,13 @@ _UUID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,62}[0-9A-Za-z])?")
 def is_uuid(value: t.Any) -> bool:
     """Whether a value can go into a URL, a path or a message as it is. Looser than RFC 4122 on purpose."""
     return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+def check_uuids(uuids: t.Iterable[t.Any]) -> None:
+    """Raise InputError for words that are no uuids."""
+    wrong = [uuid for uuid in uuids if not is_uuid(uuid)]
+    if wrong:
+        raise InputError(f"vms: these are no uuids: {', '.join(map(repr, wrong))}. Nothing was sent.")
 
 
 def normal_state(raw: t.Any) -> str:

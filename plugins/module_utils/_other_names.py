@@ -41,17 +41,14 @@ class OtherRecord:
 
 def open_elsewhere(params: dict[str, t.Any]) -> list[OtherRecord]:
     """The open records of O(api_host) in O(record_dir), those under O(location) aside. A damaged one counts as open."""
-    if not params["record_dir"]:
+    base, own = (os.path.basename(folder_for("/", params["api_host"], location)) for location in ("", params["location"] or ""))
+    try:
+        names = os.listdir(params["record_dir"]) if params["record_dir"] else []
+    except OSError:
         return []
-    base = folder_for(params["record_dir"], params["api_host"], "")
-    own = folder_for(params["record_dir"], params["api_host"], params["location"] or "")
-    name = os.path.basename(base)
-    with contextlib.suppress(OSError):
-        folders = [one for one in os.listdir(params["record_dir"]) if one == name or one.startswith(f"{name}@")]
-        paths = [os.path.join(params["record_dir"], one) for one in sorted(folders)]
-        found = [_open_in(path, os.path.basename(path)[len(name) + 1 :]) for path in paths if path != own]
-        return [one for one in found if one]
-    return []
+    others = sorted(name for name in names if (name == base or name.startswith(f"{base}@")) and name != own)
+    found = [_open_in(os.path.join(params["record_dir"], name), name[len(base) + 1 :]) for name in others]
+    return [one for one in found if one]
 
 
 def _open_in(folder: str, location: str) -> OtherRecord | None:

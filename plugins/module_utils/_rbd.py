@@ -114,8 +114,7 @@ def trash(ceph: Ceph, place: Place) -> dict[str, str]:
 
     They are written C(trash:ID/NAME): several may have had one name.
     """
-    rows = ceph.json("rbd", "trash", "ls", "--all", place.name)
-    rows = rows.values() if isinstance(rows, dict) else rows
+    rows = ceph.rows("rbd", "trash", "ls", "--all", place.name)
     return {str(row["id"]): printable(f"trash:{row['id']}/{row['name']}", 200) for row in rows}
 
 

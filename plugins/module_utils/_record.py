@@ -166,6 +166,10 @@ class Record(SparedVms):
         flags = ("before", "now", "keep_closed", "closed_by_us")
         return [{**dict(row), **{flag: _bool(row[flag]) for flag in flags}} for row in self._all("SELECT * FROM hosts ORDER BY rowid")]
 
+    def hosts_to_open(self) -> list[dict[str, t.Any]]:
+        """Hosts that this maintenance closed and has not opened. One that it opened may have been closed by somebody else since."""
+        return [host for host in self.hosts() if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+
     def vms(self, rows: bool = False) -> list[RecordedVm]:
         """The running set, in the order in which it was first seen. C(rows): with the platform's rows, which are most of it."""
         if self._at_rest is not None and not rows:

@@ -336,7 +336,7 @@ def give_up_item(identity: str) -> str:
 def left_behind(record: Record) -> tuple[list[RecordedVm], list[dict[str, t.Any]]]:
     """VMs that stay down and hosts that stay closed when the maintenance ends now, accepted ones too."""
     down = [vm for vm in [*unrecovered(record), *given_up(record)] if vm.stop_done or vm.columns["start_outcome"]]
-    return down, [host for host in record.hosts() if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+    return down, record.hosts_to_open()
 
 
 def ended_headline(record: Record) -> str:

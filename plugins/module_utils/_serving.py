@@ -192,33 +192,22 @@ class Gate:
 
     def whole(self) -> list[Lack]:
         """Everything that is to be there before the first VM is started."""
-        try:
-            self._ceph.json("ceph", "quorum_status")
-            dump = self._ceph.json("ceph", "osd", "dump")
-        except CephError as exc:
-            return [_lack_of(exc, "the monitors give no answer, or have no quorum", "monitors:silent")]
-        self.flags = flags_of(dump)
-        self._check_cluster(dump)
-        self._check_probe_pool(dump)
-        return self._and_probe(
-            [*_flag_lacks(dump), *self._full_lacks(dump), *_down_lacks(dump), *self._silent_lacks(dump), *self._report_lacks(), *self._group_lacks(dump)]
-        )
+        return self._lacks(lambda: self._ceph.json("ceph", "quorum_status"), lambda _answer, dump: self._silent_lacks(dump))
 
     def ramp(self) -> list[Lack]:
         """Between two waves of starts: each OSD is not spoken to, and requests must not be slow."""
+        return self._lacks(lambda: read_state(self._ceph), lambda state, _dump: _slow_lacks(state))
+
+    def _lacks(self, ask: t.Callable[[], t.Any], more: t.Callable[[t.Any, dict[str, t.Any]], list[Lack]]) -> list[Lack]:
         try:
-            state = read_state(self._ceph)
-            dump = self._ceph.json("ceph", "osd", "dump")
+            answer, dump = ask(), self._ceph.json("ceph", "osd", "dump")
         except CephError as exc:
             return [_lack_of(exc, "the monitors give no answer, or have no quorum", "monitors:silent")]
-        self._check_cluster(dump)
-        slow = [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
-        return self._and_probe(
-            [*_flag_lacks(dump), *self._full_lacks(dump), *_down_lacks(dump), *slow, *self._report_lacks(), *self._group_lacks(dump)]
-        )
-
-    def _check_cluster(self, dump: dict[str, t.Any]) -> None:
+        self.flags = flags_of(dump)
         check_cluster(str(dump.get("fsid", "")), self._known, self._accepted, "Nothing more was started.")
+        self._check_probe_pool(dump)
+        lacks = [*_flag_lacks(dump), *self._full_lacks(dump), *_down_lacks(dump), *more(answer, dump)]
+        return self._and_probe([*lacks, *self._report_lacks(), *self._group_lacks(dump)])
 
     def _check_probe_pool(self, dump: dict[str, t.Any]) -> None:
         if self._probe_pool and self._probe_pool not in [row["pool_name"] for row in dump["pools"]]:
@@ -309,6 +298,10 @@ class Gate:
 def _lack_of(error: CephError, text: str, item: str) -> Lack:
     """What an error means: an answer that cannot be parsed is not the silence of which C(text) speaks."""
     return Lack(str(error), "answer:unknown") if error.unreadable else Lack(f"{text}: {error}", item)
+
+
+def _slow_lacks(state: State) -> list[Lack]:
+    return [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
 
 
 def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:

@@ -117,15 +117,14 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Fla
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named, none_open
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record, to_open
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._report import NOT_LISTED
 
 
 def told(host: Host | dict, why: str) -> dict[str, str]:
     """How a result names a host."""
-    if isinstance(host, dict):
-        return {"uuid": host["uuid"], "name": host["name"], "why": why}
-    return {"uuid": host.uuid, "name": host.name, "why": why}
+    uuid, name = (host["uuid"], host["name"]) if isinstance(host, dict) else (host.uuid, host.name)
+    return {"uuid": uuid, "name": name, "why": why}
 
 
 def choose(params: dict[str, t.Any], listed: HostList) -> list[Host]:
@@ -141,9 +140,7 @@ def choose(params: dict[str, t.Any], listed: HostList) -> list[Host]:
 def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record) -> tuple[list[Host], list[dict]]:
     """The hosts that the record says are to be opened, and those that cannot be."""
     chosen, failed = [], []
-    for host in sorted(record.hosts(), key=lambda host: (host["error"] is not None, host["at"])):
-        if not (host["closed_by_us"] and to_open(host)) or host["now"] is True:
-            continue  # one that we have opened already may have been closed by somebody else since
+    for host in sorted(record.hosts_to_open(), key=lambda host: (host["error"] is not None, host["at"])):
         if host["uuid"] in listed.hosts:
             chosen.append(listed.hosts[host["uuid"]])
         else:
@@ -175,7 +172,7 @@ def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], rec
 
 def unread(params: dict[str, t.Any], record: Record, why: str, check_mode: bool) -> dict[str, t.Any]:
     """No host list at a restore: hosts stay closed and are named, and the VMs are started all the same."""
-    left = [host for host in record.hosts() if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+    left = record.hosts_to_open()
     why = f"the host list cannot be read: {why}"
     if not check_mode:
         record.set_phase(params["run"], OPENING)
@@ -239,11 +236,7 @@ def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: b
             f"{len(fatal)} hosts could not be {word}: "
             + "; ".join(f"{host['uuid']} ({host['name']}): {host['why']}" for host in fatal)
             + f". {len(changed)} others were. Run the same again once they answer"
-            + (
-                f", or go on with them open: {accept_argument(accepted, items)}"
-                if items
-                else "."
-            )
+            + (f", or go on with them open: {accept_argument(accepted, items)}" if items else ".")
         )
     return result
 

@@ -116,17 +116,12 @@ def _written_again(dest: str, params: dict[str, t.Any], page: str, check_mode: b
         raise InputError(f"The folder for the report, {dest}, is no absolute path. Set ceph_maint_report_dir to one. The page is {page}")
     data = read(params["src"])
     try:
-        copies = {os.path.join(dest, name): text for name, text in named_files(data, params["page"]).items()}
-        if not check_mode:
-            os.makedirs(dest, mode=0o700, exist_ok=True)
-            for path, text in copies.items():
-                _files.write_text(path, text)
+        return _files.write_all(dest, named_files(data, params["page"]), check_mode)
     except (OSError, ValueError) as exc:
         raise RecordError(
             f"The report could not be written to {dest}: {exc}. Mend that, or set ceph_maint_report_dir to a folder that can be written. "
             f"The page is {page}"
         ) from exc
-    return list(copies)
 
 
 def main() -> None:

@@ -227,7 +227,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import check_uuids, count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._polls import read_states
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Engine,
@@ -271,9 +271,7 @@ def orders_of(params: dict[str, t.Any]) -> Orders:
 def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) -> dict[str, t.Any]:
     """Given VMs, without a record."""
     uuids = list(dict.fromkeys(params["vms"]))
-    wrong = [uuid for uuid in uuids if not is_uuid(uuid)]
-    if wrong:
-        raise InputError(f"vms: these are no uuids: {', '.join(map(repr, wrong))}. Nothing was sent.")
+    check_uuids(uuids)
     found = api.vms(rows_kept=False).vms
     absent = [uuid for uuid in uuids if uuid not in found and api.vm(uuid) is None]
     if absent:

@@ -113,8 +113,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _options, _pace, _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError, PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, is_uuid
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, check_uuids
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record, RecordedVm, now_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import longest
 
@@ -202,9 +202,7 @@ def result_of(params: dict[str, t.Any], rows: list[dict[str, str]], limit: int |
 
 def run(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """Of given VMs."""
-    wrong = [uuid for uuid in params["vms"] if not is_uuid(uuid)]
-    if wrong:
-        raise InputError(f"vms: these are no uuids: {', '.join(map(repr, wrong))}. Nothing was asked.")
+    check_uuids(params["vms"])
     rows, _found = watch(params, api, params["vms"])
     return {**result_of(params, rows, None), "vms": rows}
 
