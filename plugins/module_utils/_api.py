@@ -37,6 +37,8 @@ if t.TYPE_CHECKING:  # who only reads the record has no use for connections
 LIST_TIMEOUT = 120.0
 POWER_TIMEOUT = 90.0
 DETAIL_TIMEOUT = 30.0
+# After so many details that could not be read the others are not asked for: each try takes its time.
+MAX_UNREAD = 3
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,25 @@ class Api:
         if vm is None or vm.uuid != uuid:
             return None if answer is None else ""
         return vm.state
+
+
+def read_details(
+    uuids: list[str], detail: t.Callable[[str], Vm | None], clock: t.Callable[[], float] = lambda: 0.0, most: float = 0.0
+) -> dict[str, Vm | ApiError | None]:
+    """Read the details of VMs one by one: each VM, None for one that does not exist, or why it cannot be read.
+
+    Once C(MAX_UNREAD) could not be read, or C(most) seconds have passed, the others are not asked for, and have no entry.
+    """
+    found: dict[str, Vm | ApiError | None] = {}
+    began, unread = clock(), 0
+    for uuid in uuids:
+        if unread >= MAX_UNREAD or clock() - began > most:
+            break
+        try:
+            found[uuid] = detail(uuid)
+        except ApiError as exc:
+            found[uuid], unread = exc, unread + 1
+    return found
 
 
 def _checked(uuid: str) -> str:

@@ -12,15 +12,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import DETAIL_TIMEOUT, LIST_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import DETAIL_TIMEOUT, LIST_TIMEOUT, Api, read_details
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, of_ours
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import DELETED, Vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import States
 
 # VMs whose own details one poll reads at most. More of them are settled by one complete list.
 MAX_DETAILS = 20
-# So many details that cannot be read, and the poll reads no further ones.
-MAX_UNREAD = 3
 # VMs missing from a complete list whose details are read: a list that misses more is not complete.
 MOST_MISSING = 200
 # Seconds of one poll after which no further detail is read.
@@ -139,9 +137,9 @@ class Polls:
         left.sort(key=lambda uuid: self._read_at.get(uuid, float("-inf")))
         chosen = left[:MAX_DETAILS]
         self._read_at.update(dict.fromkeys(chosen, self._clock()))
-        details, unread = read_details(chosen, self._api.vm_now, self._clock)
-        self._unread = self._unread or unread
-        return {**found, **details}
+        details = read_details(chosen, self._api.vm_now, self._clock, DETAILS_SECONDS)
+        self._unread = self._unread or any(isinstance(vm, ApiError) for vm in details.values())
+        return {**found, **_states_in(details)}
 
     def _from_complete_list(self, uuids: list[str]) -> dict[str, str]:
         began = self._clock()
@@ -162,20 +160,9 @@ def read_states(api: Api, uuids: list[str]) -> dict[str, str]:
     """
     vms = api.vms(rows_kept=False).vms
     found = {uuid: vms[uuid].state for uuid in uuids if uuid in vms}
-    return {**found, **read_details([uuid for uuid in uuids if uuid not in found][:MOST_MISSING], api.vm, _pace.monotonic)[0]}
+    missing = [uuid for uuid in uuids if uuid not in found][:MOST_MISSING]
+    return {**found, **_states_in(read_details(missing, api.vm, _pace.monotonic, DETAILS_SECONDS))}
 
 
-def read_details(uuids: list[str], detail: t.Callable[[str], Vm | None], clock: t.Callable[[], float]) -> tuple[dict[str, str], bool]:
-    """Read the states of VMs one by one, as long as that works and takes a bearable time; and whether one could not be read."""
-    found: dict[str, str] = {}
-    began, unread = clock(), 0
-    for uuid in uuids:
-        if unread >= MAX_UNREAD or clock() - began > DETAILS_SECONDS:
-            break
-        try:
-            vm = detail(uuid)
-        except ApiError:
-            unread += 1
-            continue
-        found[uuid] = vm.state if vm else DELETED
-    return found, unread > 0
+def _states_in(details: dict[str, Vm | ApiError | None]) -> dict[str, str]:
+    return {uuid: vm.state if vm else DELETED for uuid, vm in details.items() if not isinstance(vm, ApiError)}

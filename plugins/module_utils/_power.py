@@ -35,7 +35,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, PilwError, of_ours
 from ansible_collections.pilw.maintenance.plugins.module_utils._options import DEFAULTS
 from ansible_collections.pilw.maintenance.plugins.module_utils._polls import POLL_SECONDS, Polls
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, now_text, steady_now
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, now_text, steady_now
 from ansible_collections.pilw.maintenance.plugins.module_utils._throttle import Throttle
 
 _TICK = 0.5  # seconds; the longest that lease, token and deadlines go unlooked at
@@ -102,41 +102,12 @@ class Orders:
         return replace(self, timeout=timeout, concurrency=wave.concurrency or self.concurrency)
 
 
-class Journal(t.Protocol):
-    """Where the engine writes down what it does."""
+@dataclass(frozen=True)
+class Journal:
+    """Where the engine writes down what it does: by default nowhere, and its work ends with its caller."""
 
-    def write(self, changes: list[Change]) -> None:
-        """On disk before it returns."""
-
-    def check_wanted(self) -> None:
-        """Raise unless somebody still wants the work of this very run."""
-
-
-class NoJournal:
-    """For a use without a record."""
-
-    def write(self, changes: list[Change]) -> None:
-        """Nothing is kept."""
-
-    def check_wanted(self) -> None:
-        """The work ends with its caller."""
-
-
-class RecordJournal:
-    """Into the record, under one run's token, as long as the lease is renewed."""
-
-    def __init__(self, record: Record, run: str, check_lease: t.Callable[[], None]) -> None:
-        self._record = record
-        self._run = run
-        self._check_lease = check_lease
-
-    def write(self, changes: list[Change]) -> None:
-        if changes:
-            self._record.write(self._run, changes)
-
-    def check_wanted(self) -> None:
-        self._record.check_run(self._run)
-        self._check_lease()
+    write: t.Callable[[list[Change]], None] = lambda changes: None  # on disk before it returns
+    check_wanted: t.Callable[[], None] = lambda: None  # raises when nothing more is to be sent
 
 
 @dataclass

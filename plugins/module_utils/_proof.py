@@ -11,19 +11,57 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api, read_details
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import CEPH_UNCHECKED, DELETED, RUNNING, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
 
 # More VMs than this missing from a list are not asked for one by one: such a list is not whole.
 MAX_DETAILS = 200
-# After so many details that could not be read the others are not asked for: each try takes its time.
-MAX_UNREAD = 3
 
 SAFE_WORDS = "SAFE TO TAKE CEPH DOWN"
 SCOPE_WORDS = "SCOPE STOPPED, NOT SAFE TO TAKE CEPH DOWN"
 NOT_SAFE_WORDS = "NOT SAFE TO TAKE CEPH DOWN"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a maintenance acts on, and the overrides in effect on it."""
+
+    query: str = ""
+    exclude: str = ""
+    accepted: t.Container[str] = ()
+
+    def holds(self, vms: t.Iterable[Vm]) -> set[str]:
+        """The uuids of those that it leaves in."""
+        return in_scope(vms, self.query, self.exclude)
+
+    def accepts(self, uuid: str) -> bool:
+        """Whether a VM may be left as it is."""
+        return f"vm:{uuid}" in self.accepted
+
+
+class Seen(t.NamedTuple):
+    """What earlier lists have shown: uuids that must not be missing, and how a further list is kept."""
+
+    known: t.Callable[[], t.Iterable[str]]
+    note: t.Callable[[VmList], None]
+
+
+class Pause:
+    """Between two lists of a proof: says how long it lasts, and ends the proof when nobody wants it any more."""
+
+    def __init__(self, caller: Caller = FOREGROUND) -> None:
+        self.caller = caller
+
+    def sleep(self, seconds: float, text: str) -> None:
+        """C(text): what the pause is for."""
+        until = _pace.monotonic() + seconds
+        while (left := until - _pace.monotonic()) > 0:
+            self.caller.check()
+            self.caller.say(f"{text}; the next list in {left:.0f} s")
+            _pace.sleep(min(left, 1.0))
 
 
 @dataclass
@@ -94,98 +132,65 @@ class Verdict:
         return lines + list(self.also.values())
 
 
-def judge(
-    verdict: Verdict, found: VmList, *, query: str, exclude: str, accepted: t.Container[str], whole: bool
-) -> None:
+def judge(verdict: Verdict, found: VmList, scope: Scope, whole: bool) -> None:
     """Add what one list says to the verdict. C(whole): the list was asked for without a filter."""
-    holding = found.holding if whole else found.running
-    scope = in_scope(found.vms.values(), query, exclude) if (query or exclude) else None
-    for vm in holding:
-        if f"vm:{vm.uuid}" in accepted:
+    inside = scope.holds(found.vms.values())
+    for vm in found.holding if whole else found.running:
+        if scope.accepts(vm.uuid):
             verdict.excepted[vm.uuid], verdict.names[vm.uuid] = f"VM {vm.label()}", vm.name
-        elif scope is not None and vm.uuid not in scope:
-            verdict.outside[vm.uuid] = vm
         else:
-            verdict.holding[vm.uuid] = vm
+            (verdict.holding if vm.uuid in inside else verdict.outside)[vm.uuid] = vm
     for row in found.unreadable:
-        if f"row:{row}" in accepted:
+        if f"row:{row}" in scope.accepted:
             verdict.excepted[row] = "a list row without a usable uuid"
         else:
             verdict.unreadable.add(row)
 
 
-def explain_missing(
-    verdict: Verdict,
-    found: VmList,
-    known: t.Iterable[str],
-    detail: t.Callable[[str], Vm | None],
-    *,
-    query: str,
-    exclude: str,
-    accepted: t.Container[str],
-) -> None:
+def explain_missing(verdict: Verdict, found: VmList, known: t.Iterable[str], api: Api, scope: Scope) -> None:
     """Every VM seen before and missing now must be gone by its own detail; otherwise the list is not whole."""
     missing = [uuid for uuid in known if uuid not in found.vms]
-    unread = 0
-    for number, uuid in enumerate(missing):
-        if number >= MAX_DETAILS:
-            verdict.unexplained[uuid] = f"missing from the list, as are {len(missing)} in all: the list is not whole"
-            continue
-        vm, why = None, "missing from the list, and its own detail was not asked for, as those of others could not be read"
-        if unread < MAX_UNREAD:
-            try:
-                vm, why = detail(uuid), ""
-            except ApiError as exc:
-                unread, why = unread + 1, f"missing from the list, and its own detail cannot be read: {exc}"
-        if why and f"vm:{uuid}" in accepted:
+    details = read_details(missing[:MAX_DETAILS], api.vm)
+    for uuid in missing[MAX_DETAILS:]:
+        verdict.unexplained[uuid] = f"missing from the list, as are {len(missing)} in all: the list is not whole"
+    for uuid in missing[:MAX_DETAILS]:
+        vm, why = details.get(uuid), ""
+        if uuid not in details:
+            why = "missing from the list, and its own detail was not asked for, as those of others could not be read"
+        elif isinstance(vm, ApiError):
+            why = f"missing from the list, and its own detail cannot be read: {vm}"
+        if why and scope.accepts(uuid):
             verdict.excepted[uuid] = f"VM {uuid}, {why}"
-        elif why:
+        elif why or isinstance(vm, ApiError):
             verdict.unexplained[uuid] = why
         elif vm is None or vm.state == DELETED:
             verdict.gone.add(uuid)
-        elif f"vm:{uuid}" in accepted:
+        elif scope.accepts(uuid):
             verdict.excepted[uuid], verdict.names[uuid] = f"VM {vm.label()}, missing from the list", vm.name
-        elif vm.holds_storage and uuid not in in_scope([vm], query, exclude):
-            verdict.outside[uuid] = vm
         elif vm.holds_storage:
-            verdict.holding[uuid] = vm
+            (verdict.holding if uuid in scope.holds([vm]) else verdict.outside)[uuid] = vm
         else:
             verdict.unexplained[uuid] = f"{vm.state} by its own detail, but missing from the list: the list is not whole"
 
 
-def prove(
-    api: Api,
-    *,
-    known: t.Callable[[], t.Iterable[str]],
-    note: t.Callable[[VmList], None],
-    accepted: t.Container[str],
-    query: str,
-    exclude: str,
-    interval: float,
-    settle: float,
-    sleep: t.Callable[[float], None],
-    say: t.Callable[[str], None] = lambda text: None,
-    clock: t.Callable[[], float] = _pace.monotonic,
-) -> Verdict:
+def prove(api: Api, scope: Scope, seen: Seen, interval: float, settle: float, pause: Pause) -> Verdict:
     """Make the proof: all VMs, the running ones, all VMs again, C(interval) seconds apart.
 
-    C(known): uuids that earlier lists have shown. C(note) keeps each list. Ends at the first list that says no; where
-    only VMs in passing states speak against it, the proof is begun anew for at most C(settle) seconds. C(say) is told before
-    each pause what it is for.
+    Ends at the first list that says no; where only VMs in passing states speak against it, the proof is begun anew for at most
+    C(settle) seconds.
     """
-    began = clock()
+    began = _pace.monotonic()
 
     def lists(begin: str) -> Verdict:
         verdict = Verdict()
         for number, whole in enumerate((True, False, True)):
             if number:
-                say(f"{begin}: {number} of 3 lists")
-                sleep(interval)
+                pause.sleep(interval, f"{begin}: {number} of 3 lists")
             found = api.vms() if whole else api.running_vms()
-            judge(verdict, found, query=query, exclude=exclude, accepted=accepted, whole=whole)
+            judge(verdict, found, scope, whole)
             if whole:
-                explain_missing(verdict, found, list(known()), api.vm, query=query, exclude=exclude, accepted=accepted)
-            note(found)
+                explain_missing(verdict, found, list(seen.known()), api, scope)
+            seen.note(found)
             del found  # before the next of them comes
             if not verdict.clean:
                 return verdict
@@ -198,10 +203,9 @@ def prove(
     begin = "Proof"
     while True:
         verdict = lists(begin)
-        passed = clock() - began
+        passed = _pace.monotonic() - began
         if not verdict.on_its_way or passed >= settle:
             return verdict
         begin = f"Proof begun anew for {passed:.0f} of at most {settle:.0f} s"
         first, more = next(iter(verdict.holding.values())), len(verdict.holding) - 1
-        say(f"{begin}: VM {first.label()}" + (f" and {more} more" if more else ""))
-        sleep(max(interval, 0.2))
+        pause.sleep(max(interval, 0.2), f"{begin}: VM {first.label()}" + (f" and {more} more" if more else ""))

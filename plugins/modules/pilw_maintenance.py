@@ -313,7 +313,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _module,
     _options,
     _overrides,
-    _pace,
     _report,
     _stats,
     _storage,
@@ -327,31 +326,13 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Re
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import ended_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._in_memory import view
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import open_elsewhere
-from ansible_collections.pilw.maintenance.plugins.module_utils._proof import prove
+from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Pause, Scope, Seen, prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import summary_md, vms_csv
 from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import is_passing
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
-
-
-class Pause:
-    """Between two lists of a proof: says how long it lasts, and ends the proof when nobody wants it any more."""
-
-    def __init__(self, caller: Caller = FOREGROUND) -> None:
-        self.caller, self._text = caller, ""
-
-    def what_for(self, text: str) -> None:
-        self._text = text
-
-    def sleep(self, seconds: float) -> None:
-        until = _pace.monotonic() + seconds
-        while (left := until - _pace.monotonic()) > 0:
-            self.caller.check()
-            self.caller.say(f"{self._text}; the next list in {left:.0f} s")
-            _pace.sleep(min(left, 1.0))
 
 
 def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_open: bool = True) -> dict[str, t.Any]:
@@ -363,18 +344,9 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
             "ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true"
         )
     before = earlier(os.path.dirname(record.path))
-    verdict = prove(
-        api,
-        known=lambda: known_vms(record, before),
-        note=lambda found: record.note_states(run, found),
-        accepted=accepted,
-        query=maintenance["query"],
-        exclude=maintenance["exclude"],
-        interval=params["proof_interval"],
-        settle=params["settle_timeout"],
-        sleep=pause.sleep,
-        say=pause.what_for,
-    )
+    scope = Scope(maintenance["query"], maintenance["exclude"], accepted)
+    seen = Seen(lambda: known_vms(record, before), lambda found: record.note_states(run, found))
+    verdict = prove(api, scope, seen, params["proof_interval"], params["settle_timeout"], pause)
     if verdict.clean:  # else it is not safe already, and a host list that fails must not keep that from being written down
         verdict.notes += note_open_hosts(api, record, run)
     record.note_gone(run, verdict.gone)

@@ -209,7 +209,7 @@ calls:
   type: int
 """
 
-import os
+import functools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -226,14 +226,12 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import check_uuids, count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._polls import read_states
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Engine,
-    NoJournal,
+    Journal,
     Orders,
-    RecordJournal,
     Result,
     Target,
     Wave,
@@ -284,7 +282,7 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
         )
     if check_mode:
         return predicted(sum(1 for uuid in uuids if not is_done(found[uuid].state if uuid in found else "", orders.start)))
-    result = Engine(api, orders, NoJournal()).run([Wave("all", [Target(uuid, uuid) for uuid in uuids])])
+    result = Engine(api, orders, Journal()).run([Wave("all", [Target(uuid, uuid) for uuid in uuids])])
     told = told_of(result, orders.start)
     told["vms"] = [{"uuid": u, "outcome": o, "error": e} for u, (o, e) in result.outcomes.items()]
     if result.failed(orders.start) and not told.get("failed"):
@@ -381,9 +379,10 @@ def run_recorded(
         return {**predicted(count), "left": left}
     record.set_phase(params["run"], STARTING if orders.start else STOPPING)
     record.write(params["run"], changes)
-    lease = Lease(os.path.dirname(params["record"]), params["run"], params["lease"])
+    check_wanted = _module.caller_of(params, record, _module.lock_of(params)).check
+    journal = Journal(functools.partial(record.write, params["run"]), check_wanted)
     began = _pace.monotonic()
-    result = Engine(api, orders, RecordJournal(record, params["run"], lease.check)).run(waves, left > 0)
+    result = Engine(api, orders, journal).run(waves, left > 0)
     told = {**told_of(result, orders.start), "left": left, "further_calls": -(-left // (params["at_most"] or 1))}
     for change in changes:
         word = next((value for name, value in change.columns.items() if name.endswith("_outcome")), None)

@@ -112,7 +112,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _options, _pace, _patience
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, read_details
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, check_uuids
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record, RecordedVm, now_text
@@ -120,8 +120,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._select import lo
 
 GONE = "gone"
 UNREAD = "unreadable"  # missing from the list, and its own detail does not tell
-# After so many details that could not be read the others are not asked for: each try takes its time.
-MAX_UNREAD = 3
 MAX_OTHERS = 100
 HELD = "VMs are looked at again when the hold time is over"
 
@@ -129,17 +127,12 @@ HELD = "VMs are looked at again when the hold time is over"
 def look(api: Api, uuids: list[str]) -> tuple[list[dict[str, str]], VmList]:
     """The state of each VM: one list for all, and the detail of those that the list does not show."""
     found = api.vms(rows_kept=False)
-    rows, unread = [], 0
+    known = {**read_details([uuid for uuid in uuids if uuid not in found.vms], api.vm), **found.vms}
+    rows = []
     for uuid in uuids:
-        vm, absent = found.vms.get(uuid), GONE
-        if vm is None:
-            absent = UNREAD
-            if unread < MAX_UNREAD:
-                try:
-                    vm, absent = api.vm(uuid), GONE
-                except ApiError:
-                    unread += 1  # one odd VM must not hide what the others are
-        rows.append(vm.brief() if vm else {"uuid": uuid, "user_id": "", "name": "", "status": absent})
+        vm = known.get(uuid)
+        absent = GONE if uuid in known and vm is None else UNREAD  # one odd VM must not hide what the others are
+        rows.append(vm.brief() if isinstance(vm, _model.Vm) else {"uuid": uuid, "user_id": "", "name": "", "status": absent})
     return rows, found
 
 

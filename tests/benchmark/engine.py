@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -38,12 +39,12 @@ def main() -> None:
     orders = _power.Orders(**given)
     api = Api(Client(url, key, ca_path=ca_path or None, pool_size=orders.concurrency + 2))
     with tempfile.TemporaryDirectory(prefix="bench-record-", dir=os.environ.get("TMPDIR")) as folder:
-        journal: _power.Journal = _power.NoJournal()
+        journal: _power.Journal = _power.Journal()
         if recorded:
             record = Record.create(os.path.join(folder, "record.sqlite"), api_host=url, location="", reason="")
             run = record.begin_run("bench", "prepare")
             record.add_running(run, api.vms().vms.values(), late=False)
-            journal = _power.RecordJournal(record, run, lambda: None)
+            journal = _power.Journal(functools.partial(record.write, run), lambda: record.check_run(run))
         targets = [_power.Target(uuid, uuid) for uuid in uuids]
         ready, cpu = time.monotonic(), time.process_time()
         result = _power.Engine(api, orders, journal).run([_power.Wave("all", targets)])

@@ -76,7 +76,7 @@ def stop_all(
     monkeypatch.setattr(_pace, "pace", time)
     platform = Refusing(time, vms, refuses, status, seconds, list_seconds, obeys)
     orders = _power.Orders(start=False, concurrency=at_once, timeout=timeout)
-    engine = _power.Engine(t.cast("t.Any", platform), orders, _power.NoJournal())
+    engine = _power.Engine(t.cast("t.Any", platform), orders, _power.Journal())
     wave = _power.Wave("all", [_power.Target(uuid, uuid) for uuid in sorted(platform.up)])
     future = time.start(Process("ansible-playbook"), lambda: engine.run([wave]))
     time.run(future.done)

@@ -62,7 +62,7 @@ ALLOWED = {
     "_power": {"_api", "_backlog", "_batch", "_errors", "_model", "_options", "_pace", "_polls", "_record", "_throttle"},
     "_flags": {"_api", "_errors", "_lock", "_model", "_pace", "_record"},
     "_targets": {"_errors", "_model", "_power", "_record", "_select", "_settlement"},
-    "_proof": {"_api", "_errors", "_model", "_pace", "_select"},
+    "_proof": {"_api", "_errors", "_lock", "_model", "_pace", "_select"},
     "_bounds": {"_api", "_batch", "_flags", "_model", "_select"},
     "_plan": {"_api", "_bounds", "_errors", "_force", "_machine", "_model", "_options", "_overrides", "_plan_limits", "_preconditions", "_record"}
     | {"_scope", "_select"},

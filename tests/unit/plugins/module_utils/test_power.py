@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -17,9 +18,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Ap
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
     Engine,
-    NoJournal,
     Orders,
-    RecordJournal,
     Target,
     Wave,
 )
@@ -89,6 +88,10 @@ class Cloud:
         return [uuid for uuid, _action, _force in self.calls]
 
 
+def into(record, token):
+    return _power.Journal(functools.partial(record.write, token), lambda: record.check_run(token))
+
+
 class Journal:
     """Keeps what is written, and fails or ends as told."""
 
@@ -116,7 +119,7 @@ class Journal:
 def run(cloud, uuids, journal=None, waves=None, **orders):
     orders = Orders(**{"start": False, **FAST, **orders})
     waves = waves or [Wave("all", [Target(uuid, f"VM {uuid}") for uuid in uuids])]
-    return Engine(cloud, orders, journal or NoJournal()).run(waves)
+    return Engine(cloud, orders, journal or _power.Journal()).run(waves)
 
 
 def names(count, lead="v"):
@@ -421,7 +424,7 @@ def test_an_outage_has_an_end():
         return now[0]
 
     cloud = Cloud(["a"], lists=[error(502)] * 10000)
-    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), NoJournal(), clock).run(
+    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), _power.Journal(), clock).run(
         [Wave("all", [Target("a", "a")])]
     )
     found = re.fullmatch(
@@ -435,7 +438,7 @@ def test_an_outage_has_an_end():
 
 def test_each_call_that_is_too_much_leaves_room_for_one_less():
     cloud = Cloud(names(20), {"v0": [error(429)], "v1": [error(503)]})
-    engine = Engine(cloud, Orders(start=False, concurrency=4, **FAST), NoJournal())
+    engine = Engine(cloud, Orders(start=False, concurrency=4, **FAST), _power.Journal())
     # A call that the platform takes gives room back: none does between the two refusals, however slow the machine.
     engine._throttle._refused_within = 60.0
     both_refused = threading.Event()
@@ -481,7 +484,7 @@ def made(tmp_path):
 def test_the_record_has_it_all(made):
     record, token = made
     cloud = Cloud("abc", deaf="b")
-    result = run(cloud, "abc", RecordJournal(record, token, lambda: True), timeout=0.05)
+    result = run(cloud, "abc", into(record, token), timeout=0.05)
     first, second, _third = record.vms()
     assert outcomes(result) == {"a": "clean", "b": "would_not_stop", "c": "clean"}
     assert (first.stop_done, first.outlived, first.columns["stopped_at"] is not None) == (True, False, True)
@@ -496,7 +499,7 @@ def test_a_takeover_is_seen_before_the_next_call(made):
     cloud = Cloud("abc")
     other = Record(record.path)
     other.begin_run("bob", "restore")
-    result = run(cloud, "abc", RecordJournal(record, token, lambda: True))
+    result = run(cloud, "abc", into(record, token))
     assert isinstance(result.ended, StaleRun)
     assert cloud.calls == []
     other.close()
@@ -507,7 +510,7 @@ def test_a_vm_that_outlived_its_stop_stays_known_as_such_when_a_later_call_is_re
     record, token = made
     record.write(token, [Change("a", {"outlived_at": "t", "stop_outcome": "would_not_stop"})])
     cloud = Cloud("a", {"a": [error(400)] * 9})
-    result = run(cloud, "a", RecordJournal(record, token, lambda: True), force=force, retries=0)
+    result = run(cloud, "a", into(record, token), force=force, retries=0)
     assert outcomes(result) == {"a": "refused"}
     assert record.vms()[0].outlived
 
@@ -525,7 +528,7 @@ def test_a_call_that_lasts_is_no_outage():
         return now[0]
 
     cloud = Cloud(["a"], on_call=lambda uuid: now.__setitem__(0, now[0] + 700.0))
-    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), NoJournal(), clock).run(
+    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), _power.Journal(), clock).run(
         [Wave("all", [Target("a", "a")])]
     )
     assert (outcomes(result), result.ended) == ({"a": "clean"}, None)
@@ -604,7 +607,7 @@ def test_a_stop_that_is_sent_again_is_open_again(tmp_path):
     record.write(token, [Change("a", {"stop_outcome": "clean", "stop_sent_at": "2026-01-01T00:00:00Z"})])
     seen = []
     cloud = Cloud(["a"], on_call=lambda uuid: seen.append(Record(record.path).vms()[0].stop_pending))
-    Engine(cloud, Orders(start=False, **FAST), RecordJournal(record, token, lambda: None)).run([Wave("all", [Target("a", "a")])])
+    Engine(cloud, Orders(start=False, **FAST), into(record, token)).run([Wave("all", [Target("a", "a")])])
     assert seen == [True]
     assert record.vms()[0].stop_done
 
@@ -615,7 +618,7 @@ def test_only_a_stop_that_worked_makes_an_earlier_start_past(tmp_path, start):
     token = record.begin_run("ann", "prepare")
     record.add_running(token, [parse_vm({"uuid": "a", "status": "running"})], late=False)
     record.write(token, [Change("a", {"start_sent_at": "2026-01-01T00:00:00Z"})])
-    engine = Engine(Cloud([] if start else ["a"]), Orders(start=start, **FAST), RecordJournal(record, token, lambda: None))
+    engine = Engine(Cloud([] if start else ["a"]), Orders(start=start, **FAST), into(record, token))
     engine.run([Wave("all", [Target("a", "a")])])
     assert (record.vms()[0].columns["start_sent_at"] is not None) is start
 
@@ -629,7 +632,7 @@ def test_the_delay_of_the_last_group_is_not_waited_for(monkeypatch):
 
 def test_the_delay_of_the_last_group_is_waited_for_where_others_follow_in_another_call(monkeypatch):
     slept = []
-    engine = Engine(Cloud(["a"]), Orders(start=False, **FAST), NoJournal())
+    engine = Engine(Cloud(["a"]), Orders(start=False, **FAST), _power.Journal())
     monkeypatch.setattr(engine, "_pause", slept.append)
     waves = [Wave("one", [Target("a", "a")], delay=3600.0)]
     assert outcomes(engine.run(waves, more=True)) == {"a": "clean"}
@@ -646,7 +649,7 @@ def test_a_pause_is_as_long_as_asked_and_no_longer(monkeypatch):
         now[0] += seconds
 
     monkeypatch.setattr(_power._pace.pace, "sleep", sleep)
-    engine = Engine(Cloud([]), Orders(start=False, **FAST), NoJournal(), lambda: now[0])
+    engine = Engine(Cloud([]), Orders(start=False, **FAST), _power.Journal(), lambda: now[0])
     engine._pause(1.25)
     assert slept == [0.5, 0.5, 0.25]
 

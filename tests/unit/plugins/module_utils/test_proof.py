@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _proof
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import MAX_UNREAD
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import NOT_SAFE_WORDS, SCOPE_WORDS
@@ -42,20 +43,20 @@ class Cloud:
 ALL_STOPPED = "ALL VMS STOPPED. CEPH WAS NOT CHECKED."
 
 
+class Pauses(_proof.Pause):
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def sleep(self, seconds, text):
+        self.log.append(seconds)
+
+
 def prove(cloud, known=(), accepted=(), query="", exclude=""):
     """By the lists alone: Ceph is asked by others."""
     noted = []
-    verdict = _proof.prove(
-        cloud,
-        known=lambda: known,
-        note=noted.append,
-        accepted=accepted,
-        query=query,
-        exclude=exclude,
-        interval=30,
-        settle=0,
-        sleep=cloud.log.append,
-    )
+    seen = _proof.Seen(lambda: known, noted.append)
+    verdict = _proof.prove(cloud, _proof.Scope(query, exclude, accepted), seen, 30, 0, Pauses(cloud.log))
     verdict.noted = noted
     return verdict
 
@@ -129,22 +130,13 @@ def test_when_details_cannot_be_read_at_all_not_each_is_asked_for():
     verdict = prove(cloud, known=known)
     assert set(verdict.unexplained) == set(known)
     assert verdict.unexplained["b49"] == "missing from the list, and its own detail was not asked for, as those of others could not be read"
-    assert [entry for entry in cloud.log if str(entry).startswith("detail")] == [f"detail {uuid}" for uuid in known[: _proof.MAX_UNREAD]]
+    assert [entry for entry in cloud.log if str(entry).startswith("detail")] == [f"detail {uuid}" for uuid in known[: MAX_UNREAD]]
 
 
 def test_a_vm_seen_in_the_first_list_may_not_be_missing_in_the_second():
     cloud, known = Cloud(rows(a="stopped", b="stopped"), rows(a="stopped"), details={"b": "stopped"}), []
-    verdict = _proof.prove(
-        cloud,
-        known=lambda: known,
-        note=lambda found: known.extend(found.vms),
-        accepted=(),
-        query="",
-        exclude="",
-        interval=0,
-        settle=0,
-        sleep=lambda seconds: None,
-    )
+    seen = _proof.Seen(lambda: known, lambda found: known.extend(found.vms))
+    verdict = _proof.prove(cloud, _proof.Scope(), seen, 0, 0, _proof.Pause())
     assert verdict.headline() == NOT_SAFE_WORDS
 
 
@@ -225,25 +217,18 @@ def test_a_vm_outside_the_scope_that_a_list_lost_is_not_to_be_stopped():
     assert not verdict.safe
 
 
-def test_before_each_pause_it_is_said_what_it_is_for():
+def test_before_each_pause_it_is_said_what_it_is_for(monkeypatch):
     now, said = [0.0], []
 
-    def sleep(seconds):
-        now[0] += seconds
+    class Told(_proof.Pause):
+        def sleep(self, seconds, text):
+            now[0] += seconds
+            said.append(text)
 
-    _proof.prove(
-        Cloud(rows(a="stopped", b="creating"), rows(a="stopped", b="creating"), rows(a="stopped", b="stopped")),
-        known=lambda: (),
-        note=lambda found: None,
-        accepted=(),
-        query="",
-        exclude="",
-        interval=20,
-        settle=300,
-        sleep=sleep,
-        say=said.append,
-        clock=lambda: now[0],
-    )
+    monkeypatch.setattr(_proof._pace, "monotonic", lambda: now[0])
+    creating = rows(a="stopped", b="creating")
+    seen = _proof.Seen(tuple, lambda found: None)
+    _proof.prove(Cloud(creating, creating, rows(a="stopped", b="stopped")), _proof.Scope(), seen, 20, 300, Told())
     assert said == [
         "Proof begun anew for 0 of at most 300 s: VM b (no name, owner 8, creating)",
         "Proof begun anew for 20 of at most 300 s: VM b (no name, owner 8, creating)",

@@ -10,6 +10,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostL
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
+from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Pause
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import SAFE, STOPPING, Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance
 
@@ -51,7 +52,7 @@ def safe(tmp_path):
 def test_what_it_proved_is_not_said(safe):
     record, params = safe
     with pytest.raises(LeaseLost):
-        pilw_maintenance.proven(params, Platform("stopped"), record, pilw_maintenance.Pause(Caller(check=lost)))
+        pilw_maintenance.proven(params, Platform("stopped"), record, Pause(Caller(check=lost)))
     assert record.phase == STOPPING
 
 
@@ -59,5 +60,5 @@ def test_a_record_that_was_safe_is_not_so_any_more(safe):
     record, params = safe
     record.write_safe(params["run"], "SAFE", [])
     assert record.phase == SAFE
-    assert pilw_maintenance.proven(params, Platform("running"), record, pilw_maintenance.Pause(Caller(check=lost)))["safe"] is False
+    assert pilw_maintenance.proven(params, Platform("running"), record, Pause(Caller(check=lost)))["safe"] is False
     assert record.phase == STOPPING

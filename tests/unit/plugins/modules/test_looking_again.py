@@ -14,6 +14,8 @@ from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_status
 
 
 class Platform:
+    vm = None
+
     def vms(self, rows_kept=True):
         return VmList({"a": parse_vm({"uuid": "a", "status": "running"})})
 
