@@ -63,7 +63,7 @@ class Places:
     def of(cls, params: dict[str, t.Any]) -> Places:
         """As the options of a module name them."""
         names = ("api_host", "location", "record_dir", "record_copy", "record")
-        return cls(*(params[name] or "" for name in names), persistent=params["record_dir_persistent"])
+        return cls(**{name: params[name] or "" for name in names}, persistent=params["record_dir_persistent"])
 
     @property
     def path(self) -> str:
