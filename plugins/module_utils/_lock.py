@@ -158,33 +158,34 @@ def _at_work(holder: dict[str, t.Any], accepted: list[str], item: str) -> Refuse
     )
 
 
-def wait_for_former_run(
-    lock: Lock,
-    lease: Lease,
-    former: dict[str, t.Any] | None,
-    *,
-    accepted: list[str],
-    wait: float,
-    settle: float,
-    going_on: bool = False,
-    look: t.Callable[[], Presence] = Presence,
-    waiting: t.Callable[[str], None] = lambda text: None,
-    sleep: t.Callable[[float], None] = _pace.sleep,
-    clock: t.Callable[[], float] = _pace.monotonic,
-) -> None:
+@dataclass(frozen=True)
+class Handover:
+    """How a record passes from a former run to this one."""
+
+    accepted: list[str]
+    wait: float  # seconds for which a run is waited for whose lease is not renewed
+    settle: float  # seconds for which the lock is watched, of a run that may be between two steps
+    taken_over: bool = False  # by an earlier call
+    look: t.Callable[[], Presence] = Presence  # what else is known of a run without a module at work
+    waiting: t.Callable[[str], None] = lambda text: None  # is shown what is waited for
+    sleep: t.Callable[[float], None] = _pace.sleep
+    clock: t.Callable[[], float] = _pace.monotonic
+
+
+def wait_for_former_run(lock: Lock, lease: Lease, former: dict[str, t.Any] | None, how: Handover) -> None:
     """Return when nobody works on the record any more.
 
-    C(former) is the run that held the record last. A work whose lease is being renewed lives: refused, unless
-    its C(takeover:) item is in C(accepted). One whose lease is not renewed ends by itself: waited for, at most C(wait) seconds. A run that did
-    not say that it ended may be between two steps: the lock is watched for C(settle) seconds. C(look): what else is known of it then;
-    a run that lives without a module at work is refused likewise, and one that is gone is not waited for. C(waiting) is told what is
-    waited for. C(going_on): an earlier call has taken over already, and C(former) is that run.
+    C(former) is the run that held the record last. A work whose lease is being renewed lives: refused, unless its C(takeover:) item is
+    accepted. One whose lease is not renewed ends by itself, and is waited for. A run that did not say that it ended may be between two
+    steps, so the lock is watched for a while; one that lives without a module at work is refused likewise, and one that is gone is not
+    waited for.
     """
+    look, clock = how.look, how.clock
     if former is None or (former["ended"] and lock.holder() is None and not look().about):
         return
-    deadline, quiet_until = clock() + wait, clock() + settle
+    deadline, quiet_until = clock() + how.wait, clock() + how.settle
     item = f"takeover:{former['token']}"
-    takeover = going_on or item in accepted
+    takeover = how.taken_over or item in how.accepted
     while True:
         holder = lock.holder()
         if holder is None:
@@ -193,16 +194,16 @@ def wait_for_former_run(
                 return
             if clock() >= quiet_until:
                 if seen.about:
-                    raise _at_work(seen.about, accepted, item)
+                    raise _at_work(seen.about, how.accepted, item)
                 return
         elif not takeover and (lease.renewed() or clock() > deadline):
-            raise _at_work(holder, accepted, item)
+            raise _at_work(holder, how.accepted, item)
         elif takeover and clock() > deadline:
             raise Refused(
                 f"The former run was told to stop and has not ended yet: {describe(holder)}. It sends nothing "
                 "more, and waits for the answers to its open calls. This run changed nothing. Run the same command again in a minute."
             )
         else:
-            quiet_until = clock() + settle
-            waiting(f"the former run is to end: {describe(holder)}")
-        sleep(_PAUSE)
+            quiet_until = clock() + how.settle
+            how.waiting(f"the former run is to end: {describe(holder)}")
+        how.sleep(_PAUSE)

@@ -37,7 +37,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
     disk_errors,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock, wait_for_former_run
+from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Handover, Lease, Lock, wait_for_former_run
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list, printable
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import hosts_named
@@ -209,17 +209,16 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], now: list[st
         token = _begin(record, params)
     patience, most = _patience.of(params), params["lease"] + POWER_TIMEOUT + 30
     carried = {"record": record.path, "run": token} if token else {}
-    wait_for_former_run(
-        lock,
-        Lease(os.path.dirname(record.path), former["token"] if former else "", params["lease"]),
-        former,
-        accepted=accept,
-        wait=most - patience.waited,
-        settle=_settle_seconds(former, params),
-        going_on=bool(params["run"]),
+    how = Handover(
+        accept,
+        most - patience.waited,
+        _settle_seconds(former, params),
+        taken_over=bool(params["run"]),
         look=lambda: _presence(record, params),
         waiting=lambda text: patience.check(most, text, **carried),
     )
+    lease = Lease(os.path.dirname(record.path), former["token"] if former else "", params["lease"])
+    wait_for_former_run(lock, lease, former, how)
     if not os.path.exists(record.path) or record.phase == DONE:
         raise Refused(ENDED_MEANWHILE)
     check_gate(record, params)

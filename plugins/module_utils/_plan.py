@@ -139,12 +139,7 @@ class Plan:
 
 
 def plan_prepare(
-    settings: Settings,
-    hosts: HostList,
-    vms: VmList,
-    locations: list[LocationFacts],
-    record: RecordFacts | None,
-    machines: list[dict],
+    settings: Settings, hosts: HostList, vms: VmList, locations: list[LocationFacts], record: RecordFacts | None, machines: list[dict]
 ) -> Plan:
     """Everything that would later stand in the way of safe is refused here, before any host is closed."""
     plan, accepted = Plan(), settings.accepted
@@ -177,7 +172,7 @@ def plan_prepare(
     _plan_hosts(plan, settings, hosts, record)
     if not settings.record_copy:
         plan.warnings.append("No second copy of the record is kept. Set ceph_maint_record_copy to a folder on another disk.")
-    _describe_prepare(plan, settings, hosts, vms, chosen, scope, record)
+    _describe_prepare(plan, settings, vms, chosen, scope, record)
     _describe_force(plan, settings, vms, names_of, record)
     return plan
 
@@ -308,13 +303,7 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
 
 
 def _describe_prepare(
-    plan: Plan,
-    settings: Settings,
-    hosts: HostList,
-    vms: VmList,
-    chosen: list[Vm],
-    scope: set[str],
-    record: RecordFacts | None,
+    plan: Plan, settings: Settings, vms: VmList, chosen: list[Vm], scope: set[str], record: RecordFacts | None
 ) -> None:
     lines = plan.lines
     lines.insert(0, f"Platform: {settings.place}")

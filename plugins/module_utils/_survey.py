@@ -53,6 +53,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import (
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_data import prepare_data, restore_data
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_restore import (
     note_ended,
+    nothing_to_restore,
+    plan_adoption,
     plan_restore,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import Refusal
@@ -152,19 +154,15 @@ def survey_restore(
             ]
             return made, ended.identity
     running = wait_for_api(params, api) if record or adopting else None
-    made = plan_restore(
-        settings,
-        record,
-        running,
-        adopting=adopting,
-        adopted=_files.read_running_vms(adopting) if adopting and record is None else [],
-        open_hosts=_argspec.words(params["open_hosts"], "open_hosts"),
-        ceph_is_back=params["ceph_is_back"] or bool(params["ceph_host"]),
-        folder=folder,
-        ended=ended,
-        elsewhere=elsewhere_text(params),
-        listed=listed_hosts(api) if running is not None and record is not None else None,
-    )
+    ceph_is_back = params["ceph_is_back"] or bool(params["ceph_host"])
+    if record:
+        listed = listed_hosts(api) if running is not None else None
+        made = plan_restore(settings, record, running, listed, adopting, ceph_is_back)
+    elif adopting:
+        rows, open_hosts = _files.read_running_vms(adopting), _argspec.words(params["open_hosts"], "open_hosts")
+        made = plan_adoption(settings, adopting, rows, open_hosts, ceph_is_back)
+    else:
+        made = nothing_to_restore(folder, ended, elsewhere_text(params))
     if different and ended:
         made.lines.append(f"Not as maintenance {ended.identity} left it at {ended.done_at}: {len(different)}")
         made.lines += named_lines(different, "  ")

@@ -14,7 +14,7 @@ from ansible.inventory.manager import split_host_pattern
 from ansible.utils.collection_loader._collection_finder import _get_collection_playbook_path
 
 # What the plays of this collection make and go by. Of a group of the inventory they could not tell that it is another one.
-GROUPS = ("ceph_maint_hosts", "ceph_maint_safe", "ceph_maint_done", "ceph_maint_restored")
+GROUPS = ("ceph_maint_hosts", "ceph_maint_safe", "ceph_maint_restored")
 IMPORTS = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook")
 
 

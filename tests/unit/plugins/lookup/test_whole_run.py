@@ -44,7 +44,7 @@ def test_what_leaves_parts_out_is_refused(look, option, given):
         look(**given)
 
 
-@pytest.mark.parametrize("group", ["ceph_maint_hosts", "ceph_maint_safe", "ceph_maint_done", "ceph_maint_restored"])
+@pytest.mark.parametrize("group", ["ceph_maint_hosts", "ceph_maint_safe", "ceph_maint_restored"])
 def test_a_group_of_the_inventory_is_not_taken_for_one_of_ours(look, group):
     for _each_time in range(2):
         with pytest.raises(AnsibleError, match=f"The inventory has a group called {group}, .* Rename it there"):

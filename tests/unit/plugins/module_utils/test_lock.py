@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.pilw.maintenance.plugins.module_utils._controller import identify, lives, presence
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import (
+    Handover,
     Lease,
     Lock,
     describe,
@@ -150,9 +151,7 @@ def wait(lock, tmp_path, time, former, accepted=(), renew_at=()):
     lease = Lease(str(tmp_path), "r1", 30, time.clock)
     for moment in renew_at:
         time.then[moment] = Lease(str(tmp_path), "r1", 30, time.clock).renew
-    wait_for_former_run(
-        lock, lease, former, accepted=list(accepted), wait=100, settle=3, sleep=time.sleep, clock=time.clock
-    )
+    wait_for_former_run(lock, lease, former, Handover(list(accepted), wait=100, settle=3, sleep=time.sleep, clock=time.clock))
     return time.now
 
 
@@ -239,7 +238,7 @@ def watch(tmp_path, time, run, own="", accepted=()):
     lease, former = Lease(str(tmp_path), "r1", 30, time.clock), {**RUN, **NOTHING, **run}
     look = functools.partial(presence, former, own)
     options = {"accepted": list(accepted), "wait": 100, "settle": 3, "look": look, "sleep": time.sleep, "clock": time.clock}
-    wait_for_former_run(Held(), lease, former, **options)
+    wait_for_former_run(Held(), lease, former, Handover(**options))
     return time.now
 
 

@@ -389,16 +389,12 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
 
 
 def restore(record=None, running=(), adopting="", ceph_is_back=False, open_hosts=("all",), **wishes):
-    return _plan_restore.plan_restore(
-        dataclasses.replace(SETTINGS, **wishes),
-        record,
-        None if running is None else parse_vm_list(list(running)),
-        adopting=adopting,
-        adopted=[RUNNING] if adopting else [],
-        open_hosts=None if open_hosts is None else list(open_hosts),
-        ceph_is_back=ceph_is_back,
-        folder="/r/api.example.com",
-    )
+    wanted = dataclasses.replace(SETTINGS, **wishes)
+    if record:
+        return _plan_restore.plan_restore(wanted, record, None if running is None else parse_vm_list(list(running)), None, adopting, ceph_is_back)
+    if adopting:
+        return _plan_restore.plan_adoption(wanted, adopting, [RUNNING], None if open_hosts is None else list(open_hosts), ceph_is_back)
+    return _plan_restore.nothing_to_restore("/r/api.example.com", None, "")
 
 
 def test_a_restore_without_a_record_says_where_it_looked_and_how_to_go_on():
