@@ -48,7 +48,7 @@ def _noted(folder: str, name: str) -> str:
 
 
 class Beside:
-    """The folder of a record, which must work, and that of its copy, whose loss is told and stops nothing."""
+    """The folder of a record, which must work, and that of its copy, whose loss is told and stops nothing. A record in memory has neither."""
 
     def __init__(self, path: str, copy_dir: str | None) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class Beside:
         return [folder for folder in (os.path.dirname(self._path), self._copy_dir) if folder]
 
     def has(self, name: str) -> bool:
-        return os.path.exists(os.path.join(os.path.dirname(self._path), name))
+        return not self._path or os.path.exists(os.path.join(os.path.dirname(self._path), name))
 
     def write(self, files: dict[str, t.Any], identity: str) -> None:
         """C(files): the text of each by its name, a function that gives it in pieces, or data."""
@@ -117,19 +117,3 @@ class Beside:
             warning = f"The second copy of the record in {folder} could not be written: {exc}. The record itself is whole. Mend that disk."
             if warning not in self.warnings:
                 self.warnings.append(warning)
-
-
-class NoFiles(Beside):
-    """Beside a record in memory: nothing is written."""
-
-    def __init__(self) -> None:
-        super().__init__("", None)
-
-    def has(self, name: str) -> bool:
-        return True
-
-    def write(self, files: dict[str, t.Any], identity: str) -> None:
-        pass
-
-    def archive(self, identity: str) -> None:
-        pass

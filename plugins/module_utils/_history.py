@@ -79,15 +79,15 @@ def _word(accepting: bool | None) -> str:
 
 def ended_of(record: Record, prefix: str) -> Ended:
     """What a record that is done left. C(prefix): how the names of its files begin."""
-    maintenance, vms = record.maintenance, record.vms()
+    maintenance, outcome = record.maintenance, _report.Outcome(record)
     return Ended(
         identity=maintenance["id"],
         done_at=maintenance["done_at"],
         list_path=os.path.join(os.path.dirname(record.path), f"{prefix}{RUNNING_VMS}"),
-        recorded=len(vms),
-        down=_report.unrecovered(record),
-        closed=[host for host in _report.hosts_left_closed(record) if host["ours"]],
-        running=[vm for vm in vms if vm.start_done and vm.columns["start_outcome"] != VANISHED],
+        recorded=len(outcome.vms),
+        down=outcome.left,
+        closed=outcome.ours,
+        running=[vm for vm in outcome.vms if vm.start_done and vm.columns["start_outcome"] != VANISHED],
         hosts=record.hosts(),
     )
 

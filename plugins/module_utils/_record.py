@@ -22,7 +22,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._beside import (
     SUMMARY,
     VMS,
     Beside,
-    NoFiles,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun, disk_errors
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
@@ -59,7 +58,7 @@ class Record(SparedVms):
 
     def __init__(self, path: str, copy_dir: str | None = None, database: sqlite3.Connection | None = None) -> None:
         self.path = path
-        self._beside = Beside(path, copy_dir) if database is None else NoFiles()
+        self._beside = Beside(path if database is None else "", copy_dir)
         self._db = _database.connect(path) if database is None else database
         self._at_rest: list[RecordedVm] | None = None
 

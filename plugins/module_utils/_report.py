@@ -89,10 +89,42 @@ def _ours(host: dict[str, t.Any], accepted: t.Container[str]) -> bool:
     return bool(host["closed_by_us"]) and to_open(host) and f"host:{host['uuid']}" not in accepted
 
 
-def unrecovered(record: Record) -> list[RecordedVm]:
-    """Recorded VMs that do not run again and are not gone; each must run, be accepted or be given up."""
-    accepted = set(record.accepted())
-    return [vm for vm in record.vms() if not vm.start_done and f"lost:{vm.uuid}" not in accepted]
+class Outcome:
+    """What became of the VMs and hosts of a record, sorted once.
+
+    ``closed``: hosts that do not take workloads, ``ours`` those that this maintenance closed. Of VMs: ``left`` do not run again and are
+    not gone, so each must run, be accepted or be given up (``tried`` and ``untried`` are its parts); ``without`` the operator has accepted
+    to end without; ``untouched`` run and were never seen stopped, ``ran_through`` those of them that ran while Ceph may have been down;
+    ``disobeying`` were asked to stop in vain.
+    """
+
+    def __init__(self, record: Record) -> None:
+        accepted, self.vms = set(record.accepted()), record.vms()
+        self.closed = hosts_left_closed(record)
+        self.ours = [host for host in self.closed if host["ours"]]
+        down = [vm for vm in self.vms if not vm.start_done]
+        self.left = [vm for vm in down if f"lost:{vm.uuid}" not in accepted]
+        self.tried = [vm for vm in self.left if vm.columns["start_outcome"]]
+        self.untried = [vm for vm in self.left if not vm.columns["start_outcome"]]
+        self.without = [vm for vm in down if f"lost:{vm.uuid}" in accepted]
+        self.untouched = [vm for vm in self.vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
+        self.ran_through = self.untouched if ceph_may_have_been_down(record) else []
+        self.disobeying = [vm for vm in self.vms if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs again or is accepted, and no host is left closed by this maintenance."""
+        return not (self.left or self.ours)
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether to end now gives up more than VMs whose start was tried: a restore has not done its work."""
+        return bool(self.untried or self.ours)
+
+    @property
+    def stay_down(self) -> list[RecordedVm]:
+        """VMs that stay down when the maintenance ends now, accepted ones too."""
+        return [vm for vm in [*self.left, *self.without] if vm.stop_done or vm.columns["start_outcome"]]
 
 
 def why_down(vm: RecordedVm) -> str:
@@ -103,21 +135,15 @@ def why_untried(vm: RecordedVm) -> str:
     return "down" if vm.stop_done else "its stop is not on record"
 
 
-def given_up(record: Record) -> list[RecordedVm]:
-    """Recorded VMs that do not run again, and that the operator has accepted to end without."""
-    accepted = set(record.accepted())
-    return [vm for vm in record.vms() if not vm.start_done and f"lost:{vm.uuid}" in accepted]
-
-
 def left_items(record: Record, untried: bool = False) -> list[str]:
     """What would have to be accepted to end without hosts and VMs that are not as they were.
 
     VMs that were not tried yet are not among them, nor hosts before a restore has come to them (but with C(untried)): those are not
     to be given up by pasting a line.
     """
-    hosts = hosts_left_closed(record) if untried or record.phase in (OPENING, STARTING) else []
-    items = [f"host:{host['uuid']}" for host in hosts if host["ours"]]
-    return items + [f"lost:{vm.uuid}" for vm in unrecovered(record) if vm.columns["start_outcome"]]
+    outcome = Outcome(record)
+    hosts = outcome.ours if untried or record.phase in (OPENING, STARTING) else []
+    return [f"host:{host['uuid']}" for host in hosts] + [f"lost:{vm.uuid}" for vm in outcome.tried]
 
 
 def report_data(record: Record) -> dict[str, t.Any]:
@@ -173,40 +199,37 @@ def without_vm_events(data: dict[str, t.Any]) -> dict[str, t.Any]:
 def headline(record: Record) -> str:
     """What happened, in a few words."""
     maintenance, recorded = record.maintenance, record.count_vms()
-    phase, left = maintenance["phase"], unrecovered(record)
-    closed = [host for host in hosts_left_closed(record) if host["ours"]]
+    phase, outcome = maintenance["phase"], Outcome(record)
     if phase == SAFE:
         return maintenance["headline"]
     if phase in (OPENING, STARTING, DONE):
-        without = len(left) + len(given_up(record))
-        text = f"{recorded - without} of {recorded} VMs run again or are gone"
-        return f"{text}; hosts still closed: {len(closed)}" if closed else text
+        text = f"{recorded - len(outcome.left) - len(outcome.without)} of {recorded} VMs run again or are gone"
+        return f"{text}; hosts still closed: {len(outcome.ours)}" if outcome.ours else text
     return "NOT SAFE TO TAKE CEPH DOWN"
 
 
 def attention(record: Record) -> dict[str, list[dict[str, str]]]:
     """What somebody must look at, the worst first: title, and each VM, host or item with why. Empty titles are left out."""
-    vms, accepted = record.vms(), set(record.accepted())
-    closed, lost = hosts_left_closed(record), unrecovered(record)
+    outcome = Outcome(record)
     starting, spared = record.phase in (OPENING, STARTING, DONE), record.spared()
 
     def told(some: t.Iterable[RecordedVm], why: t.Callable[[RecordedVm], str]) -> list[dict[str, str]]:
         return [{"id": vm.uuid, "name": vm.name, "owner": vm.owner, "why": why(vm)} for vm in sorted(some, key=lambda vm: (vm.owner, vm.uuid))]
 
     found = {
-        RAN_THROUGH: told(ran_through(record), lambda vm: "look at its file system"),
+        RAN_THROUGH: told(outcome.ran_through, lambda vm: "look at its file system"),
         STILL_CLOSED: [
             {"id": host["uuid"], "name": host["name"], "owner": "", "why": host["why"]}
-            for host in sorted(closed, key=lambda host: not host["ours"])
+            for host in sorted(outcome.closed, key=lambda host: not host["ours"])
             if starting
         ],
-        ACCEPTED: [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(accepted)],
-        LOST: told((vm for vm in lost if vm.columns["start_outcome"]), why_down),
-        UNTRIED: told((vm for vm in lost if not vm.columns["start_outcome"] and starting), why_untried),
-        DISOBEYED: told(disobeying(record) if not starting else [], lambda vm: why_left(vm, False, spared)),
-        WITHOUT: told(given_up(record), why_down),
+        ACCEPTED: [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(record.accepted())],
+        LOST: told(outcome.tried, why_down),
+        UNTRIED: told(outcome.untried if starting else [], why_untried),
+        DISOBEYED: told([] if starting else outcome.disobeying, lambda vm: why_left(vm, False, spared)),
+        WITHOUT: told(outcome.without, why_down),
         CUT: told(
-            (vm for vm in vms if vm.columns["stop_outcome"] == _model.FORCED), lambda vm: "its file system wants a check"
+            (vm for vm in outcome.vms if vm.columns["stop_outcome"] == _model.FORCED), lambda vm: "its file system wants a check"
         ),
     }
     return {title: entries for title, entries in found.items() if entries}
@@ -216,16 +239,6 @@ def ceph_may_have_been_down(record: Record) -> bool:
     """Whether it was safe once, or what happened before this record began is not known."""
     maintenance = record.maintenance
     return bool(maintenance["safe_at"] or maintenance["adopted_from"])
-
-
-def never_stopped(record: Record) -> list[RecordedVm]:
-    """Recorded VMs that run and were never seen stopped."""
-    return [vm for vm in record.vms() if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
-
-
-def ran_through(record: Record) -> list[RecordedVm]:
-    """VMs that ran while Ceph may have been down. None where the maintenance was called off before it was safe."""
-    return never_stopped(record) if ceph_may_have_been_down(record) else []
 
 
 def counts_text(counts: dict[str, int]) -> str:
@@ -239,11 +252,6 @@ def by_owner(vms: list[RecordedVm], reason: t.Callable[[RecordedVm], str]) -> li
     if len(ordered) > SHOWN:
         lines.append(f"  and {len(ordered) - SHOWN} more; all of them are in report.json beside the record")
     return lines
-
-
-def disobeying(record: Record) -> list[RecordedVm]:
-    """Recorded VMs that were asked to stop in vain."""
-    return [vm for vm in record.vms() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
 
 
 def why_left(vm: RecordedVm, starting: bool, spared: t.Mapping[str, str]) -> str:
@@ -264,7 +272,7 @@ def stop_lines(record: Record) -> list[str]:
         lines.append(f"Of these run now: {len(up)}")
         lines += by_owner(up, lambda vm: "came up again")
     spared = record.spared()
-    return lines + by_owner(disobeying(record), lambda vm: why_left(vm, False, spared))
+    return lines + by_owner(Outcome(record).disobeying, lambda vm: why_left(vm, False, spared))
 
 
 def origin_lines(record: Record) -> list[str]:
@@ -278,15 +286,14 @@ def start_lines(record: Record, ending: bool = False) -> list[str]:
 
     C(ending): the maintenance ends with this, so that no override is needed any more.
     """
-    closed = hosts_left_closed(record)
-    vms = record.vms()
+    outcome = Outcome(record)
+    vms, closed, untouched = outcome.vms, outcome.closed, outcome.untouched
     lines = [f"Hosts still closed: {len(closed)}"]
     lines += [f"  {host['uuid']} {host['name']}".rstrip() + f": {host['why']}" for host in closed[:SHOWN]]
     lines += origin_lines(record)
-    suspects, untouched = ran_through(record), never_stopped(record)
-    if suspects:
+    if outcome.ran_through:
         lines.append("Ran through the outage, or were never stopped by us: look at their file systems")
-        lines += by_owner(suspects, lambda vm: "running")
+        lines += by_owner(outcome.ran_through, lambda vm: "running")
     elif untouched:
         lines.append(f"Called off before it was safe: {len(untouched)} VMs were not stopped and run on")
     slow = [vm for vm in untouched if vm.columns["stop_outcome"] == _model.WOULD_NOT_STOP and vm.state == _model.RUNNING]
@@ -299,15 +306,12 @@ def start_lines(record: Record, ending: bool = False) -> list[str]:
         lines.append(f"Went down again after they ran, and were started once more: {len(again)}. Look at their file systems")
         lines += by_owner(again, lambda vm: "running")
     lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
-    lost, without = unrecovered(record), given_up(record)
-    untried = [vm for vm in lost if not vm.columns["start_outcome"]]
-    lost = [vm for vm in lost if vm.columns["start_outcome"]]
-    if lost:
-        lines += [f"Did not come back: {len(lost)}", *by_owner(lost, why_down)]
-    if untried:
-        lines += [f"Not tried yet: {len(untried)}", *by_owner(untried, why_untried)]
-    if without:
-        lines += [f"Ended without, as accepted: {len(without)}", *by_owner(without, why_down)]
+    if outcome.tried:
+        lines += [f"Did not come back: {len(outcome.tried)}", *by_owner(outcome.tried, why_down)]
+    if outcome.untried:
+        lines += [f"Not tried yet: {len(outcome.untried)}", *by_owner(outcome.untried, why_untried)]
+    if outcome.without:
+        lines += [f"Ended without, as accepted: {len(outcome.without)}", *by_owner(outcome.without, why_down)]
     items = left_items(record)
     if items and not ending:
         lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")
@@ -333,54 +337,40 @@ def give_up_item(identity: str) -> str:
     return f"give-up:{identity}"
 
 
-def left_behind(record: Record) -> tuple[list[RecordedVm], list[dict[str, t.Any]]]:
-    """VMs that stay down and hosts that stay closed when the maintenance ends now, accepted ones too."""
-    down = [vm for vm in [*unrecovered(record), *given_up(record)] if vm.stop_done or vm.columns["start_outcome"]]
-    return down, record.hosts_to_open()
-
-
 def ended_headline(record: Record) -> str:
     """What the end of a maintenance leaves."""
-    down, closed = left_behind(record)
-    return f"ENDED. {len(down)} VMS STAY DOWN, {len(closed)} HOSTS STAY CLOSED."
+    return f"ENDED. {len(Outcome(record).stay_down)} VMS STAY DOWN, {len(record.hosts_to_open())} HOSTS STAY CLOSED."
 
 
 def close_command(record: Record) -> str:
     """The whole command that ends the maintenance as it stands."""
     command = "ansible-playbook pilw.maintenance.ceph_maint_close -e ceph_maint_confirm=true"
-    return f"{command} {accept_argument(record.accepted(), [give_up_item(record.maintenance['id'])])}" if gives_up(record) else command
-
-
-def gives_up(record: Record) -> bool:
-    """Whether to end now gives up more than VMs whose start was tried: a restore has not done its work."""
-    untried = [vm for vm in unrecovered(record) if not vm.columns["start_outcome"]]
-    return bool(untried or any(host["ours"] for host in hosts_left_closed(record)))
+    return f"{command} {accept_argument(record.accepted(), [give_up_item(record.maintenance['id'])])}" if Outcome(record).gives_up else command
 
 
 def give_up_refusal(record: Record, accepted: t.Container[str]) -> str:
     """Why the maintenance cannot be closed without the override that names it; empty when it can."""
-    maintenance = record.maintenance
-    if not gives_up(record) or give_up_item(maintenance["id"]) in accepted:
+    maintenance, outcome = record.maintenance, Outcome(record)
+    if not outcome.gives_up or give_up_item(maintenance["id"]) in accepted:
         return ""
-    down, closed = left_behind(record)
     return (
-        f"Closing would give up the maintenance {maintenance['id']} (phase {maintenance['phase']}): {len(down)} VMs would stay down and "
-        f"{len(closed)} hosts closed. Nothing was changed. To bring them back: {restore_command(record)}; or, to end it all the same: "
+        f"Closing would give up the maintenance {maintenance['id']} (phase {maintenance['phase']}): {len(outcome.stay_down)} VMs would stay down and "
+        f"{len(record.hosts_to_open())} hosts closed. Nothing was changed. To bring them back: {restore_command(record)}; or, to end it all the same: "
         f"{close_command(record)}"
     )
 
 
 def left_text(record: Record) -> str:
     """What a restore that is not complete left, and how to continue."""
-    left, hosts = unrecovered(record), [host for host in hosts_left_closed(record) if host["ours"]]
-    again = [host for host in hosts if host["why"] != NOT_LISTED]
+    outcome = Outcome(record)
+    again = bool(outcome.left) or any(host["why"] != NOT_LISTED for host in outcome.ours)
     text = (
-        f"{len(left)} recorded VMs do not run again and {len(hosts)} hosts are still closed by this maintenance; the summary above "
+        f"{len(outcome.left)} recorded VMs do not run again and {len(outcome.ours)} hosts are still closed by this maintenance; the summary above "
         "names them."
     )
-    if left or again:
+    if again:
         text += " Rerun the same command to try just those."
-    ways_out = [f"to give up all that is left: {close_command(record)}"] if left or again else []
+    ways_out = [f"to give up all that is left: {close_command(record)}"] if again else []
     items = left_items(record, untried=True)
     if len(items) > SHOWN:
         ways_out.append("to end without those that cannot be brought back, each named: the argument at the end of the summary above")
@@ -396,7 +386,7 @@ def ways(record: Record, purpose: str) -> list[str]:
         "force": "To go on, mend what the failure names and run the same command again.",
         "verify": "To stop what runs: ansible-playbook pilw.maintenance.ceph_maint_prepare -e ceph_maint_confirm=true",
     }.get(purpose)
-    if purpose == "restore" and (unrecovered(record) or any(host["ours"] for host in hosts_left_closed(record))):
+    if purpose == "restore" and not Outcome(record).complete:
         return ["To go on, mend what the failure names and run the same command again: it tries just what is left.", SAME_SETTINGS]
     if go_on is None:
         return []

@@ -17,18 +17,18 @@ NOTHING_OPEN = {"record_id": "", "phase": "none"}
 
 def of_record(record: Record) -> dict[str, t.Any]:
     """Where a maintenance stands."""
-    maintenance, vms, hosts, spared = record.maintenance, record.vms(), record.hosts(), record.spared()
+    maintenance, outcome, spared = record.maintenance, _report.Outcome(record), record.spared()
     return {
         "record_id": maintenance["id"],
         "phase": maintenance["phase"],
         "ceph_checked": maintenance["phase"] == SAFE and not maintenance["headline"].endswith(_model.CEPH_UNCHECKED),
-        "hosts_recorded": len(hosts),
-        "hosts_left_closed": sum(1 for host in _report.hosts_left_closed(record) if host["ours"]),
-        "vms_recorded": len(vms),
-        "vms_down": sum(1 for vm in vms if vm.stop_done),
-        "vms_forced": sum(1 for vm in vms if vm.columns["stop_outcome"] == _model.FORCED),
-        "vms_outlived": sum(1 for vm in vms if vm.outlived and vm.uuid not in spared),
-        "vms_left": len(_report.unrecovered(record)),
+        "hosts_recorded": len(record.hosts()),
+        "hosts_left_closed": len(outcome.ours),
+        "vms_recorded": len(outcome.vms),
+        "vms_down": sum(1 for vm in outcome.vms if vm.stop_done),
+        "vms_forced": sum(1 for vm in outcome.vms if vm.columns["stop_outcome"] == _model.FORCED),
+        "vms_outlived": sum(1 for vm in outcome.vms if vm.outlived and vm.uuid not in spared),
+        "vms_left": len(outcome.left),
     }
 
 

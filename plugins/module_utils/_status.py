@@ -91,9 +91,9 @@ def status(record: Record, api: Api, others: list[OtherRecord], accepted: list[s
 def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
     run = record.run()
     holder = Lock(os.path.dirname(record.path)).holder() or (run and _controller.presence(run).about)
-    maintenance, vms, spared = record.maintenance, record.vms(), record.spared()
+    maintenance, outcome, spared = record.maintenance, _report.Outcome(record), record.spared()
     starting = maintenance["phase"] in (OPENING, STARTING)
-    left = _report.unrecovered(record) if starting else _report.disobeying(record)
+    vms, left = outcome.vms, outcome.left if starting else outcome.disobeying
     data: dict[str, t.Any] = {
         "open": True,
         "id": maintenance["id"],
@@ -105,7 +105,7 @@ def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
         "at_work": {name: value for name, value in holder.items() if name != "run"} if holder else None,
         "hosts": {
             "recorded": len(record.hosts()),
-            "left_closed": [host for host in _report.hosts_left_closed(record) if host["ours"]],
+            "left_closed": outcome.ours,
         },
         "vms": {
             "recorded": len(vms),
@@ -127,7 +127,7 @@ def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
         "id": maintenance["id"],
         "stats": _stats.of_record(record),
         "outlived": data["vms"]["outlived"],
-        "left": len(_report.unrecovered(record)),
+        "left": len(outcome.left),
         "left_lines": _report.start_lines(record),
         "lines": lines_of(data, describe(holder) if holder else "nobody"),
         "status": data,

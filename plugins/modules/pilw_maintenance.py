@@ -497,23 +497,22 @@ def write_report(record: Record) -> None:
 
 def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     """The run is over, well or not: write the report and say what is left and what comes next."""
-    left = _report.unrecovered(record)
-    hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
+    outcome = _report.Outcome(record)
     record.forget_flags(params["run"], _argspec.words(params["osd_flags_unset"], "osd_flags_unset") or [])
     record.disown_flags(params["run"], _argspec.words(params["osd_flags_found"], "osd_flags_found") or [])
     record.end_run(params["run"])
     record.export()
     write_report(record)
-    notices = _telling.ended(params, record, bool(left or hosts))
+    notices = _telling.ended(params, record, not outcome.complete)
     purpose = (record.run() or {}).get("purpose")
     lines = [*_report.start_lines(record), *_report.flag_lines(record)] if purpose == "restore" else _report.stop_lines(record)
     return {
         "changed": True,
         "phase": record.phase,
-        "left": len(left),
-        "left_text": _report.left_text(record) if purpose == "restore" and (left or hosts) else "",
-        "left_vms": [vm.uuid for vm in left if vm.columns["start_outcome"]][: _report.SHOWN],
-        "hosts_left": len(hosts),
+        "left": len(outcome.left),
+        "left_text": _report.left_text(record) if purpose == "restore" and not outcome.complete else "",
+        "left_vms": [vm.uuid for vm in outcome.tried[: _report.SHOWN]],
+        "hosts_left": len(outcome.ours),
         "lines": lines + _report.ways(record, str(purpose)),
         "refused_items": _report.left_items(record) if purpose == "restore" else [],
         "stats": _stats.of_record(record),
@@ -525,12 +524,11 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
 
 def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     """End the maintenance."""
-    left = _report.unrecovered(record)
-    hosts = [host for host in _report.hosts_left_closed(record) if host["ours"]]
-    if (left or hosts) and not params["give_up"]:
+    outcome = _report.Outcome(record)
+    if not outcome.complete and not params["give_up"]:
         items = _report.left_items(record, untried=True)
         raise Refused(
-            f"The maintenance cannot end: {len(left)} recorded VMs do not run again and {len(hosts)} hosts are still closed "
+            f"The maintenance cannot end: {len(outcome.left)} recorded VMs do not run again and {len(outcome.ours)} hosts are still closed "
             "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up by "
             f"name: {accept_argument(record.accepted(), items)}",
             items,
@@ -552,7 +550,7 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     record.archive()
     report = os.path.join(os.path.dirname(record.path), f"{identity}.{REPORT}")
     result = {"changed": True, "phase": DONE, "headline": lines[0], "lines": lines, "stats": stats, "report": report}
-    return {**result, "left": len(left), "hosts_left": len(hosts)}
+    return {**result, "left": len(outcome.left), "hosts_left": len(outcome.ours)}
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         "To end without them, each named: -e ceph_maint_accept=lost:given,host:h1,host:h4,lost:lost",
     ]
     assert [host["uuid"] for host in _report.hosts_left_closed(record) if host["ours"]] == ["h1", "h4"]
-    assert [vm.uuid for vm in _report.unrecovered(record)] == ["lost", "left"]
+    assert [vm.uuid for vm in _report.Outcome(record).left] == ["lost", "left"]
 
 
 def test_data_for_programs_holds_every_vm_and_every_host(made):
