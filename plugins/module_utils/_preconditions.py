@@ -71,7 +71,7 @@ def old(identity: str, phase: str, vms: int, age: float, max_age: float, accepte
             "maintenance at hand, bring back first what it stopped: ansible-playbook pilw.maintenance.ceph_maint_restore "
             f"{accept_argument(accepted, [item])}; or end it without that: ansible-playbook pilw.maintenance.ceph_maint_close "
             "-e ceph_maint_confirm=true "
-            f"{accept_argument(accepted, [give_up_item(identity)])}",
+            f"{accept_argument(accepted, [give_up_item(identity)])}; or accept it, if it is the maintenance at hand.",
             item,
         )
     ]

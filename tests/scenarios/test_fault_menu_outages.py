@@ -368,7 +368,7 @@ def test_the_clock_jumps_so_far_that_the_record_looks_old(desk: GiveDesk, monkey
     jump(monkeypatch, DAY + 60)
     out = at.crew.restore()
     assert (out.rc, out.refused, out.items, at.sent("start")) == (2, True, [f"old:{identity}"], {})
-    assert f"  1. The open record {identity} (phase safe, 6 VMs) was last worked on 24.0 hours ago. Nothing was changed." in out.text
+    assert f"  1. The open record {identity} (phase safe, 6 VMs) was last worked on 24.0 hours ago. " in out.text
     assert at.crew.restore(accept=out.items).rc == 0
     assert at.cloud.in_state("running") == at.running
 
