@@ -278,9 +278,8 @@ class Crew:
             self._wait_for_ceph(out)
             self._job(out, "open_hosts", pilw_host_flags, restored=True, **self._kept_closed(), **run)
             self._start_in_waves(out, run)
-            self._task(out, "verify", pilw_vm_status, state="running", **run)
             hold = {"hold": self.settings["verify_hold"], **self._chosen("stop_timeout", "groups")}
-            if self._task(out, "verify_hold", pilw_vm_status, state="running", **hold, **run)["fallen"]:
+            if self._task(out, "verify", pilw_vm_status, state="running", **hold, **run)["fallen"]:
                 self._start(out, run, self._check_ceph(out, way="image"), which="fallen", canary=0, at_most=0)
                 self._task(out, "verify_again", pilw_vm_status, state="running", **run)
 

@@ -14,7 +14,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _files
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files
+from ansible_collections.pilw.maintenance.plugins.modules import pilw_report
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_page import render
 
 _GONE_WITH_THE_JOB = "What was fetched lies in the container of this job, and is gone with it unless a volume is mounted there."
@@ -29,12 +31,12 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         args = {name: value for name, value in self._task.args.items() if value or name == "src"}
         try:
-            found = self._execute_module(module_args=args, task_vars=task_vars)
+            found = self._call(args, task_vars)
             if "report" not in found:
                 return found
             data = json.loads(str(found["report"]))
             page = render(data)
-            result = self._execute_module(module_args={**args, "page": page}, task_vars=task_vars)
+            result = self._call({**args, "page": page}, task_vars)
         except AnsibleConnectionFailure as exc:
             return {"failed": True, "msg": f"The host with the report was not reached, so no page was made: {exc}"}
         if result.get("failed"):
@@ -51,6 +53,16 @@ class ActionModule(ActionBase):
             if args.get("fetch_dest") and _container.here():
                 self._display.display(f"  {_GONE_WITH_THE_JOB}")
         return result
+
+    def _call(self, args, task_vars):
+        if self._connection.transport != "local" or self._play_context.become:
+            return self._execute_module(module_args=args, task_vars=task_vars)
+        # On this machine and as this user: a module would be built, copied and started to read a file that lies here.
+        _result, params = self.validate_argument_spec(pilw_report.SPEC)
+        try:
+            return pilw_report.run({**params, "page": args.get("page")}, self._task.check_mode)
+        except PilwError as exc:
+            return {"failed": True, "msg": str(exc)}
 
     def _fetch(self, folder, files):
         """Write them here. In check mode only say which."""

@@ -85,6 +85,13 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._errors import In
 from ansible_collections.pilw.maintenance.plugins.module_utils._report import without_vm_events
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files, page_name
 
+SPEC = {
+    "src": {"type": "path", "required": True},
+    "dest": {"type": "path"},
+    "fetch_dest": {"type": "path"},
+    "page": {"type": "str", "no_log": True},  # Ansible logs each option of a module
+}
+
 
 def read(src: str) -> dict[str, t.Any]:
     """The report that lies there."""
@@ -124,26 +131,18 @@ def _written_again(dest: str, params: dict[str, t.Any], page: str, check_mode: b
         ) from exc
 
 
+def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """Without a page return the report that it is to be made of, else write the page."""
+    if params["page"] is None:
+        data = read(params["src"])
+        # As text: Ansible would look into each of a hundred thousand entries.
+        return {"changed": False, "report": json.dumps(data if params["fetch_dest"] else without_vm_events(data))}
+    return {"changed": True, "page": page_name(params["src"]), "files": written(params, check_mode), "fetched": []}
+
+
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "src": {"type": "path", "required": True},
-            "dest": {"type": "path"},
-            "fetch_dest": {"type": "path"},
-            "page": {"type": "str", "no_log": True},  # Ansible logs each option of a module
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-
-    def work() -> dict[str, t.Any]:
-        if params["page"] is None:
-            data = read(params["src"])
-            # As text: Ansible would look into each of a hundred thousand entries.
-            return {"changed": False, "report": json.dumps(data if params["fetch_dest"] else without_vm_events(data))}
-        return {"changed": True, "page": page_name(params["src"]), "files": written(params, module.check_mode), "fetched": []}
-
-    _module.finish(module, work)
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    _module.finish(module, lambda: run(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ options:
     default: 0.0
   hold:
     description:
-      - Seconds to let pass before looking, to catch VMs that do not stay up.
+      - Seconds to let pass before looking, to catch VMs that do not stay up. With O(record) they are looked at before it too.
     type: float
     default: 0.0
   stop_timeout:
@@ -200,26 +200,34 @@ def run(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     return {**result_of(params, rows, None), "vms": rows}
 
 
+def note(params: dict[str, t.Any], record: Record, rows: list[dict[str, str]], found: VmList) -> None:
+    """Write down what one look has shown."""
+    record.note_states(params["run"], found)
+    if params["state"] == _model.RUNNING:
+        record.write(params["run"], corrections(record.vms(), {row["uuid"]: row["status"] for row in rows}))
+
+
 def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode: bool) -> dict[str, t.Any]:
     """Of the running set."""
-    recorded = record.vms()
+    recorded, waited = record.vms(), _patience.of(params).waited
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
     # Both are counted from where the first call began.
     limit = longest(_argspec.groups(params["groups"]), "stop_timeout", params["stop_timeout"]) if params["stop_timeout"] else 0.0
-    pending = [_patience.of(params).waited + limit - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
+    pending = [waited + limit - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
     held_for = f"{len(pending)} VMs may still obey a stop that was sent to them" if max(pending, default=0) > params["hold"] else HELD
     params = {**params, "hold": max([params["hold"], *pending])}
+    uuids = [vm.uuid for vm in recorded]
     try:
-        rows, found = watch(params, api, [vm.uuid for vm in recorded], held_for)
+        if params["hold"] and not waited and not check_mode:
+            note(params, record, *look(api, uuids))  # what goes down within the hold time is another thing than what never ran
+        rows, found = watch(params, api, uuids, held_for)
     except ApiError as exc:
         raise PilwError(
             f"The VMs could not be looked at: {exc}. What was done before is recorded. Once the API answers, run the same command "
             "again: it goes on."
         ) from exc
     if not check_mode:
-        record.note_states(params["run"], found)
-        if params["state"] == _model.RUNNING:
-            record.write(params["run"], corrections(recorded, {row["uuid"]: row["status"] for row in rows}))
+        note(params, record, rows, found)
     fell = record.named_in(params["run"], FELL)
     fallen = sum(1 for vm in record.vms() if vm.uuid in fell and not vm.start_done)
     return {**result_of(params, rows, MAX_OTHERS), "fallen": fallen}

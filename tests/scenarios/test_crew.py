@@ -58,7 +58,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[frozenset[str]]]:
     return found
 
 
-def test_the_crew_gives_what_the_roles_give(tmp_path: Path, given: dict[str, set[frozenset[str]]]) -> None:
+def test_the_crew_gives_what_the_roles_give(
+    tmp_path: Path, given: dict[str, set[frozenset[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Cloud(vms=4, deaf=1, fail_start=1, time_scale=0.01) as cloud:
         operator = crew.Crew(
             tmp_path, cloud.url, cloud.key, **{**crew.Crew.FAST, "stop_timeout": 0.5, "max_fail_percentage": 100}, **crew.telling(lambda notice: None)
@@ -75,6 +77,14 @@ def test_the_crew_gives_what_the_roles_give(tmp_path: Path, given: dict[str, set
     with Cloud(vms=1, time_scale=0.01) as cloud:
         operator = crew.Crew(tmp_path, cloud.url, cloud.key, **crew.Crew.FAST)
         assert operator.prepare().rc == 0
+        plain = operator._task
+
+        def falling(out: crew.Outcome, name: str, *options: t.Any, **more: t.Any) -> dict[str, t.Any]:
+            if name == "verify":
+                cloud.act("stop", vm=cloud.vm("vm-0").uuid)
+            return plain(out, name, *options, **more)
+
+        monkeypatch.setattr(operator, "_task", falling)
         assert operator.restore().rc == 0
     wanted = given_by_roles()
     assert {name: shown(sets) for name, sets in given.items()} == {name: shown(sets) for name, sets in wanted.items()}
