@@ -19,6 +19,8 @@ from types import ModuleType
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import native
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.modules import (
     pilw_host_flags,
     pilw_maintenance,
@@ -86,7 +88,11 @@ for _module in MODULES:
 
 def run_module(module: ModuleType, given: dict[str, t.Any], check: bool = False, tmpdir: str = "") -> dict[str, t.Any]:
     """One module from its arguments to its result."""
-    _call.given = ({name: value for name, value in given.items() if value is not None}, check, tmpdir)
+    try:
+        given = native({name: value for name, value in given.items() if value is not None})  # as the action plugins do
+    except InputError as exc:
+        return {"failed": True, "msg": str(exc)}
+    _call.given = (given, check, tmpdir)
     try:
         module.main()
     except _Ended as ended:

@@ -13,10 +13,9 @@ import os
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _files
+from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _files, _report_files
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files
-from ansible_collections.pilw.maintenance.plugins.modules import pilw_report
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_page import render
 
 _GONE_WITH_THE_JOB = "What was fetched lies in the container of this job, and is gone with it unless a volume is mounted there."
@@ -58,9 +57,9 @@ class ActionModule(ActionBase):
         if self._connection.transport != "local" or self._play_context.become:
             return self._execute_module(module_args=args, task_vars=task_vars)
         # On this machine and as this user: a module would be built, copied and started to read a file that lies here.
-        _result, params = self.validate_argument_spec(pilw_report.SPEC)
+        _result, params = self.validate_argument_spec(_report_files.SPEC)
         try:
-            return pilw_report.run({**params, "page": args.get("page")}, self._task.check_mode)
+            return _report_files.run({**params, "page": args.get("page")}, self._task.check_mode)
         except PilwError as exc:
             return {"failed": True, "msg": str(exc)}
 

@@ -15,7 +15,8 @@ options:
       - The words that run C(ceph) on this host, such as V([cephadm, shell, --, ceph]) or
         V([ceph, --name, client.maintenance]). C(rbd) and C(rados) are run in the same way, in the place of C(ceph).
       - Takes a list, or a comma separated string.
-    type: raw
+    type: list
+    elements: str
     default: [ceph]
   call_timeout:
     description:

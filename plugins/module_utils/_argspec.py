@@ -15,6 +15,7 @@ import typing as t
 from ansible.module_utils.basic import env_fallback
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._options import LISTS
 
 
 def api_options(request_timeout: float) -> dict[str, t.Any]:
@@ -36,9 +37,11 @@ def record_options() -> dict[str, t.Any]:
 
 def ceph_options() -> dict[str, t.Any]:
     """Documented in doc_fragments/ceph.py."""
-    return {"command": {"type": "raw", "default": ["ceph"]}, "call_timeout": {"type": "float", "default": 30.0}}
+    return {"command": {"type": "list", "elements": "str", "default": ["ceph"]}, "call_timeout": {"type": "float", "default": 30.0}}
 
 
+# Lists that the record keeps: an empty one, as the roles have it by default, says nothing, and C(none) withdraws.
+KEPT = ("accept", "never_force")
 NEEDS_RUN = {"record": ["run"], "run": ["record"]}
 # The most that any number may be. A socket and a sleep have an end to what they can wait, and nobody means to wait so long.
 MOST = 1000000
@@ -96,64 +99,37 @@ def _entry(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
-def given_words(value: t.Any, option: str) -> list[str] | None:
-    """The same where an empty list, as the roles have it by default, says nothing. None when not given, C(none) for an empty list."""
-    return None if value in (None, "", []) else words(value, option)
+def native(args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the options of a task in their native types, without those that a command line or a survey has left empty."""
+    found = dict(args)
+    for name in {*LISTS, "groups"} & set(args):
+        value = structure(args[name], name) if name == "groups" else words(args[name], name)
+        if name == "groups" and value:
+            if not isinstance(value, list):
+                raise InputError("groups must be a list of {name, query, delay, optional}, also as JSON, or none.")
+            value = [_filled(group) if isinstance(group, dict) else group for group in value]
+        found[name] = value
+        if value is None or (name in KEPT and not value and "none" not in str(args[name]).lower()):
+            del found[name]
+    return found
 
 
-# Numbers that a group may have in the place of those of the run: what each is, the least, and its type.
-_OF_A_GROUP: dict[str, tuple[str, float, type]] = {
-    "stop_timeout": ("a number of seconds above 0", 0.001, float),
-    "start_timeout": ("a number of seconds above 0", 0.001, float),
-    "concurrency": ("a whole number of at least 1", 1, int),
-}
-_GROUP_KEYS = ("name", "query", "delay", *_OF_A_GROUP, "force", "optional")
+def _filled(group: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {name: value for name, value in group.items() if value is not None}
 
 
-def groups(value: t.Any) -> list[dict[str, t.Any]]:
-    """Ordered groups, with C(name), C(query), C(delay), C(force), C(optional) and the numbers that differ from those of the run.
-
-    Takes a list, JSON, or C(none).
-    """
-    found = structure(value, "groups")
-    if found is None:
-        return []
-    if not isinstance(found, list):
-        raise InputError("groups must be a list of {name, query, delay, optional}, also as JSON, or none.")
-    parsed = []
-    for entry in found:
-        if not isinstance(entry, dict) or not entry.get("name") or not entry.get("query"):
-            raise InputError(f"groups: each needs name and query, and may have delay (seconds); this does not: {entry}")
-        unknown = sorted(set(map(str, entry)) - set(_GROUP_KEYS))
-        if unknown:
-            raise InputError(f"groups: {entry['name']} has unknown keys ({', '.join(unknown)}); these are known: {', '.join(_GROUP_KEYS)}.")
-        try:
-            delay = float(entry.get("delay") or 0)
-        except (TypeError, ValueError):
-            delay = -1.0
-        if not 0 <= delay <= MOST:
-            raise InputError(f"groups: the delay of {entry['name']} is not a number of seconds.")
-        force = entry.get("force") or "allowed"
-        if force not in ("allowed", "never"):
-            raise InputError(f"groups: force of {entry['name']} must be allowed or never.")
-        numbers = {name: _of_a_group(entry, name) for name in _OF_A_GROUP if entry.get(name) is not None}
-        parsed.append({"name": str(entry["name"]), "query": str(entry["query"]), "delay": delay, "force": force, **numbers})
-        if "optional" in entry:
-            parsed[-1]["optional"] = str(entry["optional"]).lower() in ("true", "yes", "1")
-    if len({group["name"] for group in parsed}) != len(parsed):
+def groups(given: list[dict[str, t.Any]] | None) -> list[dict[str, t.Any]]:
+    """Return the groups, each without the numbers that it leaves to the run."""
+    found = [_filled(group) for group in given or []]
+    for group in found:
+        if not (group["name"] and group["query"]):
+            raise InputError(f"groups: each needs name and query; this does not have both: {group}")
+        numbers = {name: value for name, value in group.items() if isinstance(value, (int, float))}
+        for problem in filter(None, map(limit_problem, numbers, numbers.values())):
+            raise InputError(f"groups, {group['name']}: {problem} Nothing was changed.")
+    if len({group["name"] for group in found}) != len(found):
         raise InputError("groups: two have the same name.")
-    return parsed
-
-
-def _of_a_group(entry: dict[str, t.Any], name: str) -> float:
-    what, least, kind = _OF_A_GROUP[name]
-    try:
-        number = kind(entry[name])
-    except (TypeError, ValueError, OverflowError):
-        number = -1
-    if isinstance(entry[name], bool) or not least <= number <= MOST or number != float(entry[name]):
-        raise InputError(f"groups: {name} of {entry['name']} must be {what}.")
-    return number
+    return found
 
 
 def structure(value: t.Any, option: str) -> t.Any:

@@ -17,7 +17,6 @@ import tempfile
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
-    _argspec,
     _controller,
     _files,
     _folders,
@@ -61,7 +60,7 @@ UNFINISHED = "unfinished."
 
 def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
-    places, now = Places.of(params), _overrides.given(params["accept"])
+    places, now = Places.of(params), params["accept"]
     path = places.path
     accept = _overrides.effective(accepted_in(path), now)
     _preconditions.check(_preconditions.container(places), accept)
@@ -256,7 +255,7 @@ def check_gate(record: Record, params: dict[str, t.Any]) -> None:
     """Asked again after the wait: the run that was waited for may just have reached safe."""
     maintenance = record.maintenance
     if params["purpose"] == "close":
-        refusal = give_up_refusal(record, [*record.accepted(), *(_argspec.words(params["accept"], "accept") or [])])
+        refusal = give_up_refusal(record, [*record.accepted(), *(params["accept"] or [])])
         if refusal:
             raise Refused(refusal, [give_up_item(maintenance["id"])])
     if params["purpose"] != "restore" or params["ceph_is_back"] or params["ceph_host"]:  # with a host, Ceph itself was asked
@@ -268,9 +267,9 @@ def check_gate(record: Record, params: dict[str, t.Any]) -> None:
 def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> None:
     """Take over the shell runbook's hand-made list."""
     rows = _files.read_running_vms(params["running_vms"])
-    found, accept = parse_vm_list(rows), _argspec.words(params["accept"], "accept") or []
+    found, accept = parse_vm_list(rows), params["accept"] or []
     _preconditions.check(_preconditions.not_running(rows, params["running_vms"]), accept)
-    names = _argspec.words(params["open_hosts"], "open_hosts")
+    names = params["open_hosts"]
     if names is None:
         raise InputError(f"{HOSTS_NOT_SAID} Nothing was changed.")
     listed = api.hosts()

@@ -34,18 +34,19 @@ DEFAULTS: dict[str, t.Any] = {
 }
 _PATHS = frozenset("ca_path dest fetch_dest file notice_dir record record_copy record_dir running_vms src".split())
 _DICTS = frozenset("ceph _machine notice notice_templates".split())
-# What a command line or a survey may give as text.
-_RAW = frozenset(
-    "accept canary_vms command exclude_owners exclude_vms flags groups hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
+LISTS = frozenset(
+    "accept canary_vms command exclude_owners exclude_vms flags hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
     "open_hosts osd_flags osd_flags_found osd_flags_unset pools".split()
 )
+# In the place of those of the run, where a group has them.
+_OF_A_GROUP: dict[str, dict[str, t.Any]] = {"stop_timeout": {"type": "float"}, "start_timeout": {"type": "float"}, "concurrency": {"type": "int"}}
 
 
 def of(*names: str, **defaults: t.Any) -> dict[str, dict[str, t.Any]]:
     """Return the argument specs of these options. C(defaults): further ones, of which a module has a default of its own."""
     known = {**{name: DEFAULTS[name] for name in names if name in DEFAULTS}, **defaults}
     specs = {name: {"type": type(default).__name__, "default": default} for name, default in known.items()}
-    return {**{name: {"type": _type(name)} for name in names if name not in known}, **specs}
+    return {**{name: _spec(name) for name in names if name not in known}, **specs}
 
 
 def choice(*words: str, default: str | None = None, **more: t.Any) -> dict[str, t.Any]:
@@ -53,5 +54,12 @@ def choice(*words: str, default: str | None = None, **more: t.Any) -> dict[str, 
     return {"type": "str", "choices": list(words), **({"default": default} if default else {}), **more}
 
 
-def _type(name: str) -> str:
-    return "path" if name in _PATHS else "dict" if name in _DICTS else "raw" if name in _RAW else "str"
+def _spec(name: str) -> dict[str, t.Any]:
+    if name == "groups":
+        named: dict[str, dict[str, t.Any]] = {key: {"type": "str", "required": True} for key in ("name", "query")}
+        force = {"force": choice("allowed", "never", default="allowed"), "optional": {"type": "bool", "default": False}}
+        options = {**named, "delay": {"type": "float", "default": 0.0}, **_OF_A_GROUP, **force}
+        return {"type": "list", "elements": "dict", "options": options}
+    if name in LISTS:
+        return {"type": "list", "elements": "str"}
+    return {"type": "path" if name in _PATHS else "dict" if name in _DICTS else "str"}

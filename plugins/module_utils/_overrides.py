@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import words
-
 # Where each kind is asked for: in the plan of a prepare or of a restore, when a record is opened, in the proof. Only there it is known
 # to have no effect; those without a place are asked for on the Ceph host, for one VM or host, or before anything else.
 PREPARE, RESTORE, OPENING, PROOF = "prepare", "restore", "opening", "proof"
@@ -40,12 +38,6 @@ _PLACES: dict[str, tuple[str, ...]] = {
 }
 # These act once, on one event: a list that is given later does not replace them, and what they did is not over.
 ONCE = ("damaged", "lost", "old", "takeover")
-
-
-def given(value: t.Any) -> list[str] | None:
-    """What an option holds: overrides, C(None) when it was not given, and an empty list for C(none)."""
-    withdrawn = value == ["none"] or (isinstance(value, str) and value.strip().lower() == "none")
-    return [] if withdrawn else words(value, "accept") or None
 
 
 def effective(recorded: t.Iterable[str], now: list[str] | None) -> list[str]:

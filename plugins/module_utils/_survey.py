@@ -69,10 +69,10 @@ SHOWN_REFUSALS = 40
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    places, now, preparing = Places.of(params), _overrides.given(params["accept"]), params["purpose"] == "prepare"
+    places, now, preparing = Places.of(params), params["accept"], params["purpose"] == "prepare"
     folder, recorded = places.folder, accepted_in(places.path)
     settings = settings_of(params, _overrides.effective(recorded, now))
-    _storage.check_flags(_argspec.words(params["osd_flags"], "osd_flags") or [])
+    _storage.check_flags(params["osd_flags"] or [])
     head = Plan()
     check_folders(head, places, preparing, settings)
     record, complete = record_facts(params, places, head, settings.accepted) if not head.refusals else None, ""
@@ -159,7 +159,7 @@ def survey_restore(
         listed = listed_hosts(api) if running is not None else None
         made = plan_restore(settings, record, running, listed, adopting, ceph_is_back)
     elif adopting:
-        rows, open_hosts = _files.read_running_vms(adopting), _argspec.words(params["open_hosts"], "open_hosts")
+        rows, open_hosts = _files.read_running_vms(adopting), params["open_hosts"]
         made = plan_adoption(settings, adopting, rows, open_hosts, ceph_is_back)
     else:
         made = nothing_to_restore(folder, ended, elsewhere_text(params))
@@ -187,7 +187,7 @@ def refused_lines(refusals: list[str]) -> list[str]:
 
 def check_scope(params: dict[str, t.Any], settings: Settings, vms: t.Iterable[Vm]) -> Scope:
     """The scope with its plain lists made into C(exclude), and what of it and of the groups matches no VM."""
-    lists = {name: _argspec.words(params.get(name), name) or [] for name in LISTS}
+    lists = {name: params.get(name) or [] for name in LISTS}
     scope = scope_of(vms, settings.query, settings.exclude, lists)
     check(scope, vms, settings.query, settings.exclude, settings.groups)
     settings.scope_lines = given_lines(settings.query, settings.exclude, lists)
@@ -266,10 +266,10 @@ def settings_of(params: dict[str, t.Any], accept: list[str]) -> Settings:
     plain = {one.name: params[one.name] or "" if one.default == "" else params[one.name] for one in dataclasses.fields(Settings) if one.name in params}
     parsed = {
         "accept": accept,
-        "keep_closed": _argspec.words(params["hosts_keep_closed"], "hosts_keep_closed"),
+        "keep_closed": params["hosts_keep_closed"],
         "groups": _argspec.groups(params["groups"]),
-        "canary_vms": _argspec.words(params["canary_vms"], "canary_vms") or [],
-        "never_force": _argspec.given_words(params["never_force"], "never_force"),
+        "canary_vms": params["canary_vms"] or [],
+        "never_force": params["never_force"],
         "window": params["window"] * 60,
     }
     return Settings(**{**plain, **parsed})
@@ -278,7 +278,7 @@ def settings_of(params: dict[str, t.Any], accept: list[str]) -> Settings:
 def open_record(params: dict[str, t.Any]) -> Record | None:
     """The open record, if there is one."""
     places = Places.of(params)
-    record = find_whole(places.path, _argspec.words(params["accept"], "accept") or [], places.copy_dir, "status")
+    record = find_whole(places.path, params["accept"] or [], places.copy_dir, "status")
     return record if record and record.phase != DONE else None
 
 

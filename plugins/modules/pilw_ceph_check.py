@@ -32,8 +32,8 @@ options:
     description:
       - Pools whose images are checked, with all their namespaces and their trash. When empty, all but those whose applications are
         C(cephfs), C(rgw), C(nfs), C(mgr) or C(mgr_devicehealth) alone.
-      - Takes a list, a comma separated string, or V(none).
-    type: raw
+    type: list
+    elements: str
   image_regex:
     description:
       - Regular expression over image names whose first group is the uuid of the VM, such as V(^vm-([0-9a-f-]{36})).
@@ -71,8 +71,9 @@ options:
     type: str
   accept:
     description:
-      - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
-    type: raw
+      - What the operator accepts, by the items that refusals printed.
+    type: list
+    elements: str
 attributes:
   check_mode:
     description: Can run in check mode; then not even the small object of V(serving) is written.
@@ -200,7 +201,7 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
     def expected(one: _watchers.Watcher) -> bool:
         return f"watcher:{one.image}" in accepted or f"vm:{_watchers.vm_of(one.image, pattern)}" in accepted
 
-    found = _watchers.look_until_free(ceph, _argspec.words(params["pools"], "pools") or [], params["way"], params["linger"], expected)
+    found = _watchers.look_until_free(ceph, params["pools"] or [], params["way"], params["linger"], expected)
     opens = [{**asdict(one), "vm": _watchers.vm_of(one.image, pattern)} for one in found.watchers]
     return {
         "way": found.way,
@@ -219,7 +220,7 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
 
 def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: bool) -> list[str]:
     """Wait until Ceph serves, as much of it as was asked for."""
-    pools = _argspec.words(params["pools"], "pools") or []
+    pools = params["pools"] or []
     gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted, pools, params["fsid"] or "")
     whole = "serving" in params["checks"]
     patience = _patience.of(params)
@@ -241,14 +242,14 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    ceph = Ceph(_argspec.words(params["command"], "command") or [], params["call_timeout"])
-    accepted = _argspec.words(params["accept"], "accept") or []
+    ceph = Ceph(params["command"] or [], params["call_timeout"])
+    accepted = params["accept"] or []
     lines: list[str] = []
     if {"serving", "ramp"} & set(params["checks"]):
         lines += wait(params, ceph, accepted, check_mode)
     look = look_at(params, ceph, accepted)
     if "leftovers" in params["checks"]:
-        lines += _leftovers.lines(ceph, _argspec.words(params["pools"], "pools") or [], params["image_regex"], params["vms"])
+        lines += _leftovers.lines(ceph, params["pools"] or [], params["image_regex"], params["vms"])
     return {"changed": False, "look": look, "lines": lines}
 
 

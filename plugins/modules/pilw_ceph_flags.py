@@ -16,8 +16,9 @@ description:
 options:
   flags:
     description:
-      - Names of flags, as C(ceph osd set) takes them. Takes a list, a comma separated string, or V(none).
-    type: raw
+      - Names of flags, as C(ceph osd set) takes them.
+    type: list
+    elements: str
     required: true
   state:
     description:
@@ -37,7 +38,8 @@ options:
   accept:
     description:
       - V(cluster:FSID) goes on with another cluster than O(fsid). Takes a list or a comma separated string.
-    type: raw
+    type: list
+    elements: str
 attributes:
   check_mode:
     description: Can run in check mode and tell what it would change, without writing anything anywhere.
@@ -93,10 +95,10 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    ceph = Ceph(_argspec.words(params["command"], "command") or [], params["call_timeout"])
-    wanted = _argspec.words(params["flags"], "flags") or []
+    ceph = Ceph(params["command"] or [], params["call_timeout"])
+    wanted = params["flags"] or []
     setting = params["state"] == "present"
-    accepted = _argspec.words(params["accept"], "accept") or []
+    accepted = params["accept"] or []
     before, after = _serving.put_flags(ceph, wanted, setting, params["timeout"], check_mode, params["fsid"] or "", accepted)
     shown = [sorted(set(flags) & set(wanted)) for flags in (before, after)]
     return {
@@ -112,7 +114,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_argspec.ceph_options(),
-            "flags": {"type": "raw", "required": True},
+            "flags": {**_options.of("flags")["flags"], "required": True},
             "state": _options.choice("present", "absent", default="present"),
             **_options.of("fsid", "accept", timeout=30.0),
         },

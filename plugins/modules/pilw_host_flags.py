@@ -32,8 +32,8 @@ options:
   hosts:
     description:
       - Uuids or names of the hosts to change. All hosts when not given.
-      - Takes a list, a comma separated string, or V(none).
-    type: raw
+    type: list
+    elements: str
   query:
     description:
       - JMESPath expression over the host rows that selects the hosts to change, such as V([?pool=='compute']).
@@ -41,8 +41,8 @@ options:
   keep_closed:
     description:
       - Uuids or names of hosts that are to stay closed at the end. Remembered in the record.
-      - Takes a list, a comma separated string, or V(none).
-    type: raw
+    type: list
+    elements: str
   lease:
     description:
       - Seconds after which the work ends by itself when the one who started it does not ask for it any more. Only with
@@ -130,7 +130,7 @@ def told(host: Host | dict, why: str) -> dict[str, str]:
 def choose(params: dict[str, t.Any], listed: HostList) -> list[Host]:
     """The hosts that the options name."""
     chosen = choose_hosts(listed, params["query"] or "")
-    names = _argspec.words(params["hosts"], "hosts")
+    names = params["hosts"]
     if names is None:
         return chosen
     uuids = hosts_named(listed, names, "hosts")
@@ -150,7 +150,7 @@ def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record
 
 def keep_closed(params: dict[str, t.Any], listed: HostList, record: Record) -> list[str]:
     """The uuids of the hosts that the operator wants to stay closed: of a name, all that have it or had it."""
-    names, recorded = _argspec.words(params["keep_closed"], "keep_closed") or [], record.hosts()
+    names, recorded = params["keep_closed"] or [], record.hosts()
     known = {name for host in recorded for name in (host["uuid"], host["name"])}
     shown = {name for uuid, host in listed.hosts.items() for name in (uuid, host.name)}
     found = {host["uuid"] for host in recorded if host["uuid"] in names or host["name"] in names}
@@ -163,7 +163,7 @@ def remember(params: dict[str, t.Any], listed: HostList, chosen: list[Host], rec
     # No host of the platform is open, nothing is on record, and the operator has said which ones are to stay closed: the
     # others were closed by an earlier maintenance that left no record, and are opened at the end.
     chosen = [host for host in chosen if not host.untouchable]
-    asked = _argspec.words(params["keep_closed"], "keep_closed") is not None
+    asked = params["keep_closed"] is not None
     lost = asked and not record.hosts() and none_open(listed)
     if lost:
         chosen = [dataclasses.replace(host, accepting=None) for host in chosen]

@@ -78,10 +78,11 @@ options:
     type: str
   accept:
     description:
-      - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none).
+      - What the operator accepts, by the items that refusals printed.
       - Not given, what is recorded stays. A list replaces it, but for those that act once (C(damaged:), C(lost:), C(old:), C(takeover:)).
         V(none) withdraws all.
-    type: raw
+    type: list
+    elements: str
   query:
     description:
       - JMESPath expression over VM rows that limits the maintenance to some VMs. The end is then not safe for Ceph.
@@ -121,18 +122,21 @@ options:
   osd_flags:
     description:
       - With O(state=proven), flags of Ceph to be set once it is safe. Those that are not set already are remembered, so that a restore
-        unsets just them. Takes a list, a comma separated string, or V(none).
-    type: raw
+        unsets just them.
+    type: list
+    elements: str
   osd_flags_unset:
     description:
       - With O(state=ended), flags of Ceph that this run has unset, so that the record forgets them. Takes a list, a comma separated
         string, or V(none).
-    type: raw
+    type: list
+    elements: str
   osd_flags_found:
     description:
       - With O(state=ended), flags of Ceph that this run was to set and that somebody had set a moment before, so that they are left
-        to him. Takes a list, a comma separated string, or V(none).
-    type: raw
+        to him.
+    type: list
+    elements: str
   complete:
     description:
       - With O(state=ended), whether each step of the run went well. Told in RV(notices) only.
@@ -150,7 +154,8 @@ options:
   open_hosts:
     description:
       - With O(running_vms), the hosts to open by uuid or name, V(all) or V(none).
-    type: raw
+    type: list
+    elements: str
   proof_interval:
     description:
       - Seconds between the lists of the proof.
@@ -375,7 +380,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     stuck = [vm for vm in verdict.holding.values() if vm.uuid in recorded and vm.state != _model.RUNNING and not is_passing(vm.state)]
     again = [vm for vm in [*verdict.to_stop, *stuck] if vm.uuid not in tried]
     headline = verdict.headline()
-    flags = _argspec.words(params["osd_flags"], "osd_flags") or []
+    flags = params["osd_flags"] or []
     _storage.check_flags(flags)
     if not (verdict.safe and storage and not storage.problem):
         if verdict.safe and storage and flags:
@@ -417,7 +422,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
 
 def proven_read_only(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """The same proof on a record in memory: nothing is written, and another run may be at work."""
-    accepted = _argspec.words(params["accept"], "accept") or []
+    accepted = params["accept"] or []
     places = Places.of(params)
     with view(places.path, params, accepted, places.copy_dir) as found:
         result = proven({**params, "run": found.run, "osd_flags": None}, api, found.record, Pause(), bool(found.phase))
@@ -498,8 +503,8 @@ def write_report(record: Record) -> None:
 def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     """The run is over, well or not: write the report and say what is left and what comes next."""
     outcome = _report.Outcome(record)
-    record.forget_flags(params["run"], _argspec.words(params["osd_flags_unset"], "osd_flags_unset") or [])
-    record.disown_flags(params["run"], _argspec.words(params["osd_flags_found"], "osd_flags_found") or [])
+    record.forget_flags(params["run"], params["osd_flags_unset"] or [])
+    record.disown_flags(params["run"], params["osd_flags_found"] or [])
     record.end_run(params["run"])
     record.export()
     write_report(record)

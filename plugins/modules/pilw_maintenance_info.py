@@ -48,9 +48,10 @@ options:
     type: path
   accept:
     description:
-      - What the operator accepts, by the items that refusals printed. Takes a list, a comma separated string, or V(none). A list replaces what is
+      - What the operator accepts, by the items that refusals printed. A list replaces what is
         recorded, V(none) withdraws it.
-    type: raw
+    type: list
+    elements: str
   query:
     description:
       - JMESPath expression over VM rows that limits the maintenance to some VMs.
@@ -61,33 +62,34 @@ options:
     type: str
   only_owners:
     description:
-      - Owners to whose VMs the maintenance is limited. A list, text with an entry a line or commas, or V(none).
+      - Owners to whose VMs the maintenance is limited.
       - Each of these lists narrows the scope further, with O(query) and O(exclude). The returned C(exclude) stands for them too.
-    type: raw
+    type: list
+    elements: str
   exclude_owners:
     description:
       - Owners whose VMs are left out.
-    type: raw
+    type: list
+    elements: str
   only_vms:
     description:
       - VMs, by uuid or name, to which the maintenance is limited.
-    type: raw
+    type: list
+    elements: str
   exclude_vms:
     description:
       - VMs, by uuid or name, that are left out.
-    type: raw
+    type: list
+    elements: str
   hosts_query:
     description:
       - JMESPath expression over host rows that selects the hosts to close. All when not given.
     type: str
   hosts_keep_closed:
     description:
-      - Uuids or names of hosts that are to stay closed at the end. Takes a list, a comma separated string, or V(none).
-    type: raw
-  groups:
-    description:
-      - Ordered groups as in M(pilw.maintenance.pilw_vm_power).
-    type: raw
+      - Uuids or names of hosts that are to stay closed at the end.
+    type: list
+    elements: str
   concurrency:
     description:
       - Power calls open at once.
@@ -135,8 +137,9 @@ options:
     default: 3
   canary_vms:
     description:
-      - The VMs to start first, by uuid or name, in the place of a few of the last group. A list, a comma separated string, or V(none).
-    type: raw
+      - The VMs to start first, by uuid or name, in the place of a few of the last group.
+    type: list
+    elements: str
   max_fail_percentage:
     description:
       - Share of failed starts above which nothing more is started.
@@ -159,8 +162,9 @@ options:
     default: 20.0
   never_force:
     description:
-      - Owners, uuids or names of VMs that are never forced off. A list, a comma separated string, or V(none).
-    type: raw
+      - Owners, uuids or names of VMs that are never forced off.
+    type: list
+    elements: str
   running_vms:
     description:
       - With O(purpose=restore), the hand-made list to restore from.
@@ -168,7 +172,8 @@ options:
   open_hosts:
     description:
       - With O(running_vms), the hosts to open by uuid or name, V(all) or V(none).
-    type: raw
+    type: list
+    elements: str
   ceph_is_back:
     description:
       - With O(purpose=restore), the operator's word that Ceph serves again.
@@ -185,8 +190,8 @@ options:
   osd_flags:
     description:
       - Flags of Ceph that are to be set once it is safe. Only looked at, so that a wrong name is refused before anything is done.
-        Takes a list, a comma separated string, or V(none).
-    type: raw
+    type: list
+    elements: str
   notices:
     description:
       - With O(gather=plan), write the notices to the owners of VMs that would be stopped to O(notice_dir). Not in check mode.
@@ -224,6 +229,7 @@ options:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
+  - pilw.maintenance.groups
   - pilw.maintenance.notices
   - pilw.maintenance.attributes.reads
 author:
@@ -435,10 +441,10 @@ def main() -> None:
         path = Places.of(params).path
         api = _module.api_for(params)
         if params["gather"] == "status":
-            in_effect = _overrides.effective(accepted_in(path), _overrides.given(params["accept"]))
+            in_effect = _overrides.effective(accepted_in(path), params["accept"])
             _preconditions.check(_preconditions.container(Places.of(params)), in_effect)
             record = open_record(params)
-            others, accepted = open_elsewhere(params), _argspec.words(params["accept"], "accept") or []
+            others, accepted = open_elsewhere(params), params["accept"] or []
             told = status(record, api, others, accepted) if record else no_maintenance(path, api, others)
             told["elsewhere"] = elsewhere_text(params)
             if not module.check_mode:

@@ -74,70 +74,10 @@ fetched:
   elements: str
 """
 
-import json
-import os
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _module
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, RecordError
-from ansible_collections.pilw.maintenance.plugins.module_utils._report import without_vm_events
-from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files, page_name
-
-SPEC = {
-    "src": {"type": "path", "required": True},
-    "dest": {"type": "path"},
-    "fetch_dest": {"type": "path"},
-    "page": {"type": "str", "no_log": True},  # Ansible logs each option of a module
-}
-
-
-def read(src: str) -> dict[str, t.Any]:
-    """The report that lies there."""
-    try:
-        data = json.loads(_files.read_private(src))
-        if not isinstance(data, dict) or "running" not in data:
-            raise ValueError("it is no report of this version")
-    except (OSError, ValueError) as exc:
-        raise InputError(f"The report {src} cannot be read: {exc}. No page was made. What the record holds is not touched by that.") from exc
-    return data
-
-
-def written(params: dict[str, t.Any], check_mode: bool) -> list[str]:
-    """Put the page where it belongs, each file whole. Beside its report first: that waits for no second place."""
-    page, dest = page_name(params["src"]), params["dest"]
-    if not check_mode:
-        try:
-            _files.write_text(page, params["page"])
-        except (OSError, ValueError) as exc:
-            raise RecordError(
-                f"The report could not be written: {exc}. The record, and report.json beside it, are whole. Make room or mend the disk."
-            ) from exc
-    return [page, *(_written_again(dest, params, page, check_mode) if dest else [])]
-
-
-def _written_again(dest: str, params: dict[str, t.Any], page: str, check_mode: bool) -> list[str]:
-    """All forms of it in another folder."""
-    if not os.path.isabs(dest):
-        raise InputError(f"The folder for the report, {dest}, is no absolute path. Set ceph_maint_report_dir to one. The page is {page}")
-    data = read(params["src"])
-    try:
-        return _files.write_all(dest, named_files(data, params["page"]), check_mode)
-    except (OSError, ValueError) as exc:
-        raise RecordError(
-            f"The report could not be written to {dest}: {exc}. Mend that, or set ceph_maint_report_dir to a folder that can be written. "
-            f"The page is {page}"
-        ) from exc
-
-
-def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    """Without a page return the report that it is to be made of, else write the page."""
-    if params["page"] is None:
-        data = read(params["src"])
-        # As text: Ansible would look into each of a hundred thousand entries.
-        return {"changed": False, "report": json.dumps(data if params["fetch_dest"] else without_vm_events(data))}
-    return {"changed": True, "page": page_name(params["src"]), "files": written(params, check_mode), "fetched": []}
+from ansible_collections.pilw.maintenance.plugins.module_utils import _module
+from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import SPEC, run
 
 
 def main() -> None:

@@ -42,15 +42,6 @@ options:
       - Uuids of the VMs. One of O(vms) and O(record) is needed.
     type: list
     elements: str
-  groups:
-    description:
-      - Ordered groups, each with C(name), C(query) (JMESPath over VM rows) and C(delay) (seconds after its start). They are
-        started in this order before the other VMs, and stopped in reverse after them. The next one waits until each VM of
-        the former is settled. Only with O(record).
-      - A group may have C(stop_timeout) and C(start_timeout) (seconds) and C(concurrency) of its own, in the place of those of the run, and
-        C(force), which is V(allowed) or V(never).
-      - Takes a list, JSON, or V(none).
-    type: raw
   concurrency:
     description:
       - How many power calls are open at once. Fewer, down to an eighth, for as long as the platform answers 429 or 503 to more
@@ -85,8 +76,8 @@ options:
         is not on record. O(canary=0) turns them off too.
       - Without it, or where all of them run, they are O(canary) VMs of those in no group or of the last group, of different owners where
         possible.
-      - A list, a comma separated string, or V(none).
-    type: raw
+    type: list
+    elements: str
   max_fail_percentage:
     description:
       - With O(state=started), the share of failed VMs among those tried, in percent, above which nothing more is started.
@@ -104,8 +95,8 @@ options:
       - Owners, uuids or names of VMs that are never forced off. An entry that no VM has is refused.
       - With O(record) they are kept there for later calls, in which nothing given (or an empty list) leaves them as they are, a list replaces
         them, and V(none) withdraws them. Without it the module fails when O(vms) has one of them and O(force=true).
-      - A list, a comma separated string, or V(none).
-    type: raw
+    type: list
+    elements: str
   which:
     description:
       - With O(state=started) and O(record), which of the recorded VMs that do not run are started. V(pending) are all; V(untried) those to
@@ -151,6 +142,7 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
+  - pilw.maintenance.groups
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)
@@ -274,7 +266,7 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
     absent = [uuid for uuid in uuids if uuid not in found and api.vm(uuid) is None]
     if absent:
         raise InputError(f"vms: the platform knows no VM {', '.join(absent)}. Nothing was sent.")
-    never = _force.spared((found[uuid] for uuid in uuids if uuid in found), _argspec.words(params["never_force"], "never_force") or [])
+    never = _force.spared((found[uuid] for uuid in uuids if uuid in found), params["never_force"] or [])
     if orders.force and never:
         raise Refused(
             f"vms: these are never to be forced off ({'; '.join(sorted(set(never.values())))}): "
@@ -324,7 +316,7 @@ def never_forced(
     What is given is kept in the record for the calls that follow; what is not given stays as an earlier call gave it.
     """
     before, by_group = record.never_force(), None
-    entries = _argspec.given_words(params["never_force"], "never_force")
+    entries = params["never_force"]
     if entries and entries != before:
         try:
             _force.check_entries(entries, recorded)
@@ -351,7 +343,7 @@ def waves_of(
     if orders.start:
         running = api.running_vms(rows_kept=False).vms
         targets, changes = to_start(params, record, recorded, running)
-        canary_vms = _argspec.words(params["canary_vms"], "canary_vms") or []
+        canary_vms = params["canary_vms"] or []
         _targets.check_canaries(canary_vms, recorded)
         # Only a VM that an earlier run may have started can show that the platform still works on that.
         unclear = [vm.uuid for vm in targets if vm.start_unclear]

@@ -40,11 +40,6 @@ options:
       - With O(record), seconds after which a stop that was sent to a VM has no effect any more. The VMs are looked at no sooner.
         Not waited for when not given.
     type: float
-  groups:
-    description:
-      - With O(stop_timeout), the groups of the maintenance. Where one has a longer C(stop_timeout), that counts.
-      - Takes a list, JSON, or V(none).
-    type: raw
   poll_interval:
     description:
       - Seconds between two lists while waiting.
@@ -67,6 +62,7 @@ attributes:
 extends_documentation_fragment:
   - pilw.maintenance.api
   - pilw.maintenance.record
+  - pilw.maintenance.groups
   - pilw.maintenance.attributes
 author:
   - pilw.maintenance contributors (@pilw-maintenance)

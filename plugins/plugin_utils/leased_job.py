@@ -15,7 +15,6 @@ import os
 import time
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
 
 try:
     from ansible.module_utils.common.json import Direction, get_module_decoder
@@ -24,7 +23,7 @@ except ImportError:  # ansible-core before 2.19, where the result of a module is
 else:
     DECODER = get_module_decoder("legacy", Direction.MODULE_TO_CONTROLLER)
 
-from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import GONE, between_lines, playbook_pid
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import GONE, LongWait, between_lines, playbook_pid
 
 INFO = "pilw.maintenance.pilw_maintenance_info"
 # The job's own bounds end it; Ansible's limit on it is only there because a job must have one.
@@ -43,12 +42,12 @@ def wait_command(file, seconds):
     return f"n=0; while [ $n -lt {max(1, int(seconds * 10))} ] && {{ [ ! -e {file} ] || {started}; }}; do sleep 0.1; n=$((n+1)); done; cat {file}"
 
 
-class LeasedJob(ActionBase):
+class LeasedJob(LongWait):
     """Without a record, and in check mode, the module is run like any other."""
 
     MODULE = ""
     LINE = 0.0  # at least so many seconds between two lines
-    TRANSFERS_FILES = False
+    _supports_async = False
 
     def lasts(self, args):
         """Whether the work may last so long that it is worth a job."""
@@ -57,10 +56,8 @@ class LeasedJob(ActionBase):
     def run_plain(self, args, task_vars):
         return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
 
-    def run(self, tmp=None, task_vars=None):
-        super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        playbook, args = playbook_pid(), self._task.args
+    def wait(self, args, task_vars):
+        playbook = playbook_pid()
         if self._task.check_mode or self._task.async_val or not args.get("record") or not self.lasts(args):
             return self.run_plain(args, task_vars)
         job = self._start_job(args, task_vars)
@@ -75,11 +72,6 @@ class LeasedJob(ActionBase):
             if not result.get("unreachable"):
                 with contextlib.suppress(AnsibleConnectionFailure):
                     self._low_level_execute_command(f"rm -f {file}")
-
-    def cleanup(self, force=False):
-        # Of a host that is gone the words of run() are to be seen, not that its files could not be removed.
-        with contextlib.suppress(AnsibleConnectionFailure):
-            super().cleanup(force)
 
     def _start_job(self, args, task_vars):
         # The job's result lies beside the record: a private folder, named without ~, which Ansible expands in two

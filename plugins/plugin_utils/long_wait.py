@@ -18,6 +18,9 @@ import time
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import native
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+
 # Seconds of one call of a module that waits. So a short wait shows no line, and the module ends soon after its ansible-playbook.
 LINE = 15.0
 # Seconds after which one call is overdue: it waits for an answer, and cannot come back to say so.
@@ -79,7 +82,11 @@ class LongWait(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
-        return self.wait(self._task.args, task_vars or {})
+        try:
+            args = native(self._task.args)
+        except InputError as exc:
+            return {"failed": True, "msg": str(exc)}
+        return self.wait(args, task_vars or {})
 
     def wait(self, args, task_vars):
         return in_pieces(self, args, task_vars)

@@ -31,7 +31,7 @@ ALLOWED = {
     "_entries": set(),
     "_client": {"_entries", "_errors", "_pace", "_transport"},
     "_api": {"_client", "_errors", "_model"},
-    "_argspec": {"_errors"},
+    "_argspec": {"_errors", "_options"},
     "_select": {"_errors", "_model"},
     "_scope": {"_model", "_select"},
     "_container": {"_folders", "_model"},
@@ -51,7 +51,7 @@ ALLOWED = {
     "_recorded": {"_model", "_pace"},
     "_force": {"_errors"},
     "_spared": {"_force", "_recorded"},
-    "_overrides": {"_argspec"},
+    "_overrides": set(),
     "_record": {"_beside", "_database", "_errors", "_model", "_overrides", "_recorded", "_spared"},
     "_settlement": {"_model"},
     "_backlog": set(),
@@ -78,7 +78,7 @@ ALLOWED = {
     "_telling": {"_beside", "_errors", "_files", "_folders", "_notices", "_record", "_report"},
     "_stats": {"_model", "_record", "_report"},
     "_progress": {"_bounds", "_record", "_report"},
-    "_report_files": {"_files", "_model", "_report"},
+    "_report_files": {"_errors", "_files", "_model", "_report"},
     "_salvage": {"_beside", "_errors", "_files", "_model", "_record"},
     "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
     "_summary": {"_api", "_errors", "_model", "_proof", "_record", "_report"},
@@ -90,7 +90,7 @@ ALLOWED = {
         *("_preconditions", "_storage"),
     },
     "_status": {"_api", "_beside", "_controller", "_earlier", "_errors", "_folders", "_lock", "_model", "_other_names", "_record", "_report", "_stats"},
-    "_opening": {"_api", "_argspec", "_beside", "_controller", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
+    "_opening": {"_api", "_beside", "_controller", "_errors", "_files", "_folders", "_lock", "_model", "_module", "_pace"}
     | {"_other_names", "_overrides", "_patience", "_plan", "_preconditions", "_record", "_report", "_salvage"},
 }
 DOORS = {

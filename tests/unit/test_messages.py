@@ -82,7 +82,7 @@ NOT_ALONE = {
     "names of options": [
         "ca_path dest fetch_dest file notice_dir record record_copy record_dir running_vms src",
         "ceph _machine notice notice_templates",
-        "accept canary_vms command exclude_owners exclude_vms flags groups hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
+        "accept canary_vms command exclude_owners exclude_vms flags hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
         "open_hosts osd_flags osd_flags_found osd_flags_unset pools",
     ],
     "part of a message": [
@@ -100,8 +100,6 @@ NOT_ALONE = {
         "to the platform",
         "...... port ...",
         "...the proxy ......",
-        "a number of seconds above 0",
-        "a whole number of at least 1",
         "..., with ... forced off before......",
     ],
     "looked for in what others say": [

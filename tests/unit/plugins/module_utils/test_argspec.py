@@ -7,16 +7,26 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _options
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
 GROUP = {"name": "db", "query": "[?name=='db']"}
-PARSED = {"name": "db", "query": "[?name=='db']", "delay": 0.0, "force": "allowed"}
+PARSED = {"name": "db", "query": "[?name=='db']", "delay": 0.0, "force": "allowed", "optional": False}
+
+
+def groups_of(value):
+    """From what was given to what a module works with."""
+    given = _argspec.native({"groups": value} if value is not None else {})
+    checked = ArgumentSpecValidator(_options.of("groups")).validate(given)
+    if checked.error_messages:
+        raise InputError("; ".join(checked.error_messages))
+    return _argspec.groups(checked.validated_parameters["groups"])
 
 
 @pytest.mark.parametrize(
@@ -62,9 +72,32 @@ def test_words_refuses_what_is_no_list(value):
 
 @pytest.mark.parametrize("value", ["[a", "[1,", "{'a': }", "{[]: 1}", "[a]"])
 def test_what_looks_like_json_and_is_not_is_refused(value):
-    for reader in (lambda text: _argspec.words(text, "accept"), _argspec.groups):
+    for name in ("accept", "groups"):
         with pytest.raises(InputError, match="looks like JSON and is not "):
-            reader(value)
+            _argspec.native({name: value})
+
+
+@pytest.mark.parametrize(
+    ("given_now", "taken"),
+    [
+        ({"accept": []}, {}),  # as the roles have it by default
+        ({"accept": ""}, {}),
+        ({"accept": None}, {}),
+        ({"accept": "[]"}, {}),
+        ({"accept": "none"}, {"accept": []}),
+        ({"accept": " None "}, {"accept": []}),
+        ({"accept": ["none"]}, {"accept": []}),
+        ({"never_force": []}, {}),
+        ({"never_force": "8\n"}, {"never_force": ["8"]}),
+        ({"keep_closed": []}, {"keep_closed": []}),
+        ({"hosts": "none"}, {"hosts": []}),
+        ({"hosts": ""}, {}),
+        ({"query": "none", "groups": " "}, {"query": "none"}),
+        ({"groups": "none"}, {"groups": []}),
+    ],
+)
+def test_an_empty_value_is_not_given_and_none_is_an_empty_list(given_now, taken):
+    assert _argspec.native(given_now) == taken
 
 
 @CALM
@@ -94,7 +127,7 @@ def test_every_way_of_giving_a_list_means_the_same(items):
     ],
 )
 def test_groups(value, groups):
-    assert _argspec.groups(value) == groups
+    assert groups_of(value) == groups
 
 
 @pytest.mark.parametrize(
@@ -102,25 +135,24 @@ def test_groups(value, groups):
     [
         ({"name": "db"}, "groups must be a list of {name, query, delay, optional}, also as JSON, or none."),
         ("db", "groups must be a list of {name, query, delay, optional}, also as JSON, or none."),
-        (["db"], "groups: each needs name and query, and may have delay (seconds); this does not: db"),
-        ([{"name": "db"}], "groups: each needs name and query"),
+        (["db"], "Elements value for option 'groups' is of type"),
+        ([{"name": "db"}], "missing required arguments: query found in groups"),
         ([{**GROUP, "query": ""}], "groups: each needs name and query"),
-        ([{**GROUP, "timeout": 1}], "groups: db has unknown keys (timeout); these are known: name, query, delay, stop_timeout, "),
-        ([{**GROUP, "force": "yes"}], "groups: force of db must be allowed or never."),
-        ([{**GROUP, "stop_timeout": 0}], "groups: stop_timeout of db must be a number of seconds above 0."),
-        ([{**GROUP, "start_timeout": "nan"}], "groups: start_timeout of db must be a number of seconds above 0."),
-        ([{**GROUP, "concurrency": 1.5}], "groups: concurrency of db must be a whole number of at least 1."),
-        ([{**GROUP, "concurrency": True}], "groups: concurrency of db must be a whole number of at least 1."),
-        ([{**GROUP, "delay": "soon"}], "groups: the delay of db is not a number of seconds."),
-        ([{**GROUP, "delay": [1]}], "groups: the delay of db is not a number of seconds."),
-        ([{**GROUP, "delay": "inf"}], "groups: the delay of db is not a number of seconds."),
-        ([{**GROUP, "delay": "nan"}], "groups: the delay of db is not a number of seconds."),
+        ([{**GROUP, "timeout": 1}], "groups.timeout. Supported parameters include: concurrency, delay, force, name, optional, query, start_timeout, "),
+        ([{**GROUP, "force": "yes"}], "value of force must be one of: allowed, never, got: yes found in groups"),
+        ([{**GROUP, "stop_timeout": 0}], "groups, db: stop_timeout must be more than 0 seconds, and is 0."),
+        ([{**GROUP, "start_timeout": "nan"}], "groups, db: start_timeout must be more than 0 seconds, and is nan."),
+        ([{**GROUP, "concurrency": 0}], "groups, db: concurrency must be at least 1, and is 0."),
+        ([{**GROUP, "concurrency": 1.5}], "we were unable to convert to int"),
+        ([{**GROUP, "delay": "soon"}], "we were unable to convert to float"),
+        ([{**GROUP, "delay": "inf"}], "groups, db: delay must be at most 1000000, and is inf."),
+        ([{**GROUP, "delay": "nan"}], "groups, db: delay must be at least 0, and is nan."),
         ([GROUP, GROUP], "groups: two have the same name."),
     ],
 )
 def test_groups_refused(value, words):
     with pytest.raises(InputError) as caught:
-        _argspec.groups(value)
+        groups_of(value)
     assert words in str(caught.value)
 
 

@@ -10,26 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _overrides
-from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import Overrides, effective, given, notes, plan_lines
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        (None, None),
-        ("", None),
-        ([], None),
-        ("none", []),
-        (" None ", []),
-        (["none"], []),
-        ("vm:a,vm:b", ["vm:a", "vm:b"]),
-        (["vm:a"], ["vm:a"]),
-        ('["vm:a"]', ["vm:a"]),
-    ],
-)
-def test_what_is_given_is_told_from_none_and_nothing(value, found):
-    assert given(value) == found
-
+from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import Overrides, effective, notes, plan_lines
 
 RECORDED = ["vm:a", "takeover:1", "old:2", "lost:c", "damaged:d", "watcher:i"]
 

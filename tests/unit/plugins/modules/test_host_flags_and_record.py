@@ -92,8 +92,8 @@ def test_the_former_flag_is_on_disk_before_the_write_is_sent(made):
 
 def test_only_hosts_that_we_closed_are_opened_again(made):
     cloud = Cloud(a=True, was=False, keep=True, hidden=None, away="OFFLINE", new=True)
-    close(cloud, made, keep_closed="n-keep", hosts="a,was,keep,hidden,away")
-    close(cloud, made, keep_closed="n-keep", hosts="a,was,keep,hidden,away")
+    close(cloud, made, keep_closed=["n-keep"], hosts=["a", "was", "keep", "hidden", "away"])
+    close(cloud, made, keep_closed=["n-keep"], hosts=["a", "was", "keep", "hidden", "away"])
     cloud.sent.clear()
     flags(cloud, made, restored=True)
     assert cloud.sent == [("a", True), ("hidden", True)]
@@ -290,7 +290,7 @@ def test_a_host_that_is_answered_as_opened_and_cannot_be_read_back_is_named_and_
 def test_hosts_to_keep_closed_are_remembered_at_the_restore_too(made):
     cloud = Cloud(a=True, b=True)
     close(cloud, made)
-    flags(cloud, made, restored=True, keep_closed="n-a")
+    flags(cloud, made, restored=True, keep_closed=["n-a"])
     flags(cloud, made, restored=True)
     assert cloud.shown == {"a": False, "b": True}
 
@@ -328,7 +328,7 @@ def test_a_host_that_is_listed_no_more_is_told(made):
 
 def test_hosts_that_a_lost_maintenance_closed_are_opened_where_the_operator_named_the_others(made):
     cloud = Cloud(a=False, keep=False)
-    close(cloud, made, keep_closed="keep")
+    close(cloud, made, keep_closed=["keep"])
     assert cloud.sent == []
     flags(cloud, made, restored=True)
     assert cloud.sent == [("a", True)]
@@ -339,14 +339,14 @@ def test_a_name_means_all_hosts_of_that_name_each_time(made):
     cloud = Cloud(a=True, b=True, c=True, d=True)
     cloud.names = {"a": "hv", "b": "hv", "d": "hv"}
     del cloud.shown["d"]
-    close(cloud, made, keep_closed="hv")
+    close(cloud, made, keep_closed=["hv"])
     assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b"}
     cloud.shown["d"] = True  # came while we were at it
-    close(cloud, made, keep_closed="hv")
+    close(cloud, made, keep_closed=["hv"])
     assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b", "d"}
     del cloud.shown["a"]  # not listed any more, and still known by its name
-    assert set(pilw_host_flags.keep_closed({"keep_closed": "hv"}, cloud.hosts(), record)) == {"a", "b", "d"}
-    result = flags(cloud, made, restored=True, keep_closed="hv")
+    assert set(pilw_host_flags.keep_closed({"keep_closed": ["hv"]}, cloud.hosts(), record)) == {"a", "b", "d"}
+    result = flags(cloud, made, restored=True, keep_closed=["hv"])
     assert result["changed_hosts"] == ["c"]
 
 
