@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _module, _survey
+from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import native
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
@@ -38,7 +39,7 @@ def fill(disk: Path) -> Path:
 
 def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
     """What the modules are given, as far as the record is concerned."""
-    return {
+    given = {
         "api_host": PLACE,
         "api_key": "k",
         "location": "",
@@ -66,6 +67,7 @@ def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
         **HAND,
         **more,
     }
+    return {**dict.fromkeys(given), **native(given)}
 
 
 def enter(records: Path, **more: t.Any) -> dict[str, t.Any]:
@@ -99,7 +101,7 @@ def plan_for(cloud: Cloud, records: Path, **more: t.Any) -> dict[str, t.Any]:
         "canary": 3, "canary_vms": None, "max_force_percentage": 20.0, "never_force": None, "settle_timeout": 300.0, "proof_interval": 30.0, "hold": 60.0,
         "ceph": None, "osd_flags": None,
     }  # fmt: skip
-    params = {**argument_defaults, **options(records), "api_host": cloud.url, "api_key": cloud.key, **more}
+    params = {**argument_defaults, **options(records, **more), "api_host": cloud.url, "api_key": cloud.key}
     before = content(records) if records.exists() else None
     found = _survey.plan(params, _module.api_for(params))
     assert (content(records) if records.exists() else None) == before, "a plan writes nothing"
