@@ -90,6 +90,11 @@ class Ceph:
         found = self.json(tool, *words)
         return list(found.values()) if isinstance(found, dict) else found
 
+    def group_states(self) -> list[str]:
+        """The states of placement groups that the manager knows of."""
+        answer = self.json("ceph", "pg", "stat")
+        return [row["name"] for row in answer.get("pg_summary", answer)["num_pg_by_state"]]
+
     def raw(self, tool: str, *words: str, given: bytes = b"") -> bytes:
         """What the tool writes, as it is."""
         return self._output(self.argv(tool, *words), given)

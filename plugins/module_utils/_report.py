@@ -52,9 +52,7 @@ WORDS = {
 }
 
 NEXT_STEP = {
-    CLOSING: "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
-    RECORDED: "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
-    STOPPING: "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes",
+    **dict.fromkeys((CLOSING, RECORDED, STOPPING), "pilw.maintenance.ceph_maint_prepare goes on; pilw.maintenance.ceph_maint_restore undoes"),
     SAFE: "pilw.maintenance.ceph_maint_verify just before Ceph goes down; pilw.maintenance.ceph_maint_restore when it is back",
     OPENING: "pilw.maintenance.ceph_maint_restore goes on",
     STARTING: "pilw.maintenance.ceph_maint_restore tries those that do not run; pilw.maintenance.ceph_maint_close gives them up",

@@ -115,13 +115,12 @@ def _comparisons(node: t.Any, known: t.Container[str]) -> t.Iterator[tuple[str, 
     if not isinstance(node, dict):
         return
     sides = node.get("children", [])
-    if node.get("type") == "comparator" and [side.get("type") for side in sides] == ["field", "literal"]:
-        yield sides[0]["value"], sides[1]["value"], False
-    elif node.get("type") == "comparator" and [side.get("type") for side in sides] == ["literal", "field"]:
-        yield sides[1]["value"], sides[0]["value"], False
-    elif node.get("type") == "comparator" and [side.get("type") for side in sides] == ["field", "field"]:
-        if sides[0]["value"] in known and sides[1]["value"] not in known:
-            yield sides[0]["value"], sides[1]["value"], True
+    if node.get("type") == "comparator" and {side.get("type") for side in sides} <= {"field", "literal"}:
+        (left, one), (right, other) = ((side["type"], side["value"]) for side in sides)
+        if left != right:
+            yield (one, other, False) if left == "field" else (other, one, False)
+        elif left == "field" and one in known and other not in known:
+            yield one, other, True
     for side in sides:
         yield from _comparisons(side, known)
 

@@ -255,9 +255,7 @@ class Gate:
 
     def _group_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
         try:
-            answer = self._ceph.json("ceph", "pg", "stat")
-            summary = answer.get("pg_summary", answer)
-            known = [row["name"] for row in summary["num_pg_by_state"]]
+            known = self._ceph.group_states()
             if (known and all(map(is_active, known))) or not dump["pools"]:
                 return []
             brief = self._ceph.json("ceph", "pg", "dump", "pgs_brief")

@@ -131,9 +131,8 @@ def by_osd(ceph: Ceph, places: list[Place], others: list[Place]) -> Look:
         # What is open in its placement groups may be known to nobody.
         which = f"{', '.join(down[:_NAMED])} down" if down else "no OSD that is up"
         raise CephError(ceph.argv("ceph", "osd", "dump"), f"shows {which}, so the OSDs cannot tell of every image", status=0)
-    groups = ceph.json("ceph", "pg", "stat")
-    groups = groups.get("pg_summary", groups)["num_pg_by_state"]
-    if not groups or not all(is_active(row["name"]) for row in groups):
+    groups = ceph.group_states()
+    if not groups or not all(map(is_active, groups)):
         raise CephError(ceph.argv("ceph", "pg", "stat"), "shows placement groups that are not active, so the OSDs cannot tell of every image", status=0)
     answers = [answer for _osd, answer in ceph.at_once(lambda osd: ceph.json("ceph", "tell", f"osd.{osd}", "dump_watchers"), up)]
     refused = [answer for answer in answers if isinstance(answer, CephError) and answer.status is not None]
