@@ -52,6 +52,7 @@ LEFTOVER_AGE = 60.0
 ENDED_MEANWHILE = (
     "The other run has ended this maintenance in the meantime; this one changed nothing. Run the same command again to see what is left."
 )
+NOTHING_OPENED = {"changed": False, "record": "", "run": "", "created": False, "phase": "", "osd_flags": [], "ceph_fsid": ""}
 # Letters of whoever runs this that others are told: the lock holds it, and is read in one piece.
 MOST_OF_A_NAME = 200
 # How the names of folders begin in which a record is made.
@@ -65,7 +66,7 @@ def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str,
     accept = _overrides.effective(accepted_in(path), now)
     _preconditions.check(_preconditions.container(places), accept)
     if check_mode:
-        return {"changed": True, "record": path, "run": "", "created": not os.path.exists(path), "phase": "", "osd_flags": [], "ceph_fsid": ""}
+        return {**NOTHING_OPENED, "changed": True, "record": path, "created": not os.path.exists(path)}
     with disk_errors(f"The record {path} cannot be opened", "Nothing was changed on the platform."):
         return _opened(params, places, tmpdir, now, accept)
 
@@ -87,8 +88,7 @@ def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str
         put_away(record, params, copies)
         record = None
     if record is None and salvage is None and params["purpose"] == "verify":
-        nothing = {"changed": False, "record": "", "run": "", "created": False, "phase": "", "osd_flags": [], "ceph_fsid": ""}
-        return {**nothing, "notes": []}
+        return dict(NOTHING_OPENED)
     if record is None and salvage is None and params["purpose"] != "prepare" and not params["running_vms"]:
         raise Refused(
             f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
@@ -97,46 +97,45 @@ def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str
     one_disk = [refusal for refusal in _preconditions.copy_disk(places) if refusal.item not in accept]
     if record is None and (salvage is None or params["running_vms"]):
         _preconditions.check(one_disk, accept)
-    notes_of_open = [refusal.text for refusal in one_disk]
+    notes = [refusal.text for refusal in one_disk]
     for one in (params["record_dir"], folder):
         _folders.ensure_private_folder(one)
-    lock, created = Lock(folder), record is None and salvage is None
+    lock, new = Lock(folder), record is None
     if record is None:
         with lock.held({"actor": actor_of(params), "what": "making the record"}):
             if salvage is None and os.path.lexists(path):
                 raise Refused("Another run has just opened a record; this one changed nothing. Run the same command again to see it.")
-            notes = _ready_for_copy(params, folder, copies, needed=params["purpose"] == "prepare")
+            notes += _ready_for_copy(params, folder, copies, needed=params["purpose"] == "prepare")
             token = _make(params, path, salvage, now)
         record = Record(path, copies)
         if salvage and not params["running_vms"]:
             notes.append(salvage.note())
     else:
-        notes_of_open += _overrides.notes(_spent_takeovers(record, params, now), now or [])
-        notes, token = [], take_over(record, lock, params, now, accept)
+        notes += _overrides.notes(_spent_takeovers(record, params, now), now or [])
+        token = take_over(record, lock, params, now, accept)
     with lock.held({"actor": actor_of(params), "what": "opening the record"}):
-        if not created and not salvage:
-            notes = _ready_for_copy(params, folder, copies, needed=False)
         record.check_run(token)
-        if not created and not salvage:
+        if not new:
+            notes += _ready_for_copy(params, folder, copies, needed=False)
             record.accept(token, now)
         record.set_window(token, params["window"] * 60)
         remove_leftovers(folder, tmpdir)
         if params["purpose"] == "prepare":
             record.set_scope(token, params["query"] or "", params["exclude"] or "")
-            if not created:
+            if not new or salvage:
                 record.back_to_stopping(token)
         record.export()
     return {
         "changed": True,
         "record": path,
         "run": token,
-        "created": created,
+        "created": new and not salvage,
         "phase": record.phase,
         "osd_flags": record.osd_flags(),
         "ceph_fsid": record.maintenance["ceph_fsid"],
         "accepted": record.accepted(),
         "timed_out": record.count_vms(timed_out=True),
-        "notes": notes_of_open + notes + record.warnings,
+        "notes": notes + record.warnings,
     }
 
 
