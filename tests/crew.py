@@ -146,6 +146,10 @@ class Outcome:
         return words[-1].rstrip(".").partition("=")[2].split(",") if words else []
 
 
+# Why this operator accepts what may destroy data.
+REASON = "told by its owner"
+
+
 class Crew:
     """An operator with settings; each method is a playbook. Without a Ceph host: harness/ceph_in_process.py adds one."""
 
@@ -339,7 +343,7 @@ class Crew:
             settings.update(retries=self.settings["start_retries"], hold=self.settings["verify_hold"])
         else:
             settings.update(notices=False, reason="", tell=False, ceph=self._check_ceph(out, linger=0.0))
-        result = self._info(out, "plan", gather="plan", purpose=purpose, accept=self.accept, **settings, **more)
+        result = self._info(out, "plan", gather="plan", purpose=purpose, accept=self.accept, accept_reason=REASON, **settings, **more)
         out.worst_seconds, out.whole_seconds = result["worst_seconds"], result["whole_seconds"]
         if result["refusals"]:
             out.refused = True
@@ -351,6 +355,7 @@ class Crew:
             "record_dir": str(self.record_dir),
             "actor": self.actor,
             "accept": self.accept,
+            "accept_reason": REASON,
             **self._chosen("record_copy", "record_dir_persistent", "max_age", "lease", "window", "notice_dir"),
             **(self._scope(out) if purpose in ("prepare", "verify", "force") else {}),
             **({"ceph_is_back": False, **self._chosen("ceph_host", "running_vms", "open_hosts")} if purpose in ("restore", "close") else {}),
@@ -444,7 +449,7 @@ class Crew:
 
     def _prove(self, out: Outcome, run: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
         wanted = self._chosen("proof_interval", "settle_timeout", "lease", "ceph_host", "osd_flags", "record_copy", "query", "exclude")
-        wanted.update(record_dir=str(self.record_dir), accept=self.accept)
+        wanted.update(record_dir=str(self.record_dir), accept=self.accept, accept_reason=REASON)
         proof = self._task(out, "proof", pilw_maintenance, state="proven", **{**wanted, **more}, ceph=self._check_ceph(out), **run)
         out.headline = proof["headline"]
         return proof

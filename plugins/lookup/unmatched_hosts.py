@@ -21,6 +21,11 @@ options:
     type: list
     elements: str
     required: true
+  host:
+    description:
+      - The maintenance host. The playbook needs another one, unless it works on this one.
+    type: str
+    default: localhost
   accepted:
     description:
       - What was accepted before. Takes a list, JSON, a comma separated string, or V(none).
@@ -34,7 +39,7 @@ EXAMPLES = r"""
   ansible.builtin.fail:
     msg: "{{ problem }}"
   vars:
-    problem: "{{ lookup('pilw.maintenance.unmatched_hosts', ceph_maint_playbook, accepted=ceph_maint_accept) }}"
+    problem: "{{ lookup('pilw.maintenance.unmatched_hosts', ceph_maint_playbook, host='localhost', accepted=ceph_maint_accept) }}"
   when: problem | length > 0
 """
 
@@ -49,7 +54,7 @@ _raw:
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._select import no_match
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.host_patterns import GROUPS, patterns_of
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import accepted_overrides
@@ -57,12 +62,17 @@ from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check im
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
+        host, everyone = str(kwargs.get("host", "localhost")), (variables or {}).get("groups", {}).get("all", [])
         accepted = accepted_overrides(kwargs.get("accepted"))
         inventory = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
         patterns = patterns_of(str(terms[0]), self._loader.load_from_file)
         unmatched = [one for one in patterns if one not in GROUPS and not inventory.run([one], variables)]
-        items = {no_match(one): one for one in unmatched}
-        left = {item: one for item, one in items.items() if item not in accepted}
+        left = {item: one for one in unmatched if (item := no_match(one)) not in accepted}
+        if not set(everyone) - {"localhost", host} and no_match(host) not in accepted:
+            return [
+                "The inventory has no host beside the maintenance host, so your Ceph playbook would match none and do nothing. Nothing was changed. "
+                f"Give it with -i, or, if the playbook works on localhost: {accept_argument(accepted, [no_match(host), *left])}"
+            ]
         if not left:
             return []
         return [

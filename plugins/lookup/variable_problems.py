@@ -49,7 +49,9 @@ _raw:
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.vars import load_extra_vars
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import accept_argument, destructive
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import REST_OF_WORDS, accepted_overrides, options, refusal
 
 
@@ -61,7 +63,16 @@ class LookupModule(LookupBase):
         names = {str(name) for place in places for name in place}
         values = {name: self._value(place, name) for place in places for name in place if name in options() or name == REST_OF_WORDS}
         text = refusal(names, values, accepted, kwargs.get("undone", "Nothing was changed."))
-        return [text] if text else []
+        return [text for text in (text, self._elsewhere(visible, accepted)) if text][:1]
+
+    def _elsewhere(self, visible, accepted):
+        """Why what may destroy data is not taken from where it stands: nobody has decided it for this run."""
+        items, names = destructive(accepted), {"ceph_maint_accept", "ceph_maint_accept_reason"} - {*load_extra_vars(self._loader)}
+        left = [name for name in sorted(names) if items and self._value(visible, name)]
+        return left and (
+            f"{' and '.join(left)} must be given on the command line or in a survey, and not in the inventory or a playbook, to accept what "
+            f"may destroy data: {', '.join(items)}. Nothing was changed. Remove it there. To accept it in this run: {accept_argument((), accepted)}"
+        )
 
     def _maintenance_host(self, visible):
         """The variables of that host, as the first play runs on localhost; empty when there is no such host."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import DISK
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Mount, mount_of, read_mounts
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest
 
@@ -54,7 +55,7 @@ def problem(path: str, persistent: bool, runs_in: str, mount: Mount | None) -> t
     return (
         f"ceph_maint_record_dir_persistent says that {path} outlives this container ({runs_in}), and it lies at {mount.point} "
         f"({mount.kind}), which is the container's own. Mount a volume that stays, and set ceph_maint_record_dir to a folder on it.",
-        f"own-disk:{digest(path)}",
+        DISK(digest(path)),
     )
 
 

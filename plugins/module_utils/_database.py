@@ -28,7 +28,7 @@ CREATE TABLE runs (
     token TEXT PRIMARY KEY, actor TEXT NOT NULL, purpose TEXT NOT NULL, since TEXT NOT NULL, ended TEXT,
     window REAL NOT NULL DEFAULT 0, controller TEXT NOT NULL DEFAULT '', step TEXT NOT NULL DEFAULT '',
     step_at TEXT NOT NULL DEFAULT '', step_until TEXT NOT NULL DEFAULT '');
-CREATE TABLE accepted (item TEXT PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL);
+CREATE TABLE accepted (item TEXT PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '');
 CREATE TABLE hosts (
     uuid TEXT PRIMARY KEY, name TEXT NOT NULL, before INTEGER, now INTEGER, keep_closed INTEGER NOT NULL,
     closed_by_us INTEGER NOT NULL DEFAULT 0, error TEXT, at TEXT NOT NULL);
@@ -49,6 +49,7 @@ CREATE TABLE events (
 # Columns and tables that the first files do not have.
 _TEXT = "TEXT NOT NULL DEFAULT ''"
 _LATER = (
+    ("accepted", "reason", _TEXT),
     ("maintenance", "ceph_fsid", _TEXT),
     ("maintenance", "never_force", _TEXT),
     ("runs", "window", "REAL NOT NULL DEFAULT 0"),

@@ -11,7 +11,7 @@ import contextlib
 import os
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import RECORD_NAME
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
@@ -39,11 +39,6 @@ class Earlier:
     @property
     def uuids(self) -> list[str]:
         return [item.partition(":")[2] for item in self.starts]
-
-
-def start_item(uuid: str) -> str:
-    """Accepts that a start of this VM is left, and nothing else: should the VM come up, it is stopped all the same."""
-    return f"start-left:{uuid}"
 
 
 def starts_text(texts: list[str]) -> str:
@@ -77,7 +72,7 @@ def earlier(folder: str) -> Earlier:
         except _UNREADABLE as exc:
             why = exc.why if isinstance(exc, DamagedRecord) else str(exc).rstrip(".")
             if name != RECORD_NAME and _lately(path):  # of that one whoever opens it tells
-                found.unread[f"kept:{name}"] = (
+                found.unread[_accept.START_LEFT(name)] = (
                     f"The kept record {name} cannot be read, so starts that it may have left at work are not known: {why}"
                 )
     return found
@@ -99,11 +94,11 @@ def _read(record: Record, found: Earlier) -> None:
         found.names[vm.uuid] = vm.name
         if vm.may_come_up and not seen_up and age_seconds(sent_at) <= AT_WORK:
             text = f"VM {vm.label()}: the ended maintenance {identity} sent it a start at {sent_at}"
-            if f"lost:{vm.uuid}" in accepted and not vm.start_unclear:
+            if _accept.LOST(vm.uuid) in accepted and not vm.start_unclear:
                 found.lost[vm.uuid] = text  # its start failed, and the operator has said to end without it
-                found.starts.pop(start_item(vm.uuid), None)
+                found.starts.pop(_accept.START_LEFT(vm.uuid), None)
             else:
-                found.starts[start_item(vm.uuid)] = text
+                found.starts[_accept.START_LEFT(vm.uuid)] = text
         elif vm.stop_done or vm.start_done or seen_up:
-            found.starts.pop(start_item(vm.uuid), None)
+            found.starts.pop(_accept.START_LEFT(vm.uuid), None)
             found.lost.pop(vm.uuid, None)

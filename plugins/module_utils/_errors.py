@@ -9,34 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-import re
-import shlex
 import typing as t
 
 MEND = "Make room or mend the disk, then run the same command again: it goes on."
-# Linux takes no more than 128 KiB as one argument of a command.
-LONGEST_ARGUMENT = 100000
-# What neither a shell nor a comma separated list can take for something else.
-_PLAIN = re.compile(r"[\w.:/@+=\[\]-]+", re.ASCII)
-
-
-def accept_argument(accepted: t.Iterable[str], items: list[str]) -> str:
-    """The whole argument that accepts what is asked, with what was accepted before, ready to be pasted into a shell.
-
-    Names of images may hold anything: such ones go as JSON, in quotes.
-    """
-    words = list(dict.fromkeys([*accepted, *items]))
-    plain = all(_PLAIN.fullmatch(word) for word in words)
-    argument = "-e ceph_maint_accept=" + ",".join(words)
-    if not plain:
-        argument = f"-e {shlex.quote(json.dumps({'ceph_maint_accept': words}))}"
-    if len(argument) <= LONGEST_ARGUMENT:
-        return argument
-    return (
-        "-e @accept.yml, as it is too long for a command line; make the file accept.yml with this one line: "
-        f"ceph_maint_accept: {'[' + ', '.join(words) + ']' if plain else json.dumps(words)}"
-    )
 
 
 class PilwError(Exception):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _database
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import printable
 from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, STOPPING, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import new_maintenance, now_text
@@ -30,9 +31,9 @@ class View:
 
 
 @contextlib.contextmanager
-def view(path: str, params: dict[str, t.Any], accepted: list[str], copy_dir: str | None) -> t.Iterator[View]:
+def view(path: str, params: dict[str, t.Any], accepted: list[str] | None, copy_dir: str | None) -> t.Iterator[View]:
     """The open record as it is now, also while another run works on it. C(path): where it lies, or would lie."""
-    opened = find_whole(path, accepted, copy_dir, "verify")
+    opened = find_whole(path, accepted or [], copy_dir, "verify")
     phase = opened.phase if opened else DONE
     if phase == DONE and not params["location"] and (others := elsewhere_text(params)):
         raise Refused(f"No maintenance is open under this name, and one is open under another{others}")
@@ -45,7 +46,7 @@ def view(path: str, params: dict[str, t.Any], accepted: list[str], copy_dir: str
         opened.close()
     with contextlib.closing(record):
         run = record.begin_run("", "verify")
-        record.accept(run, accepted)
+        record.accept(run, accepted, printable(params["accept_reason"], 200))
         if phase == DONE:
             record.set_scope(run, params["query"] or "", params["exclude"] or "")
         if record.phase == CLOSING:

@@ -15,9 +15,9 @@ import secrets
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _files, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._controller import Presence
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, Refused, accept_argument, disk_errors
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost, Refused, disk_errors
 
 _PAUSE = 0.2
 # Characters of what the holder says; all that it writes is read in one piece.
@@ -151,11 +151,11 @@ class Lease:
 
 
 def _at_work(holder: dict[str, t.Any], accepted: list[str], item: str) -> Refused:
-    return Refused(
+    text = (
         f"Another run is at work on this maintenance: {describe(holder)}. Nothing was changed. Let it end, or "
-        f"take over: it then sends nothing more. To take over: {accept_argument(accepted, [item])}",
-        [item],
+        "take over: it then sends nothing more. To take over"
     )
+    return _accept.refusal(text, accepted, [item])
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def wait_for_former_run(lock: Lock, lease: Lease, former: dict[str, t.Any] | Non
     if former is None or (former["ended"] and lock.holder() is None and not look().about):
         return
     deadline, quiet_until = clock() + how.wait, clock() + how.settle
-    item = f"takeover:{former['token']}"
+    item = _accept.TAKEOVER(former["token"])
     takeover = how.taken_over or item in how.accepted
     while True:
         holder = lock.holder()

@@ -13,6 +13,7 @@ import string
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import VM
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import ALREADY_RUNNING, RELEASED, STARTED, VANISHED, printable
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
@@ -80,8 +81,8 @@ def of_record(vms: list[RecordedVm], accepted: t.Container[str], told: dict[str,
     for vm in vms:
         outcome = vm.columns["start_outcome"]
         if BEFORE in found:
-            kind = BEFORE if vm.columns["stop_outcome"] != VANISHED and f"vm:{vm.uuid}" not in accepted else ""
-        elif outcome == STARTED or (outcome == ALREADY_RUNNING and f"vm:{vm.uuid}" not in accepted):
+            kind = BEFORE if vm.columns["stop_outcome"] != VANISHED and VM(vm.uuid) not in accepted else ""
+        elif outcome == STARTED or (outcome == ALREADY_RUNNING and VM(vm.uuid) not in accepted):
             kind = AFTER
         else:
             kind = NOT_STARTED if outcome and not vm.start_done else ""

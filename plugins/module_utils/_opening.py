@@ -17,11 +17,11 @@ import tempfile
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _accept,
     _controller,
     _files,
     _folders,
     _module,
-    _overrides,
     _pace,
     _patience,
     _preconditions,
@@ -42,7 +42,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._other_names impo
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import hosts_named
 from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import CEPH_NOT_BACK, HOSTS_NOT_SAID
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record, age_seconds
-from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item, give_up_refusal
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_refusal
 from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import Salvage, accepted_in, find, look
 
 # Most seconds that the lock is watched when the former run never said that it ended: it may be between two steps.
@@ -61,9 +61,11 @@ UNFINISHED = "unfinished."
 
 def opened(params: dict[str, t.Any], check_mode: bool, tmpdir: str) -> dict[str, t.Any]:
     """Take the record over for a new run, or make one."""
-    places, now = Places.of(params), params["accept"]
+    places = Places.of(params)
     path = places.path
-    accept = _overrides.effective(accepted_in(path), now)
+    recorded = accepted_in(path)
+    now = _accept.given(params["accept"], params["accept_reason"], recorded)
+    accept = _accept.effective(recorded, now)
     _preconditions.check(_preconditions.container(places), accept)
     if check_mode:
         return {**NOTHING_OPENED, "changed": True, "record": path, "created": not os.path.exists(path)}
@@ -94,10 +96,8 @@ def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str
             f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
             f"ceph_maint_api_host and ceph_maint_location as they were in the prepare.{elsewhere_text(params)}"
         )
-    one_disk = [refusal for refusal in _preconditions.copy_disk(places) if refusal.item not in accept]
-    if record is None and (salvage is None or params["running_vms"]):
-        _preconditions.check(one_disk, accept)
-    notes = [refusal.text for refusal in one_disk]
+    copy = places.record_copy
+    notes = list(filter(None, [_folders.copy_disk_problem(copy, folder, _folders.read_mounts()) if copy else ""]))
     for one in (params["record_dir"], folder):
         _folders.ensure_private_folder(one)
     lock, new = Lock(folder), record is None
@@ -111,13 +111,13 @@ def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str
         if salvage and not params["running_vms"]:
             notes.append(salvage.note())
     else:
-        notes += _overrides.notes(_spent_takeovers(record, params, now), now or [])
+        notes += _accept.notes(_spent_takeovers(record, params, now), now or [])
         token = take_over(record, lock, params, now, accept)
     with lock.held({"actor": actor_of(params), "what": "opening the record"}):
         record.check_run(token)
         if not new:
             notes += _ready_for_copy(params, folder, copies, needed=False)
-            record.accept(token, now)
+            record.accept(token, now, printable(params["accept_reason"], 200))
         record.set_window(token, params["window"] * 60)
         remove_leftovers(folder, tmpdir)
         if params["purpose"] == "prepare":
@@ -180,7 +180,7 @@ def _make(params: dict[str, t.Any], path: str, salvage: Salvage | None, now: lis
             if params["running_vms"]:
                 adopt(params, _module.api_for(params), record, token)
         with contextlib.closing(record):
-            record.accept(token, now)
+            record.accept(token, now, printable(params["accept_reason"], 200))
             check_gate(record, params)
         if salvage:
             salvage.put_aside()
@@ -193,7 +193,7 @@ def _spent_takeovers(record: Record, params: dict[str, t.Any], now: list[str] | 
     """Overrides that name another run than the one that holds the record now."""
     former = (record.run() or {}).get("token")
     given = now if now and not params["run"] else []  # else it has acted in an earlier call
-    return [item for item in given if item.startswith("takeover:") and item != f"takeover:{former}"]
+    return [item for item in given if _accept.kind_of(item) is _accept.TAKEOVER and item != _accept.TAKEOVER(str(former))]
 
 
 def take_over(record: Record, lock: Lock, params: dict[str, t.Any], now: list[str] | None, accept: list[str]) -> str:
@@ -203,7 +203,7 @@ def take_over(record: Record, lock: Lock, params: dict[str, t.Any], now: list[st
     _preconditions.check(_preconditions.old(identity, record.phase, record.count_vms(), age, params["max_age"], accept), now or ())
     check_gate(record, params)  # before a living run is told to end
     former, token = record.run(), params["run"] or ""  # of a call that has taken over, and came back to say what it waits for
-    if not token and former is not None and f"takeover:{former['token']}" in accept:
+    if not token and former is not None and _accept.TAKEOVER(former["token"]) in accept:
         token = _begin(record, params)
     patience, most = _patience.of(params), params["lease"] + POWER_TIMEOUT + 30
     carried = {"record": record.path, "run": token} if token else {}
@@ -256,7 +256,7 @@ def check_gate(record: Record, params: dict[str, t.Any]) -> None:
     if params["purpose"] == "close":
         refusal = give_up_refusal(record, [*record.accepted(), *(params["accept"] or [])])
         if refusal:
-            raise Refused(refusal, [give_up_item(maintenance["id"])])
+            raise Refused(refusal, [_accept.GIVE_UP(maintenance["id"])])
     if params["purpose"] != "restore" or params["ceph_is_back"] or params["ceph_host"]:  # with a host, Ceph itself was asked
         return
     if maintenance["safe_at"] or maintenance["adopted_from"]:
@@ -266,8 +266,8 @@ def check_gate(record: Record, params: dict[str, t.Any]) -> None:
 def adopt(params: dict[str, t.Any], api: Api, record: Record, token: str) -> None:
     """Take over the shell runbook's hand-made list."""
     rows = _files.read_running_vms(params["running_vms"])
-    found, accept = parse_vm_list(rows), params["accept"] or []
-    _preconditions.check(_preconditions.not_running(rows, params["running_vms"]), accept)
+    found = parse_vm_list(rows)
+    _preconditions.check(_preconditions.not_running(rows, params["running_vms"]), ())
     names = params["open_hosts"]
     if names is None:
         raise InputError(f"{HOSTS_NOT_SAID} Nothing was changed.")

@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _force
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import LIST, OPEN_HOST, VM, Accepted
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
     STOP_TIME,
@@ -34,7 +35,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     count_by,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._options import DEFAULTS
-from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import Overrides
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan_limits import SHOWN, group_lines, left_lines, owner_lines, spared_lines
 from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import Refusal
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
@@ -71,9 +71,9 @@ class Settings:
     window: float = 0.0  # seconds that the run may take; 0: nobody has said
 
     @functools.cached_property
-    def accepted(self) -> Overrides:
+    def accepted(self) -> Accepted:
         """For many questions, which are remembered."""
-        return Overrides(self.accept)
+        return Accepted(self.accept)
 
     @property
     def place(self) -> str:
@@ -146,20 +146,20 @@ def plan_prepare(
     scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
     chosen = [vm for vm in vms.vms.values() if vm.uuid in scope]
     recorded = {vm.uuid for vm in record.vms} if record else set()
-    plan.stop = [vm for vm in chosen if _to_stop(vm, recorded) and f"vm:{vm.uuid}" not in accepted]
+    plan.stop = [vm for vm in chosen if _to_stop(vm, recorded) and VM(vm.uuid) not in accepted]
     names_of = group_names(chosen, settings.groups)
     _check_locations(plan, settings, locations)
     _check_rows(plan, settings, hosts, vms)
     for vm in chosen:
         if vm.state not in (RUNNING, STOPPED, CREATING, DELETED) and vm.uuid not in recorded:
-            plan.refuse(f"VM {vm.label()} is neither running nor stopped and would hold Ceph open.", accepted, f"vm:{vm.uuid}")
+            plan.refuse(f"VM {vm.label()} is neither running nor stopped and would hold Ceph open.", accepted, VM(vm.uuid))
     for found in matches(chosen, machines):
         text = f"VM {found.vm.label()} has the {found.by} of {found.machine}"
         if found.sure and found.vm.holds_storage:
             plan.refuse(
-                f"{text}, the machine that runs this: it would stop itself. Run from a machine outside this cloud.",
+                f"{text}, the machine that runs this: it would stop itself. Run from a machine outside this cloud, or leave this VM running.",
                 accepted,
-                f"self:{found.vm.uuid}",
+                VM(found.vm.uuid),
             )
         elif not found.sure:
             plan.warnings.append(f"{text}. A private address proves nothing; see that it is another machine.")
@@ -194,7 +194,7 @@ def _check_locations(plan: Plan, settings: Settings, locations: list[LocationFac
         plan.refuse(
             f"The platform does not list a location {settings.location}; it lists {', '.join(slugs)}.",
             settings.accepted,
-            f"location:{settings.location}",
+            LIST(f"location-{settings.location}"),
         )
     for number, one in enumerate(locations):
         for other in locations[number + 1 :]:
@@ -203,7 +203,7 @@ def _check_locations(plan: Plan, settings: Settings, locations: list[LocationFac
                     f"The locations {one.slug} and {other.slug} show the same VMs: this platform seems to ignore the "
                     "location in admin lists, so what a list covers is not known.",
                     settings.accepted,
-                    f"same-rows:{one.slug}+{other.slug}",
+                    LIST(f"same-rows-{one.slug}+{other.slug}"),
                 )
 
 
@@ -213,16 +213,16 @@ def _check_rows(plan: Plan, settings: Settings, hosts: HostList, vms: VmList) ->
             f"The platform {settings.place} shows no VM at all. A key without admin rights or a wrong location looks the "
             "same.",
             settings.accepted,
-            f"empty:{settings.place}",
+            LIST(f"empty-{settings.place}"),
         )
     if not hosts.hosts and not hosts.unreadable:
         plan.refuse(
             f"The platform {settings.place} shows no hypervisor host, so none can be closed to new VMs.",
             settings.accepted,
-            f"no-hosts:{settings.place}",
+            OPEN_HOST(settings.place),
         )
     for row in (*vms.unreadable, *hosts.unreadable):
-        plan.refuse(f"A row of a list has no usable uuid ({row}) and cannot be acted on.", settings.accepted, f"row:{row}")
+        plan.refuse(f"A row of a list has no usable uuid ({row}) and cannot be acted on.", settings.accepted, LIST(f"row-{row}"))
 
 
 def choose_hosts(hosts: HostList, query: str) -> list[Host]:
@@ -262,7 +262,7 @@ def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordF
             f"No host is chosen by ceph_maint_hosts_query, so all {len(hosts.hosts)} would go on taking new VMs."
             + right_form([host.row for host in hosts.hosts.values()], settings.hosts_query),
             settings.accepted,
-            f"no-hosts:{settings.place}",
+            OPEN_HOST(settings.place),
         )
     named = {host.uuid for host in chosen}
     left_open = [uuid for uuid, host in hosts.hosts.items() if host.accepting and uuid not in named]
@@ -319,7 +319,7 @@ def _describe_prepare(
     owners = count_by(vm.owner for vm in plan.stop)
     lines.append(f"To stop: {len(plan.stop)} VMs of {len(owners)} owners")
     lines += owner_lines(plan.stop) + group_order(settings.groups, chosen, {vm.uuid for vm in plan.stop})
-    lines += left_lines([vm for vm in chosen if vm.state == RUNNING and f"vm:{vm.uuid}" in settings.accepted])
+    lines += left_lines([vm for vm in chosen if vm.state == RUNNING and VM(vm.uuid) in settings.accepted])
     creating = [vm for vm in chosen if vm.state == CREATING]
     if creating:
         lines.append(f"Being created, waited for before the list is taken: {len(creating)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import LOST, VM
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import CREATING, DELETED, STOPPED, VANISHED, Host, Vm, VmList
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import Plan, RecordFacts, Settings, choose_hosts
@@ -43,7 +44,7 @@ def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList, m
             return "left_out"
         if vm.state == CREATING:
             return "waited_for"
-        return "accepted" if f"vm:{vm.uuid}" in settings.accepted else "in_the_way"
+        return "accepted" if VM(vm.uuid) in settings.accepted else "in_the_way"
 
     return {
         "hosts": [
@@ -63,7 +64,7 @@ def restore_data(plan: Plan, record: RecordFacts | None, accepted: t.Container[s
             return "runs_already"
         if vm.columns["start_outcome"] == VANISHED:
             return "gone"
-        return "given_up" if f"lost:{vm.uuid}" in accepted else "start"
+        return "given_up" if LOST(vm.uuid) in accepted else "start"
 
     return {
         "hosts": [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _targets
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _targets
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
 from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
     START_TIME,
@@ -20,7 +20,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._bounds import (
     trial_seconds,
     window_note,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import Ended
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import STOPPED, VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import Plan, RecordFacts, Settings, named_lines
@@ -83,11 +82,11 @@ def plan_restore(
     gone = [host for host in plan.open_hosts if listed is not None and host["uuid"] not in listed.hosts]
     plan.open_hosts = [host for host in plan.open_hosts if host["uuid"] not in kept_closed and host not in gone]
     if gone:
-        items = ["host:" + host["uuid"] for host in gone]
+        items = [_accept.LOST(host["uuid"]) for host in gone]
         plan.warnings.append(
             f"{len(gone)} hosts that this maintenance closed are not listed by the platform any more and cannot be opened: "
             f"{', '.join(_host_label(host) for host in gone[:SHOWN])}. If they were removed for good: "
-            f"{accept_argument(settings.accept, items)}"
+            f"{_accept.accept_argument(settings.accept, items)}"
         )
     plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
     coming: list[t.Any] = plan.start

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _folders
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _container, _folders
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import RUNNING, count_by, digest, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._report import give_up_item
+from ansible_collections.pilw.maintenance.plugins.module_utils._model import RUNNING, count_by, parse_vm
 
 CEPH_NOT_BACK = (
     "Ceph was to be taken down, and nothing here can tell whether it serves again, or went down at all. A VM started before it "
@@ -35,7 +34,7 @@ def check(refusals: t.Iterable[Refusal], accepted: t.Collection[str]) -> None:
     """Raise Refused for the first that is not accepted."""
     for text, item in refusals:
         if item not in accepted:
-            way = f" To accept this: {accept_argument(accepted, [item])}" if item else ""
+            way = f" To accept this: {_accept.accept_argument(accepted, [item])}" if item else ""
             raise Refused(f"{text} Nothing was changed.{way}", [item] if item else [])
 
 
@@ -53,25 +52,18 @@ def folders(places: Places) -> list[Refusal]:
     return [Refusal(text) for text in found if text]
 
 
-def copy_disk(places: Places) -> list[Refusal]:
-    """A second copy on the file system of the record."""
-    copy = places.record_copy
-    problem = _folders.copy_disk_problem(copy, places.folder, _folders.read_mounts()) if copy else ""
-    return [Refusal(problem, f"same-disk:{copy}")] if problem else []
-
-
 def old(identity: str, phase: str, vms: int, age: float, max_age: float, accepted: t.Iterable[str]) -> list[Refusal]:
     """An open record that nothing was done with for longer than C(max_age) hours, with each next step."""
-    item = f"old:{identity}"
+    item = _accept.OLD(identity)
     if age <= max_age * 3600:
         return []
     return [
         Refusal(
             f"The open record {identity} (phase {phase}, {vms} VMs) was last worked on {age / 3600:.1f} hours ago. If it is not the "
             "maintenance at hand, bring back first what it stopped: ansible-playbook pilw.maintenance.ceph_maint_restore "
-            f"{accept_argument(accepted, [item])}; or end it without that: ansible-playbook pilw.maintenance.ceph_maint_close "
+            f"{_accept.accept_argument(accepted, [item])}; or end it without that: ansible-playbook pilw.maintenance.ceph_maint_close "
             "-e ceph_maint_confirm=true "
-            f"{accept_argument(accepted, [give_up_item(identity)])}; or accept it, if it is the maintenance at hand.",
+            f"{_accept.accept_argument(accepted, [_accept.GIVE_UP(identity)])}; or accept it, if it is the maintenance at hand.",
             item,
         )
     ]
@@ -85,6 +77,7 @@ def not_running(rows: list[dict], path: str) -> list[Refusal]:
     states = ", ".join(f"{state} {count}" for state, count in count_by(vm.state for vm in found).items())
     text = (
         f"{len(found)} of {len(rows)} VMs in {path} were not running when it was made ({states}), and would be started all the same. "
-        f"If they did not run before the maintenance, keep the others only: jq --arg s running '[.[]|select(.status==$s)]' {path}"
+        f"Keep those that ran only: jq --arg s running '[.[]|select(.status==$s)]' {path}; or, if each of them ran before the "
+        f"maintenance, leave the states out: jq 'map(del(.status))' {path}"
     )
-    return [Refusal(text, f"not-running:{digest(sorted(vm.uuid for vm in found))}")]
+    return [Refusal(text)]

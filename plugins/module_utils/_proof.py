@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api, read_details
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
@@ -39,7 +39,7 @@ class Scope:
 
     def accepts(self, uuid: str) -> bool:
         """Whether a VM may be left as it is."""
-        return f"vm:{uuid}" in self.accepted
+        return _accept.VM(uuid) in self.accepted
 
 
 class Seen(t.NamedTuple):
@@ -96,10 +96,10 @@ class Verdict:
     @property
     def items(self) -> list[str]:
         """What would have to be accepted."""
-        named = [f"vm:{uuid}" for uuid in [*self.holding, *self.unexplained]]
+        named = [_accept.VM(uuid) for uuid in [*self.holding, *self.unexplained]]
         if self.clean:
-            named = [f"vm:{uuid}" for uuid in self.outside]
-        return named + [f"row:{row}" for row in sorted(self.unreadable)] + list(self.also)
+            named = [_accept.VM(uuid) for uuid in self.outside]
+        return named + [_accept.LIST(f"row-{row}") for row in sorted(self.unreadable)] + list(self.also)
 
     @property
     def on_its_way(self) -> bool:
@@ -112,7 +112,7 @@ class Verdict:
         if self.outside:
             return SCOPE_WORDS
         # That Ceph could not be asked is accepted by name, and is what the end of the headline states.
-        names = sorted(self._named(name) for name in self.excepted if self.ceph_checked or not name.startswith("ceph:"))
+        names = sorted(self._named(name) for name in self.excepted if self.ceph_checked or _accept.kind_of(name) is not _accept.CEPH)
         if self.ceph_checked:
             return f"SAFE EXCEPT {len(names)} ACCEPTED: {', '.join(names)}" if names else SAFE_WORDS
         if names:
@@ -141,7 +141,7 @@ def judge(verdict: Verdict, found: VmList, scope: Scope, whole: bool) -> None:
         else:
             (verdict.holding if vm.uuid in inside else verdict.outside)[vm.uuid] = vm
     for row in found.unreadable:
-        if f"row:{row}" in scope.accepted:
+        if _accept.LIST(f"row-{row}") in scope.accepted:
             verdict.excepted[row] = "a list row without a usable uuid"
         else:
             verdict.unreadable.add(row)

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _database, _recorded
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _database, _recorded
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import (
     HOSTS_TO_OPEN,
     REPORT,
@@ -25,7 +25,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._beside import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun, disk_errors
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import RELEASED, START_DONE, STOP_DONE, Host, Vm, VmList, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._overrides import effective
 from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import Change, RecordedVm, age_seconds, now_text, steady_now
 from ansible_collections.pilw.maintenance.plugins.module_utils._spared import SparedVms
 
@@ -45,7 +44,7 @@ _VM_COLUMNS = frozenset(
 _NEW_EVENTS = "INSERT INTO events (at, run, what, uuid, detail)"
 _NEW_EVENT = f"{_NEW_EVENTS} VALUES (?,?,?,?,?)"
 _NEW_HOST = "INSERT OR IGNORE INTO hosts (uuid, name, before, now, keep_closed, closed_by_us, at)"
-_NEW_OVERRIDE = "INSERT INTO accepted (item, at, run) VALUES (?,?,?) ON CONFLICT(item) DO UPDATE SET run=excluded.run"
+_NEW_OVERRIDE = "INSERT INTO accepted (item, at, run, reason) VALUES (?,?,?,?) ON CONFLICT(item) DO UPDATE SET run=excluded.run, reason=excluded.reason"
 _COLUMNS = ("uuid", "owner", "name", "first_seen", "late", *sorted(_VM_COLUMNS))
 # VMs that are read at once where all are looked at one by one.
 _PIECE = 1000
@@ -158,7 +157,12 @@ class Record(SparedVms):
         return [row["name"] for row in self._all("SELECT name FROM osd_flags ORDER BY rowid")]
 
     def accepted(self) -> list[str]:
-        return [row["item"] for row in self._all("SELECT item FROM accepted ORDER BY rowid")]
+        return list(self.reasons())
+
+    def reasons(self) -> dict[str, str]:
+        """What is accepted, each with the reason that was given for it. Overrides of earlier versions have their names of today."""
+        # The first records have no column for it.
+        return {now: dict(row).get("reason", "") for row in self._all("SELECT * FROM accepted ORDER BY rowid") if (now := _accept.current(row["item"]))}
 
     def hosts(self) -> list[dict[str, t.Any]]:
         """C(before) and C(now) as bool or None (not readable); C(keep_closed) and C(closed_by_us) as bool."""
@@ -270,9 +274,9 @@ class Record(SparedVms):
         C(controller): its ansible-playbook, as C(_controller.identify) returns it.
         """
         token = secrets.token_hex(6)
+        row = (token, actor, purpose, now_text(), controller)
         with self._transaction(None) as db:
             _database.upgrade(db)
-            row = (token, actor, purpose, now_text(), controller)
             db.execute("INSERT INTO runs (token, actor, purpose, since, controller) VALUES (?,?,?,?,?)", row)
             self._event(token, f"run began: {purpose}", detail=actor)
         return token
@@ -293,21 +297,21 @@ class Record(SparedVms):
         with self._transaction(token) as db:
             db.execute("UPDATE runs SET window=? WHERE token=?", (seconds, token))
 
-    def accept(self, token: str, now: list[str] | None) -> None:
-        """Remember what the operator accepts from now on, as C(_overrides.effective) says. C(now): C(None) when nothing was given."""
+    def accept(self, token: str, now: list[str] | None, reason: str = "") -> None:
+        """Remember what the operator accepts from now on, as C(_accept.effective) says. C(now): C(None) when nothing was given."""
         with self._transaction(token) as db:
-            recorded = self.accepted()
-            for item in sorted({*recorded} - {*effective(recorded, now)}):
+            kept = _accept.effective(recorded := self.reasons(), now)
+            for item in sorted(row["item"] for row in self._all("SELECT item FROM accepted") if _accept.current(row["item"]) not in kept):
                 db.execute("DELETE FROM accepted WHERE item=?", (item,))
                 self._event(token, "override withdrawn", detail=item)
             for item in dict.fromkeys(now or ()):
-                db.execute(_NEW_OVERRIDE, (item, now_text(), token))
+                db.execute(_NEW_OVERRIDE, (item, now_text(), token, reason or recorded.get(item, "")))
                 if item not in recorded:
                     self._event(token, "accepted", detail=item)
 
     def given_to(self, run: str) -> list[str]:
         """What is accepted and was given to this very run."""
-        return [row["item"] for row in self._all("SELECT item FROM accepted WHERE run=?", run)]
+        return [_accept.current(row["item"]) for row in self._all("SELECT item FROM accepted WHERE run=?", run)]
 
     def remember_flags(self, token: str, flags: t.Iterable[str]) -> None:
         """Flags of Ceph that are ours to unset: committed before the first is set."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._course import phases, running_over_time
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import count_by
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
     CLOSING,
@@ -29,7 +28,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
 )
 
 # Titles of what needs attention.
-RAN_THROUGH, STILL_CLOSED, LOST = "Ran through the outage", "Hosts still closed", "Did not come back"
+RAN_THROUGH, STILL_CLOSED, NOT_BACK = "Ran through the outage", "Hosts still closed", "Did not come back"
 UNTRIED, DISOBEYED, WITHOUT = "Not tried yet", "Would not stop", "Ended without"
 CUT, ACCEPTED = "Power was cut", "Accepted"
 
@@ -84,7 +83,7 @@ def hosts_left_closed(record: Record) -> list[dict[str, t.Any]]:
 
 
 def _ours(host: dict[str, t.Any], accepted: t.Container[str]) -> bool:
-    return bool(host["closed_by_us"]) and to_open(host) and f"host:{host['uuid']}" not in accepted
+    return bool(host["closed_by_us"]) and to_open(host) and _accept.LOST(host["uuid"]) not in accepted
 
 
 class Outcome:
@@ -101,10 +100,10 @@ class Outcome:
         self.closed = hosts_left_closed(record)
         self.ours = [host for host in self.closed if host["ours"]]
         down = [vm for vm in self.vms if not vm.start_done]
-        self.left = [vm for vm in down if f"lost:{vm.uuid}" not in accepted]
+        self.left = [vm for vm in down if _accept.LOST(vm.uuid) not in accepted]
         self.tried = [vm for vm in self.left if vm.columns["start_outcome"]]
         self.untried = [vm for vm in self.left if not vm.columns["start_outcome"]]
-        self.without = [vm for vm in down if f"lost:{vm.uuid}" in accepted]
+        self.without = [vm for vm in down if _accept.LOST(vm.uuid) in accepted]
         self.untouched = [vm for vm in self.vms if vm.columns["start_outcome"] == _model.ALREADY_RUNNING and not vm.stop_done]
         self.ran_through = self.untouched if ceph_may_have_been_down(record) else []
         self.disobeying = [vm for vm in self.vms if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)]
@@ -141,7 +140,7 @@ def left_items(record: Record, untried: bool = False) -> list[str]:
     """
     outcome = Outcome(record)
     hosts = outcome.ours if untried or record.phase in (OPENING, STARTING) else []
-    return [f"host:{host['uuid']}" for host in hosts] + [f"lost:{vm.uuid}" for vm in outcome.tried]
+    return [_accept.LOST(host["uuid"]) for host in hosts] + [_accept.LOST(vm.uuid) for vm in outcome.tried]
 
 
 def report_data(record: Record) -> dict[str, t.Any]:
@@ -161,7 +160,7 @@ def report_data(record: Record) -> dict[str, t.Any]:
             "start": vm.columns["start_outcome"],
             "start_error": vm.columns["start_error"],
             "started_at": vm.columns["started_at"],
-            "accepted": bool({f"vm:{vm.uuid}", f"lost:{vm.uuid}"} & accepted),
+            "accepted": bool({_accept.VM(vm.uuid), _accept.LOST(vm.uuid)} & accepted),
         }
         for vm in record.vms()
     ]
@@ -221,8 +220,8 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
             for host in sorted(outcome.closed, key=lambda host: not host["ours"])
             if starting
         ],
-        ACCEPTED: [{"id": item, "name": "", "owner": "", "why": ""} for item in sorted(record.accepted())],
-        LOST: told(outcome.tried, why_down),
+        ACCEPTED: [{"id": item, "name": "", "owner": "", "why": why} for item, why in sorted(record.reasons().items())],
+        NOT_BACK: told(outcome.tried, why_down),
         UNTRIED: told(outcome.untried if starting else [], why_untried),
         DISOBEYED: told([] if starting else outcome.disobeying, lambda vm: why_left(vm, False, spared)),
         WITHOUT: told(outcome.without, why_down),
@@ -286,7 +285,7 @@ def start_lines(record: Record, ending: bool = False) -> list[str]:
     """
     outcome = Outcome(record)
     vms, closed, untouched = outcome.vms, outcome.closed, outcome.untouched
-    lines = [f"Hosts still closed: {len(closed)}"]
+    lines = [*_accept.danger_lines(record.reasons(), SHOWN), f"Hosts still closed: {len(closed)}"]
     lines += [f"  {host['uuid']} {host['name']}".rstrip() + f": {host['why']}" for host in closed[:SHOWN]]
     lines += origin_lines(record)
     if outcome.ran_through:
@@ -312,7 +311,7 @@ def start_lines(record: Record, ending: bool = False) -> list[str]:
         lines += [f"Ended without, as accepted: {len(outcome.without)}", *by_owner(outcome.without, why_down)]
     items = left_items(record)
     if items and not ending:
-        lines.append(f"To end without them, each named: {accept_argument(record.accepted(), items)}")
+        lines.append(f"To end without them, each named: {_accept.accept_argument(record.accepted(), items)}")
     return lines
 
 
@@ -330,11 +329,6 @@ def restore_command(record: Record) -> str:
     return command + (" -e ceph_maint_ceph_is_back=true" if ceph_may_have_been_down(record) else "")
 
 
-def give_up_item(identity: str) -> str:
-    """Accepts that this maintenance ends with VMs down or hosts closed."""
-    return f"give-up:{identity}"
-
-
 def ended_headline(record: Record) -> str:
     """What the end of a maintenance leaves."""
     return f"ENDED. {len(Outcome(record).stay_down)} VMS STAY DOWN, {len(record.hosts_to_open())} HOSTS STAY CLOSED."
@@ -343,13 +337,13 @@ def ended_headline(record: Record) -> str:
 def close_command(record: Record) -> str:
     """The whole command that ends the maintenance as it stands."""
     command = "ansible-playbook pilw.maintenance.ceph_maint_close -e ceph_maint_confirm=true"
-    return f"{command} {accept_argument(record.accepted(), [give_up_item(record.maintenance['id'])])}" if Outcome(record).gives_up else command
+    return f"{command} {_accept.accept_argument(record.accepted(), [_accept.GIVE_UP(record.maintenance['id'])])}" if Outcome(record).gives_up else command
 
 
 def give_up_refusal(record: Record, accepted: t.Container[str]) -> str:
     """Why the maintenance cannot be closed without the override that names it; empty when it can."""
     maintenance, outcome = record.maintenance, Outcome(record)
-    if not outcome.gives_up or give_up_item(maintenance["id"]) in accepted:
+    if not outcome.gives_up or _accept.GIVE_UP(maintenance["id"]) in accepted:
         return ""
     return (
         f"Closing would give up the maintenance {maintenance['id']} (phase {maintenance['phase']}): {len(outcome.stay_down)} VMs would stay down and "
@@ -373,7 +367,7 @@ def left_text(record: Record) -> str:
     if len(items) > SHOWN:
         ways_out.append("to end without those that cannot be brought back, each named: the argument at the end of the summary above")
     elif items:
-        ways_out.append(f"to end without those that cannot be brought back, each named: {accept_argument(record.accepted(), items)}")
+        ways_out.append(f"to end without those that cannot be brought back, each named: {_accept.accept_argument(record.accepted(), items)}")
     return f"{text} T{'; t'.join(way[1:] for way in ways_out)}"
 
 

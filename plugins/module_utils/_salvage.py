@@ -17,9 +17,9 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import HOSTS_TO_OPEN, RUNNING_VMS, copy_of, identity_in
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_host, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import DONE, Record
 
@@ -70,14 +70,14 @@ def find_whole(path: str, accepted: list[str], copy_dir: str | None, purpose: st
 def _check_place(record: Record, place: str, accepted: t.Collection[str]) -> None:
     """A record that was copied into the folder of another platform must not act there."""
     theirs = record.maintenance["api_host"]
-    item = f"record-of:{theirs}"
+    item = _accept.RECORD_OF(theirs)
     if theirs != place and item not in accepted and item not in record.accepted():
-        raise Refused(
+        text = (
             f"The record {record.path} is that of the platform {theirs}, and it lies in the folder of {place}. Nothing was "
             "changed. Set ceph_maint_api_host and ceph_maint_location as they were in the prepare; or, if both names stand for "
-            f"one platform and one location: {accept_argument(accepted, [item])}",
-            [item],
+            "one platform and one location"
         )
+        raise _accept.refusal(text, accepted, [item])
 
 
 def _lists_hold_something(folder: str) -> bool:
@@ -171,11 +171,11 @@ class Salvage:
         if purpose not in ("prepare", "restore"):
             raise Refused(
                 f"{self.text()} Neither status, verify, force nor close can tell anything from it. See what a restore would "
-                f"do: ansible-playbook pilw.maintenance.ceph_maint_restore {accept_argument(accepted, [self.item])}",
+                f"do: ansible-playbook pilw.maintenance.ceph_maint_restore {_accept.accept_argument(accepted, [self.item])}",
                 [self.item],
             )
         if self.item not in accepted:
-            raise Refused(f"{self.text()} To go on: {accept_argument(accepted, [self.item])}", [self.item])
+            raise _accept.refusal(f"{self.text()} To go on", accepted, [self.item])
         if not self.source and not adopting:
             raise Refused(self.text())
 
@@ -280,4 +280,4 @@ def _item(path: str, copy_dir: str) -> str:
         with contextlib.suppress(OSError):
             content.update(_files.read_private(name))
             break
-    return f"damaged:{content.hexdigest()[:12]}"
+    return _accept.DAMAGED(content.hexdigest()[:12])

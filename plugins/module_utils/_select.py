@@ -11,6 +11,7 @@ import re
 import traceback
 import typing as t
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import NO_MATCH
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, digest, is_uuid
 
@@ -79,7 +80,7 @@ def group_names(vms: t.Iterable[Vm], groups: list[dict]) -> dict[str, str]:
 
 def no_match(name: str) -> str:
     """Return the override for something given that matches nothing: its name, or a digest of an expression."""
-    return f"no-match:{name if _PLAIN.fullmatch(name) else digest([name])}"
+    return NO_MATCH(name if _PLAIN.fullmatch(name) else digest([name]))
 
 
 def right_form(rows: list[dict], expression: str) -> str:

@@ -14,9 +14,9 @@ import secrets
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _pace
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, is_active
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._rbd import may_hold_images
 from ansible_collections.pilw.maintenance.plugins.module_utils._storage import check_flags, other_cluster
 
@@ -24,6 +24,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._storage import c
 HOLDING_FLAGS = ("pause", "full", "nodown", "noup")
 _FINAL = (1, 13, 22)  # EPERM, EACCES, EINVAL: asking again changes nothing
 _AGAIN = 3.0  # seconds between two looks; the manager makes a report every 2 s
+# Nothing else can be asked, or understood.
+_SILENT, _UNKNOWN = _accept.HEALTH("monitors-silent"), _accept.HEALTH("answer-unknown")
 _SHOWN = 10
 
 
@@ -85,11 +87,11 @@ def check_cluster(fsid: str, known: str, accepted: t.Collection[str], undone: st
     """Raise Refused where another cluster answers than the one that the proof was made of. C(undone): what was not done."""
     item, text = other_cluster(fsid, known)
     if item and item not in accepted:
-        raise Refused(
-            f"Ceph is asked in the wrong place: {text}. {undone} Correct ceph_maint_ceph_host or ceph_maint_ceph_command and run the same command again, or "
-            f"go on with this cluster: {accept_argument(list(accepted), [item])}",
-            [item],
+        wrong = (
+            f"Ceph is asked in the wrong place: {text}. {undone} Correct ceph_maint_ceph_host or ceph_maint_ceph_command and run the same command "
+            "again, or go on with this cluster"
         )
+        raise _accept.refusal(wrong, accepted, [item])
 
 
 def put_flags(
@@ -185,7 +187,7 @@ class Gate:
             return look()
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             # A daemon that has just come up may answer by halves.
-            return [Lack(f"Ceph answers in a form that this version does not know ({type(exc).__name__}: {exc})", "answer:unknown")]
+            return [Lack(f"Ceph answers in a form that this version does not know ({type(exc).__name__}: {exc})", _UNKNOWN)]
 
     def _unaccepted(self, lacks: list[Lack]) -> list[Lack]:
         return [lack for lack in lacks if lack.item not in self._accepted]
@@ -202,7 +204,7 @@ class Gate:
         try:
             answer, dump = ask(), self._ceph.json("ceph", "osd", "dump")
         except CephError as exc:
-            return [_lack_of(exc, "the monitors give no answer, or have no quorum", "monitors:silent")]
+            return [_lack_of(exc, "the monitors give no answer, or have no quorum", _SILENT)]
         self.flags = flags_of(dump)
         check_cluster(str(dump.get("fsid", "")), self._known, self._accepted, "Nothing more was started.")
         self._check_probe_pool(dump)
@@ -215,7 +217,7 @@ class Gate:
 
     def _full_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
         return [
-            Lack(f"pool {row['pool_name']} is full, so it takes no write", f"full:{row['pool_name']}")
+            Lack(f"pool {row['pool_name']} is full, so it takes no write", _accept.HEALTH(f"full-{row['pool_name']}"))
             for row in dump["pools"]
             if "full" in str(row.get("flags_names", "")).split(",")
             and (may_hold_images(row.get("application_metadata")) or row["pool_name"] in self._pools)
@@ -227,8 +229,8 @@ class Gate:
 
     def _silent_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
         """OSDs that are said to be up and do not answer: after an outage that word is old."""
-        up = [row["osd"] for row in dump["osds"] if row["up"] and f"osd:{row['osd']}" not in self._accepted]
-        lacks = [] if any(row["up"] for row in dump["osds"]) else [Lack("no OSD is up", "osd:none")]
+        up = [row["osd"] for row in dump["osds"] if row["up"] and _accept.HEALTH(f"osd-{row['osd']}") not in self._accepted]
+        lacks = [] if any(row["up"] for row in dump["osds"]) else [Lack("no OSD is up", _accept.HEALTH("osd-none"))]
         asked = self._ceph.at_once(lambda osd: self._ceph.json("ceph", "tell", f"osd.{osd}", "version"), up)
         if asked and all(isinstance(answer, CephError) and answer.forbidden for _osd, answer in asked):
             # Where one answers, the key may ask, and a refusal of another has another reason.
@@ -236,7 +238,7 @@ class Gate:
             return lacks
         for osd, answer in asked:
             if isinstance(answer, CephError):
-                lacks.append(_lack_of(answer, f"osd.{osd} is said to be up and gives no answer", f"osd:{osd}"))
+                lacks.append(_lack_of(answer, f"osd.{osd} is said to be up and gives no answer", _accept.HEALTH(f"osd-{osd}")))
         return lacks
 
     def _report_lacks(self) -> list[Lack]:
@@ -244,13 +246,13 @@ class Gate:
         try:
             report = self._ceph.json("ceph", "pg", "dump", "sum")
         except CephError as exc:
-            return [_lack_of(exc, "the manager gives no report of the placement groups", "manager:silent")]
+            return [_lack_of(exc, "the manager gives no report of the placement groups", _accept.HEALTH("manager-silent"))]
         report = report.get("pg_map", report)
         version = [report.get("version"), report.get("stamp")]
         if self._first_report is None:
             self._first_report = version
         if version == self._first_report:
-            return [Lack("the manager's report of the placement groups has not moved on yet", "manager:stands-still")]
+            return [Lack("the manager's report of the placement groups has not moved on yet", _accept.HEALTH("manager-stands-still"))]
         return []
 
     def _group_lacks(self, dump: dict[str, t.Any]) -> list[Lack]:
@@ -260,10 +262,10 @@ class Gate:
                 return []
             brief = self._ceph.json("ceph", "pg", "dump", "pgs_brief")
         except CephError as exc:
-            return [_lack_of(exc, "the manager does not tell the states of the placement groups", "manager:silent")]
+            return [_lack_of(exc, "the manager does not tell the states of the placement groups", _accept.HEALTH("manager-silent"))]
         rows = brief["pg_stats"] if isinstance(brief, dict) else brief
         if not rows:
-            return [Lack("the manager does not know of any placement group yet", "manager:silent")]
+            return [Lack("the manager does not know of any placement group yet", _accept.HEALTH("manager-silent"))]
         names = {str(pool["pool"]): str(pool["pool_name"]) for pool in dump["pools"]}
         counts: dict[str, dict[str, int]] = {}
         for row in rows:
@@ -272,7 +274,7 @@ class Gate:
                 states = counts.setdefault(names.get(pool, pool), {})
                 states[row["state"]] = states.get(row["state"], 0) + 1
         return [
-            Lack(f"pool {pool}: placement groups are not active: " + ", ".join(f"{count} {state}" for state, count in states.items()), f"pgs:{pool}")
+            Lack(f"pool {pool}: placement groups are not active: {_named(states)}", _accept.HEALTH(f"pgs-{pool}"))
             for pool, states in counts.items()
         ]
 
@@ -287,24 +289,28 @@ class Gate:
             back = self._ceph.raw("rados", *where, "get", self._probe, "-")
             self._ceph.raw("rados", *where, "rm", self._probe)
         except CephError as exc:
-            return [Lack(f"a small object could not be written and read in pool {self._probe_pool}: {exc}", f"probe:{self._probe_pool}")]
+            return [Lack(f"a small object could not be written and read in pool {self._probe_pool}: {exc}", _accept.HEALTH(f"probe-{self._probe_pool}"))]
         if back != content:
-            return [Lack(f"a small object came back changed from pool {self._probe_pool}", f"probe:{self._probe_pool}")]
+            return [Lack(f"a small object came back changed from pool {self._probe_pool}", _accept.HEALTH(f"probe-{self._probe_pool}"))]
         return []
 
 
 def _lack_of(error: CephError, text: str, item: str) -> Lack:
     """What an error means: an answer that cannot be parsed is not the silence of which C(text) speaks."""
-    return Lack(str(error), "answer:unknown") if error.unreadable else Lack(f"{text}: {error}", item)
+    return Lack(str(error), _UNKNOWN) if error.unreadable else Lack(f"{text}: {error}", item)
+
+
+def _named(states: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states.items())
 
 
 def _slow_lacks(state: State) -> list[Lack]:
-    return [Lack(f"Ceph is slow: {state.checks[name]}", f"slow:{name}") for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
+    return [Lack(f"Ceph is slow: {state.checks[name]}", _accept.HEALTH(f"slow-{name}")) for name in ("SLOW_OPS", "REQUEST_SLOW") if name in state.checks]
 
 
 def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:
     return [
-        Lack(f"the flag {flag} is set" + ("" if flag == "full" else f" (ceph osd unset {flag})"), f"flag:{flag}")
+        Lack(f"the flag {flag} is set" + ("" if flag == "full" else f" (ceph osd unset {flag})"), _accept.HEALTH(f"flag-{flag}"))
         for flag in flags_of(dump)
         if flag in HOLDING_FLAGS
     ]
@@ -312,7 +318,7 @@ def _flag_lacks(dump: dict[str, t.Any]) -> list[Lack]:
 
 def _down_lacks(dump: dict[str, t.Any]) -> list[Lack]:
     """OSDs that belong to the cluster and are not there. One that is out has been given up by Ceph itself."""
-    return [Lack(f"osd.{row['osd']} is down", f"osd:{row['osd']}") for row in dump["osds"] if row["in"] and not row["up"]]
+    return [Lack(f"osd.{row['osd']} is down", _accept.HEALTH(f"osd-{row['osd']}")) for row in dump["osds"] if row["in"] and not row["up"]]
 
 
 def told(lacks: list[Lack]) -> str:
@@ -322,7 +328,7 @@ def told(lacks: list[Lack]) -> str:
 
 def headline(passed_over: list[Lack], whole: bool) -> str:
     """What a look is worth whose lacks are all accepted."""
-    if any(lack.item in ("monitors:silent", "answer:unknown") for lack in passed_over):
+    if any(lack.item in (_SILENT, _UNKNOWN) for lack in passed_over):
         return "Whether Ceph serves was not proved, as accepted."
     serves = "Ceph serves" if whole else "Ceph still serves"
     return f"{serves}, except for what was accepted." if passed_over else f"{serves}."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _controller, _model, _report, _stats
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _controller, _model, _report, _stats
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import SUMMARY
 from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import kept_records
@@ -182,7 +182,7 @@ def safe_line(record: Record, now: VmList | ApiError) -> str:
     verify = "Prove it again: ansible-playbook pilw.maintenance.ceph_maint_verify"
     if isinstance(now, ApiError):
         return f"The API does not answer, so whether this still holds cannot be verified now: {proved}. {verify}"
-    up = [vm for vm in now.holding if f"vm:{vm.uuid}" not in accepted]
+    up = [vm for vm in now.holding if _accept.VM(vm.uuid) not in accepted]
     if up:
         named = ", ".join(vm.label() for vm in up[:3]) + (", ..." if len(up) > 3 else "")
         return (

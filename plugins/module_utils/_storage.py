@@ -10,7 +10,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, printable
 
 # Set by prepare itself once everything is down, so no sign of illness.
@@ -36,16 +37,12 @@ class Open:
     vm: str
 
     @property
-    def item(self) -> str:
-        return f"watcher:{self.image}"
-
-    @property
     def start_item(self) -> str:
         """Accepts a start in spite of this very client."""
-        return f"start:{self.image}@{self.client}"
+        return _accept.START(f"{self.image}@{self.client}")
 
     def accepted(self, accepted: t.Container[str]) -> bool:
-        return self.item in accepted or bool(self.vm and f"vm:{self.vm}" in accepted)
+        return _accept.WATCHER(self.image) in accepted or bool(self.vm and _accept.VM(self.vm) in accepted)
 
     def label(self) -> str:
         return f"image {self.image} is open at {self.client} ({self.address})" + (f", the disk of VM {self.vm}" if self.vm else "")
@@ -72,24 +69,15 @@ class Storage:
     pools: list[str] = field(default_factory=list)  # and namespaces whose images were checked
 
     @property
-    def item(self) -> str:
-        return f"ceph:{self.host}"
-
-    @property
     def checked(self) -> bool:
         """Whether Ceph gave a complete answer. One that the key may read nothing for says nothing."""
         return not self.problem and bool(self.pools or not self.unread)
 
     @property
-    def start_item(self) -> str:
-        """Accepts starts without this look."""
-        return f"start-unproved:{self.host}"
-
-    @property
     def unread_items(self) -> dict[str, str]:
         """Accept item and text of each pool that the key may not read."""
         return {
-            f"unread-pool:{pool}": f"The key on {self.host} may not read the pool {pool}, so its images are not checked: {why}"
+            _accept.UNCHECKED(pool): f"The key on {self.host} may not read the pool {pool}, so its images are not checked: {why}"
             for pool, why in self.unread.items()
         }
 
@@ -99,14 +87,14 @@ class Storage:
         ill = sorted(set(self.checks) - _OUR_CHECKS)
         if not ill and not self.checks and self.status != "HEALTH_OK":
             ill = [self.status or "unknown"]
-        return [f"unhealthy:{name}" for name in ill]
+        return [_accept.HEALTH(name) for name in ill]
 
 
 def other_cluster(fsid: str, known: str) -> tuple[str, str]:
     """The accept item and the text where it is not the cluster that this maintenance knows; two empty ones otherwise."""
     if not known or not fsid or fsid == known:
         return "", ""
-    return f"cluster:{fsid}", f"another cluster answers than the one of which safe was proved: {fsid}, and not {known}"
+    return _accept.CLUSTER(fsid), f"another cluster answers than the one of which safe was proved: {fsid}, and not {known}"
 
 
 def check_flags(names: list[str]) -> None:
@@ -208,16 +196,16 @@ def proof(storage: Storage | None, accepted: t.Container[str], outside: t.Contai
     if storage is None:
         found.notes.append(NOT_ASKED)
         return found
+    standing = storage.unread_items
     if storage.problem:
-        text = f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"
-        (found.excepted if storage.item in accepted else found.against)[storage.item] = text
+        standing[_accept.CEPH(storage.host)] = f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}"
     other, why = other_cluster(storage.fsid, known)
     if other:
-        (found.excepted if other in accepted else found.against)[other] = f"asked on {storage.host}, {why}"
-    for item, text in storage.unread_items.items():
+        standing[other] = f"asked on {storage.host}, {why}"
+    for item, text in standing.items():
         (found.excepted if item in accepted else found.against)[item] = text
     # What was seen counts also where something else could not be asked.
-    for item, opens in _by(storage.opens, lambda one: one.item).items():
+    for item, opens in _by(storage.opens, lambda one: _accept.WATCHER(one.image)).items():
         one, text = opens[0], _labels(opens)
         if one.accepted(accepted):
             found.excepted[item] = text
@@ -255,7 +243,7 @@ def plan_reasons(
     """
     found: list[tuple[str, list[str]]] = []
     if storage.problem:
-        return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [storage.item])]
+        return [(f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", [_accept.CEPH(storage.host)])]
     other, why = other_cluster(storage.fsid, known)
     if other:
         found.append((f"Ceph is asked in the wrong place on {storage.host}: {why}. Correct ceph_maint_ceph_host or ceph_maint_ceph_command.", [other]))
@@ -272,7 +260,7 @@ def plan_reasons(
     up = {uuid for uuid, vm in vms.items() if vm.holds_storage}
     if up and not storage.opens:
         text = f"{len(up)} VMs are up, and no client has an image open in {storage.where}: their disks are not where Ceph was asked."
-        found.append((f"{text} Correct ceph_maint_rbd_pools or ceph_maint_ceph_command.", [f"no-images:{storage.host}"]))
+        found.append((f"{text} Correct ceph_maint_rbd_pools or ceph_maint_ceph_command.", [_accept.UNCHECKED(storage.host)]))
     if not storage.mapped or not storage.opens:
         return found
     if up and not any(one.vm in vms for one in storage.opens):
@@ -280,7 +268,7 @@ def plan_reasons(
         return [*found, (f"{text} Correct it, or leave it empty.", [])]
     odd = [one for one in storage.opens if one.vm not in up and one.vm not in recorded]
     if odd:
-        found.append((f"No running VM of the platform explains that {_named(odd)}.", list(_by(odd, lambda one: one.item))))
+        found.append((f"No running VM of the platform explains that {_named(odd)}.", list(_by(odd, lambda one: _accept.WATCHER(one.image)))))
     return found
 
 
@@ -333,16 +321,17 @@ def held_back(
     """
     if storage is None:
         return {}
-    if (storage.problem or storage.unread) and storage.start_item not in accepted:
+    unproved = _accept.START(storage.host)
+    if (storage.problem or storage.unread) and unproved not in accepted:
         why, fix = f"Ceph could not be asked on {storage.host} who has images open: {storage.problem}", "Mend it"
         if not storage.problem:
             why = f"The key on {storage.host} may not read the pools {_pools(storage)}"
             fix = "Give it the right to read them, or name the pools with disks of VMs (ceph_maint_rbd_pools),"
-        raise Refused(
+        text = (
             f"{why}. A VM whose image is still open elsewhere would be destroyed by its start, so nothing was started. {fix} and run the "
-            f"same command again, or go on without this proof: {accept_argument(accepted, [storage.start_item])}",
-            [storage.start_item],
+            "same command again, or go on without this proof"
         )
+        raise _accept.refusal(text, accepted, [unproved])
     # Items of their own: what was accepted before safe must not lead to a second guest on one image.
     opens = [one for one in storage.opens if one.start_item not in accepted]
     unknown = [one for one in opens if one.vm not in known]
@@ -351,13 +340,13 @@ def held_back(
             f"ceph_maint_rbd_image_regex finds the VM of none of the {len(storage.opens)} open images, such as {storage.opens[0].image}, so "
             "nothing was started. Correct it, or leave it empty, and run the same command again."
         )
-    if unknown and storage.start_item not in accepted:
+    if unknown and unproved not in accepted:
         # Where no name tells its VM, those of VMs that run again are among them: accepted one by one they would prove nothing.
-        items = [one.start_item for one in unknown] if storage.mapped or nothing_yet else [storage.start_item]
+        items = [one.start_item for one in unknown] if storage.mapped or nothing_yet else [unproved]
         why = f"{_named(unknown, SHOWN if refuse else 1)}; of which VM is not known. A VM whose image is open elsewhere would be destroyed by its start"
         way = (
             "End those clients, or set ceph_maint_rbd_image_regex so that only their VMs are held back, then run the same command again. "
-            f"To go on all the same: {accept_argument(accepted, items)}"
+            f"To go on all the same: {_accept.accept_argument(accepted, items)}"
         )
         if refuse:
             raise Refused(f"Before anything was started, {why}, so nothing was started. {way}", items)
@@ -370,7 +359,7 @@ def held_back(
         if uuid not in named
     } | {
         uuid: f"held back, as {_labels(some)}: a second guest would destroy it. End that client, then run the same command again. To start "
-        f"the VM all the same: {accept_argument(accepted, [one.start_item for one in some])}"
+        f"the VM all the same: {_accept.accept_argument(accepted, [one.start_item for one in some])}"
         for uuid, some in _by(opens, lambda one: one.vm).items()
         if uuid
     }

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _model, _report
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Verdict
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
 
@@ -22,7 +22,7 @@ def safe_lines(verdict: Verdict, api: Api, record: Record, is_open: bool = True)
     C(is_open): a maintenance is open; without one nothing is said of a restore.
     """
     maintenance = record.maintenance
-    lines = [verdict.headline()]
+    lines = [verdict.headline(), *_accept.danger_lines(record.reasons(), _report.SHOWN)]
     if verdict.safe:
         lines.append(f"Proved at {maintenance['safe_at']}: {'; '.join(verdict.proofs)}.")
     else:
@@ -37,7 +37,7 @@ def safe_lines(verdict: Verdict, api: Api, record: Record, is_open: bool = True)
     lines += [f"  accepted: {item}" for item in record.accepted()]
     lines += [f"  left as it is: {what}" for what in verdict.excepted.values()]
     if not verdict.safe:
-        lines.append(f"If Ceph may go down in spite of those left out, each named: {accept_argument(record.accepted(), verdict.items)}")
+        lines.append(f"If Ceph may go down in spite of those left out, each named: {_accept.accept_argument(record.accepted(), verdict.items)}")
     if not is_open:
         return [*lines, NO_RECORD]
     lines += _report.stop_lines(record)
@@ -92,6 +92,6 @@ def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
         lines.append(f"The stop of {refused} of them was refused, so their guests were never asked and their power is not cut.")
     lines.append(
         "To leave them as they are (Ceph going down will hang them; the headline will name them): "
-        + accept_argument(record.accepted(), verdict.items)
+        + _accept.accept_argument(record.accepted(), verdict.items)
     )
     return lines

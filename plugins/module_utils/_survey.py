@@ -14,29 +14,20 @@ import tempfile
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _accept,
     _argspec,
     _files,
     _folders,
     _force,
     _machine,
     _model,
-    _overrides,
     _preconditions,
     _stats,
     _storage,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import (
-    Earlier,
-    earlier,
-    start_item,
-    starts_text,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
-    DamagedRecord,
-    Refused,
-    accept_argument,
-)
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, starts_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import Ended, last_ended
 from ansible_collections.pilw.maintenance.plugins.module_utils._locations import listed_hosts, look_at_locations, wait_for_api
@@ -69,17 +60,18 @@ SHOWN_REFUSALS = 40
 
 def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """What O(purpose) would do."""
-    places, now, preparing = Places.of(params), params["accept"], params["purpose"] == "prepare"
+    places, preparing = Places.of(params), params["purpose"] == "prepare"
     folder, recorded = places.folder, accepted_in(places.path)
-    settings = settings_of(params, _overrides.effective(recorded, now))
+    now = _accept.given(params["accept"], params["accept_reason"], recorded)
+    settings = settings_of(params, _accept.effective(recorded, now))
     _storage.check_flags(params["osd_flags"] or [])
     head = Plan()
     check_folders(head, places, preparing, settings)
     record, complete = record_facts(params, places, head, settings.accepted) if not head.refusals else None, ""
     if record and record.accepted != recorded:  # that of a damaged one is read from its copy
         recorded = record.accepted
-        settings = dataclasses.replace(settings, accept=_overrides.effective(recorded, now))
-    check_copy(head, places, settings.accepted, new=record is None and (preparing or bool(params["running_vms"])))
+        settings = dataclasses.replace(settings, accept=_accept.effective(recorded, now))
+    check_copy(head, places)
     if preparing:
         locations = look_at_locations(api, head, params)
         here = _machine.identity()
@@ -93,7 +85,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
             note_ended(made, last_ended(folder), vms, hosts)
         left = plan_earlier(made, earlier(folder), settings, vms, record)
         add_storage(made, params, vms, record, settings.accepted)
-        check_room(head, params, len(made.stop), settings.accepted)
+        check_room(head, params, len(made.stop), record is None)
         counts = {"hosts": len(made.close_hosts), "vms": len(made.stop)}
         uuids = [vm.uuid for vm in made.stop]
         each = prepare_data(made, settings, hosts, vms, left)
@@ -106,17 +98,17 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
         old = _preconditions.old(record.identity, record.phase, len(record.vms), record.age, params["max_age"], settings.accept)
         made.collect(old, settings.accepted if any(refusal.item in (now or ()) for refusal in old) else ())
     known = {vm.uuid for vm in record.vms} if record else set()
-    unused = [item for item in settings.accepted.unused(params["purpose"]) if item.partition(":")[2] not in known or item.startswith("lost:")]
-    head.lines += _overrides.plan_lines(recorded, now, SHOWN)
+    unused = [item for item in settings.accepted.unused(params["purpose"]) if item.partition(":")[2] not in known]
+    head.lines += _accept.plan_lines(recorded, now, SHOWN)
     if not head.refusals and not made.refusals:
-        head.warnings += _overrides.notes(unused, now or [])
+        head.warnings += _accept.notes(unused, now or [])
     items = head.items + made.items
     refusals = head.refusals + made.refusals
     lines = made.lines + head.lines + [f"Note: {warning}" for warning in head.warnings + made.warnings]
     if refusals:
         lines += refused_lines(refusals)
         if items:
-            lines.append(f"To accept what can be accepted: {accept_argument(settings.accept, items)}")
+            lines.append(f"To accept what can be accepted: {_accept.accept_argument(settings.accept, items)}")
     return {
         "changed": False,
         "lines": lines,
@@ -214,12 +206,12 @@ def plan_earlier(plan: Plan, before: Earlier, settings: Settings, vms: VmList, r
     scope = in_scope(vms.vms.values(), settings.query, settings.exclude)
     stopped = {vm.uuid for vm in record.vms if vm.stop_done} if record else set()
     waiting = [vm.uuid for vm in vms.vms.values() if vm.state not in (_model.RUNNING, _model.DELETED) and vm.uuid not in stopped]
-    left = {uuid: before.starts[start_item(uuid)] for uuid in waiting if start_item(uuid) in before.starts}
-    inside = {uuid: text for uuid, text in left.items() if uuid in scope and start_item(uuid) not in settings.accepted}
+    left = {uuid: before.starts[_accept.START_LEFT(uuid)] for uuid in waiting if _accept.START_LEFT(uuid) in before.starts}
+    inside = {uuid: text for uuid, text in left.items() if uuid in scope and _accept.START_LEFT(uuid) not in settings.accepted}
     told = [text for uuid, text in left.items() if uuid not in inside]
     lost = [before.lost[uuid] for uuid in waiting if uuid in before.lost]
     if inside:
-        plan.refuse(f"{starts_text(list(inside.values()))}.", settings.accepted, *map(start_item, inside))
+        plan.refuse(f"{starts_text(list(inside.values()))}.", settings.accepted, *map(_accept.START_LEFT, inside))
     if told:
         plan.warnings.append(f"Accepted, or left out by the scope: {len(told)} starts that nobody has seen end. {starts_text(told)}.")
     if lost:
@@ -282,7 +274,7 @@ def open_record(params: dict[str, t.Any]) -> Record | None:
     return record if record and record.phase != DONE else None
 
 
-def record_facts(params: dict[str, t.Any], places: Places, plan: Plan, accept: _overrides.Overrides) -> RecordFacts | None:
+def record_facts(params: dict[str, t.Any], places: Places, plan: Plan, accept: _accept.Accepted) -> RecordFacts | None:
     """What a plan needs of the open record, or of what a run would make of a damaged one."""
     try:
         return facts_of(find(places.path, accept, places.copy_dir), bool(params["groups"]))
@@ -334,7 +326,7 @@ def check_folders(plan: Plan, places: Places, preparing: bool, settings: Setting
         mount = _folders.mount_of(one, mounts)
         if mount and mount.on_ceph:
             text = f"{name} {one} lies on Ceph ({mount.device}), which is about to go down with it. Choose another disk."
-            plan.refuse(text, settings.accepted, f"on-ceph:{name}-{_model.digest(one)}")
+            plan.refuse(text, settings.accepted, _accept.DISK(f"{name}-{_model.digest(one)}"))
         elif mount and mount.on_network and name == "ceph_maint_record_dir":
             plan.warnings.append(
                 f"{name} {one} lies on a network file system ({mount.kind}, {mount.device}). File locks may not "
@@ -346,8 +338,8 @@ def check_folders(plan: Plan, places: Places, preparing: bool, settings: Setting
         plan.lines.append(f"Record: {places.path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
 
 
-def check_copy(plan: Plan, places: Places, accepted: t.Container[str], new: bool) -> None:
-    """Refuse a second copy on the file system of the record when the run would make one; on an open record it is a warning."""
+def check_copy(plan: Plan, places: Places) -> None:
+    """Show where the second copy lies, and warn of one that would be lost with the record."""
     copy, folder, mounts = places.record_copy, places.folder, _folders.read_mounts()
     if not copy:
         return
@@ -355,20 +347,15 @@ def check_copy(plan: Plan, places: Places, accepted: t.Container[str], new: bool
         f"Second copy of the record: {copy} (on {_folders.describe_disk(copy, mounts)}); the record: {folder} "
         f"(on {_folders.describe_disk(folder, mounts)})"
     )
-    found = _preconditions.copy_disk(places)
-    if new:
-        plan.collect(found, accepted)
-    else:
-        plan.warnings += [f"Accepted: {text}" if item in accepted else text for text, item in found]
+    plan.warnings += filter(None, [_folders.copy_disk_problem(copy, folder, mounts)])
     mount = _folders.mount_of(copy, mounts)
     if mount and mount.in_memory:
         plan.warnings.append(f"ceph_maint_record_copy {copy} lies in memory ({mount.kind} at {mount.point}): a restart of this machine loses it.")
 
 
-def check_room(plan: Plan, params: dict[str, t.Any], vms: int, accept: t.Container[str]) -> None:
-    """A disk that is nearly full is better known before anything is closed."""
+def check_room(plan: Plan, params: dict[str, t.Any], vms: int, new: bool) -> None:
+    """Refuse to begin a record on a disk that is nearly full. On an open record it is a warning."""
     for name in ("record_dir", "record_copy"):
         problem = _folders.room_problem(params[name], vms) if params[name] else None
         if problem:
-            option = f"ceph_maint_{name}"
-            plan.refuse(f"{option} {params[name]} {problem}", accept, f"room:{option}-{_model.digest(params[name])}")
+            (plan.refusals if new else plan.warnings).append(f"ceph_maint_{name} {params[name]} {problem}")

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import replace
 from types import MappingProxyType
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._power import Target, Wave
@@ -37,7 +37,7 @@ def to_stop(
     """VMs to stop gracefully, and what to write down of those that are down already. A VM in any other state gets its stop too."""
     targets, changes = [], []
     for vm in recorded:
-        if f"vm:{vm.uuid}" in accepted:
+        if _accept.VM(vm.uuid) in accepted:
             continue
         if states.get(vm.uuid) not in _model.RELEASED or vm.start_unclear:
             targets.append(vm)
@@ -48,7 +48,7 @@ def to_stop(
 
 def to_force(recorded: list[RecordedVm], states: States, accepted: t.Container[str]) -> list[RecordedVm]:
     """VMs that did not shut down in time and are not down: the only ones that may be forced off."""
-    return [vm for vm in recorded if vm.outlived and states.get(vm.uuid) not in _model.RELEASED and f"vm:{vm.uuid}" not in accepted]
+    return [vm for vm in recorded if vm.outlived and states.get(vm.uuid) not in _model.RELEASED and _accept.VM(vm.uuid) not in accepted]
 
 
 def to_start(
@@ -63,7 +63,7 @@ def to_start(
                 word = _model.STARTED if vm.columns["start_sent_at"] else _model.ALREADY_RUNNING
                 columns = {"start_outcome": word, "start_error": None, "started_at": now_text(), "outlived_at": None}
                 changes.append(Change(vm.uuid, columns, f"start: {word}"))
-        elif vm.columns["start_outcome"] != _model.VANISHED and f"lost:{vm.uuid}" not in accepted:
+        elif vm.columns["start_outcome"] != _model.VANISHED and _accept.LOST(vm.uuid) not in accepted:
             targets.append(vm)
     targets.sort(key=lambda vm: vm.columns["start_sent_at"] is not None)
     return targets, changes

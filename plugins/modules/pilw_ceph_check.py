@@ -160,6 +160,7 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _accept,
     _argspec,
     _leftovers,
     _module,
@@ -170,7 +171,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
     _watchers,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
 
 CHECKS = ("health", "watchers", "serving", "ramp", "leftovers")
 # More open images than this are counted, not named.
@@ -199,7 +200,7 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
     pattern = _watchers.image_pattern(params["image_regex"])
 
     def expected(one: _watchers.Watcher) -> bool:
-        return f"watcher:{one.image}" in accepted or f"vm:{_watchers.vm_of(one.image, pattern)}" in accepted
+        return _accept.WATCHER(one.image) in accepted or _accept.VM(_watchers.vm_of(one.image, pattern)) in accepted
 
     found = _watchers.look_until_free(ceph, params["pools"] or [], params["way"], params["linger"], expected)
     opens = [{**asdict(one), "vm": _watchers.vm_of(one.image, pattern)} for one in found.watchers]
@@ -231,7 +232,7 @@ def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: 
         items = list(dict.fromkeys(lack.item for lack in lacks))
         raise _serving.NotServing(
             f"Ceph does not serve as it should after {params['timeout']:.0f} s: {_serving.told(lacks)}. Nothing more was "
-            f"started. Mend it and run the same command again, or accept each by name: {accept_argument(accepted, items)}",
+            f"started. Mend it and run the same command again, or accept each by name: {_accept.accept_argument(accepted, items)}",
             items,
             _serving.told(lacks),
         )

@@ -110,9 +110,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _argspec, _module, _options
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
 from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, moved_away
 from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
@@ -226,17 +226,17 @@ def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: b
         },
     }
     accepted = record.accepted() if record else []
-    fatal = [host for host in failed if f"open-host:{host['uuid']}" not in accepted]
+    fatal = [host for host in failed if _accept.OPEN_HOST(host["uuid"]) not in accepted]
     if fatal and not (record and params["restored"]):
         result["failed"] = True
         word = "opened" if accepting else "closed"
-        items = [f"open-host:{host['uuid']}" for host in fatal] if record else []
+        items = [_accept.OPEN_HOST(host["uuid"]) for host in fatal] if record else []
         result["refused_items"] = items
         result["msg"] = (
             f"{len(fatal)} hosts could not be {word}: "
             + "; ".join(f"{host['uuid']} ({host['name']}): {host['why']}" for host in fatal)
             + f". {len(changed)} others were. Run the same again once they answer"
-            + (f", or go on with them open: {accept_argument(accepted, items)}" if items else ".")
+            + (f", or go on with them open: {_accept.accept_argument(accepted, items)}" if items else ".")
         )
     return result
 

@@ -83,6 +83,10 @@ options:
         V(none) withdraws all.
     type: list
     elements: str
+  accept_reason:
+    description:
+      - Why what may destroy data is accepted. Required when O(accept) has such an override that is not recorded yet.
+    type: str
   query:
     description:
       - JMESPath expression over VM rows that limits the maintenance to some VMs. The end is then not safe for Ceph.
@@ -313,11 +317,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _accept,
     _argspec,
     _model,
     _module,
     _options,
-    _overrides,
     _report,
     _stats,
     _storage,
@@ -326,8 +330,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils import (
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import REPORT
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, start_item, starts_text
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, starts_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
 from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
 from ansible_collections.pilw.maintenance.plugins.module_utils._history import ended_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._in_memory import view
@@ -336,13 +340,14 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._other_names impo
 from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Pause, Scope, Seen, prove
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
 from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import summary_md, vms_csv
+from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in
 from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import is_passing
 from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
 
 
 def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_open: bool = True) -> dict[str, t.Any]:
     """Make the proof; the only place that leads to phase safe. C(is_open): a maintenance is open, of which it is the record."""
-    maintenance, accepted, run = record.maintenance, _overrides.Overrides(record.accepted()), params["run"]
+    maintenance, accepted, run = record.maintenance, _accept.Accepted(record.accepted()), params["run"]
     if maintenance["phase"] == CLOSING:
         raise Refused(
             "Nothing is recorded yet, so nothing can be proved. Go on with: "
@@ -374,7 +379,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     verdict.notes += told.notes
     verdict.ceph_checked = told.checked
     if verdict.clean:
-        verdict.notes += _overrides.notes(accepted.unused(_overrides.PROOF), record.given_to(run))
+        verdict.notes += _accept.notes(accepted.unused(_accept.PROOF), record.given_to(run))
     # What did not obey a moment ago is named; only what came up since is worth another round.
     tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
     stuck = [vm for vm in verdict.holding.values() if vm.uuid in recorded and vm.state != _model.RUNNING and not is_passing(vm.state)]
@@ -422,8 +427,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
 
 def proven_read_only(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     """The same proof on a record in memory: nothing is written, and another run may be at work."""
-    accepted = params["accept"] or []
     places = Places.of(params)
+    accepted = _accept.given(params["accept"], params["accept_reason"], accepted_in(places.path))
     with view(places.path, params, accepted, places.copy_dir) as found:
         result = proven({**params, "run": found.run, "osd_flags": None}, api, found.record, Pause(), bool(found.phase))
     told = ["Read-only: the open record was not changed."] if found.phase else [other.text() for other in open_elsewhere(params)]
@@ -471,20 +476,20 @@ def standing_against(params: dict[str, t.Any], record: Record, before: Earlier, 
     found = {}
     place = f"{params['api_host']}@{params['location']}" if params["location"] else params["api_host"]
     if not record.seen():
-        found[f"empty:{place}"] = f"the platform {place} shows no VM at all"
+        found[_accept.LIST(f"empty-{place}")] = f"the platform {place} shows no VM at all"
     for host in record.hosts():
         if host["closed_by_us"] and host["now"] is True:
             label = f"{host['uuid']} {host['name']}".strip()
-            found[f"open-host:{host['uuid']}"] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
+            found[_accept.OPEN_HOST(host["uuid"])] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
     for vm in record.vms():
         if vm.may_come_up:
-            found[f"vm:{vm.uuid}"] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"
+            found[_accept.VM(vm.uuid)] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"
     if scoped:
         return found
     states, stopped = record.seen(), {vm.uuid for vm in record.vms() if vm.stop_done}
     for uuid in before.uuids:
         if uuid not in stopped and states.get(uuid) != _model.DELETED:
-            found[start_item(uuid)] = starts_text([before.starts[start_item(uuid)]])
+            found[_accept.START_LEFT(uuid)] = starts_text([before.starts[_accept.START_LEFT(uuid)]])
     return {**found, **before.unread}
 
 
@@ -532,16 +537,14 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     outcome = _report.Outcome(record)
     if not outcome.complete and not params["give_up"]:
         items = _report.left_items(record, untried=True)
-        raise Refused(
+        text = (
             f"The maintenance cannot end: {len(outcome.left)} recorded VMs do not run again and {len(outcome.ours)} hosts are still closed "
-            "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up by "
-            f"name: {accept_argument(record.accepted(), items)}",
-            items,
+            "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up by name"
         )
-    refusal = _report.give_up_refusal(record, record.accepted())
+        raise _accept.refusal(text, record.accepted(), items)
     identity = record.maintenance["id"]
-    if refusal:
-        raise Refused(refusal, [_report.give_up_item(identity)])
+    if text := _report.give_up_refusal(record, record.accepted()):
+        raise Refused(text, [_accept.GIVE_UP(identity)])
     lines = [_report.ended_headline(record), *_report.start_lines(record, ending=True)]
     if params["give_up"]:
         lines += _report.flag_lines(record)
@@ -568,7 +571,7 @@ def main() -> None:
             "state": _options.choice("opened", "announced", "told", "busy", "proven", "ended", "closed", required=True),
             "purpose": _options.choice("prepare", "verify", "force", "restore", "close", default="prepare"),
             **_options.of("record_dir", "record_dir_persistent", "record_copy", "actor", "controller", "step", "step_seconds", "reason"),
-            **_options.of("accept", "query", "exclude", "max_age", "lease", "_leased", "window", "ceph_is_back", "running_vms", "open_hosts"),
+            **_options.of("accept", "accept_reason", "query", "exclude", "max_age", "lease", "_leased", "window", "ceph_is_back", "running_vms", "open_hosts"),
             **_options.of("osd_flags", "osd_flags_unset", "osd_flags_found", "complete", "notice", "proof_interval", "settle_timeout", "give_up"),
         },
         required_by=_argspec.NEEDS_RUN,

@@ -52,6 +52,10 @@ options:
         recorded, V(none) withdraws it.
     type: list
     elements: str
+  accept_reason:
+    description:
+      - Why what may destroy data is accepted. Required when O(accept) has such an override that is not recorded yet.
+    type: str
   query:
     description:
       - JMESPath expression over VM rows that limits the maintenance to some VMs.
@@ -346,11 +350,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import (
+    _accept,
     _argspec,
     _files,
     _module,
     _options,
-    _overrides,
     _preconditions,
     _progress,
     _telling,
@@ -397,7 +401,7 @@ def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
     says = holder.get("says", "") if holder and busy else ""
     if says or (not starting and record.phase != STOPPING):  # while hosts are closed or opened nothing happens to VMs yet
         return {"changed": False, "busy": busy, "done": 0, "total": record.count_vms(), "text": says}
-    mark = "lost:" if starting else "vm:"
+    mark = (_accept.LOST if starting else _accept.VM)("")
     left_alone = {item[len(mark) :] for item in record.accepted() if item.startswith(mark)}
     vms, done_before, idle = record.vms_at_work(starting, now_text(_progress.RECENT + 1))
     counts = [sum(1 for uuid in uuids if uuid not in left_alone) for uuids in (done_before, idle)]
@@ -416,7 +420,7 @@ def main() -> None:
             **_options.of("only_owners", "exclude_owners", "only_vms", "exclude_vms", "ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
             "gather": _options.choice("plan", "status", "progress", default="status"),
             "purpose": _options.choice("prepare", "restore", default="prepare"),
-            **_options.of("record_dir", "record_dir_persistent", "record_copy", "file", "accept", "query", "exclude", "hosts_query"),
+            **_options.of("record_dir", "record_dir_persistent", "record_copy", "file", "accept", "accept_reason", "query", "exclude", "hosts_query"),
             **_options.of("hosts_keep_closed", "groups", "concurrency", "stop_timeout", "force_timeout", "start_timeout", "window", "hold"),
             **_options.of("proof_interval", "settle_timeout", "retries", "canary", "canary_vms", "max_fail_percentage", "force", "never_force"),
             **_options.of("max_force_percentage", "running_vms", "open_hosts", "ceph_is_back", "osd_flags", "notices", "reason"),
@@ -441,7 +445,7 @@ def main() -> None:
         path = Places.of(params).path
         api = _module.api_for(params)
         if params["gather"] == "status":
-            in_effect = _overrides.effective(accepted_in(path), params["accept"])
+            in_effect = _accept.effective(accepted_in(path), params["accept"])
             _preconditions.check(_preconditions.container(Places.of(params)), in_effect)
             record = open_record(params)
             others, accepted = open_elsewhere(params), params["accept"] or []

@@ -99,9 +99,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options, _pace, _patience
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _argspec, _module, _options, _pace, _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
     CREATING,
     RUNNING,
@@ -162,20 +162,18 @@ def take(
         # Each addition is on disk before the next list is asked for; what two lists disagree about is kept. Those that are
         # accepted are not stopped, and may go down with Ceph all the same: they belong to what is brought back.
         record.add_running(params["run"], running, late=record.phase != CLOSING)
-        creating = [vm for vm in select(found, params, [CREATING]) if f"vm:{vm.uuid}" not in accepted]
+        creating = [vm for vm in select(found, params, [CREATING]) if _accept.VM(vm.uuid) not in accepted]
         uuids = {vm.uuid for vm in running}
         if not creating and former == uuids:
             break
         if patience.passed > params["settle_timeout"]:
             if not creating:
                 break  # owners start and stop VMs all the time; those started later are caught before safe
-            items = [f"vm:{vm.uuid}" for vm in creating]
-            raise Refused(
+            text = (
                 f"Still being created after {params['settle_timeout']:g} s: {'; '.join(vm.label() for vm in creating)}. "
-                "The list is not complete, so this run has stopped no VM; hosts are closed. Run the same command again, or leave them out: "
-                f"{accept_argument(accepted, items)}",
-                items,
+                "The list is not complete, so this run has stopped no VM; hosts are closed. Run the same command again, or leave them out"
             )
+            raise _accept.refusal(text, accepted, [_accept.VM(vm.uuid) for vm in creating])
         if creating:
             patience.check(params["settle_timeout"], f"{len(creating)} VMs are being created, the first is {creating[0].label()}")
         elif former is not None:  # each call has two lists to compare, however long a list takes

@@ -12,7 +12,7 @@ import jinja2
 from ansible_collections.pilw.maintenance.plugins.module_utils import _model
 from ansible_collections.pilw.maintenance.plugins.module_utils._report import (
     DISOBEYED,
-    LOST,
+    NOT_BACK,
     RAN_THROUGH,
     UNTRIED,
     WITHOUT,
@@ -75,7 +75,7 @@ def view(data):
 def tone(data):
     """good, fair or bad: how the headline looks."""
     phase, headline, attention = data["maintenance"]["phase"], data["headline"], data["attention"]
-    if headline.startswith("NOT SAFE") or {RAN_THROUGH, LOST, DISOBEYED} & set(attention):
+    if headline.startswith("NOT SAFE") or {RAN_THROUGH, NOT_BACK, DISOBEYED} & set(attention):
         return "bad"
     ours = any(host["ours"] for host in data["hosts_left_closed"]) and phase in ("opening", "starting", "done")
     limited = headline.startswith(("SAFE EXCEPT", "SCOPE")) or headline.endswith(_model.CEPH_UNCHECKED)

@@ -15,8 +15,9 @@ import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.module_utils.common.validation import check_type_bool, check_type_float, check_type_int
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import NO_MATCH, accept_argument, known
 from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import limit_problem, words
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 
 PREFIX = "ceph_maint_"
 OWN_PREFIX = "ceph_maint_my_"
@@ -34,7 +35,7 @@ _UNITS = ("seconds", "minutes", "hours")
 def accepted_overrides(value: t.Any) -> list[str]:
     """Return what ceph_maint_accept holds, for a lookup."""
     try:
-        return words(value, "ceph_maint_accept") or []
+        return known(words(value, "ceph_maint_accept") or [])
     except InputError as exc:
         raise AnsibleLookupError(str(exc)) from exc
 
@@ -91,9 +92,9 @@ def refusal(names: t.Iterable[str], values: t.Mapping[str, t.Any], accepted: lis
     ``names`` are all that are visible, ``values`` those of known variables and of what Ansible cut off.
     """
     cut = str(values.get(REST_OF_WORDS) or "")
-    cut = "" if f"variable:{REST_OF_WORDS}" in accepted else cut
+    cut = "" if NO_MATCH(REST_OF_WORDS) in accepted else cut
     values = {name: value for name, value in values.items() if name != REST_OF_WORDS}
-    unknown = {name: nearest for name, nearest in unknown_names(names).items() if f"variable:{name}" not in accepted}
+    unknown = {name: nearest for name, nearest in unknown_names(names).items() if NO_MATCH(name) not in accepted}
     wrong = list(filter(None, (value_problem(name, value) for name, value in sorted(values.items()))))
     if cut:
         unknown[REST_OF_WORDS] = ""
@@ -107,7 +108,7 @@ def refusal(names: t.Iterable[str], values: t.Mapping[str, t.Any], accepted: lis
     ]
     text = " ".join([*texts, *wrong, undone])
     if unknown:
-        items = [f"variable:{name}" for name in unknown]
+        items = [NO_MATCH(name) for name in unknown]
         text += f" Variables of your own may begin with {OWN_PREFIX}. To run without these: {accept_argument(accepted, items)}"
     return text
 

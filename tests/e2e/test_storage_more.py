@@ -48,11 +48,11 @@ def without_quorum(ceph: Cluster) -> None:
 
 # How Ceph comes back, and the item that names what is missing.
 BROKEN = {
-    without_an_osd: "osd:1",
-    with_nothing_but_a_monitor: "manager:silent",
-    with_nodown: "flag:nodown",
-    with_pause: "flag:pause",
-    without_quorum: "monitors:silent",
+    without_an_osd: "health:osd-1",
+    with_nothing_but_a_monitor: "health:manager-silent",
+    with_nodown: "health:flag-nodown",
+    with_pause: "health:flag-pause",
+    without_quorum: "health:monitors-silent",
 }
 
 

@@ -238,7 +238,7 @@ class Watcher:
         # One that the platform has in MAINTENANCE gets no write, whatever its flag is; the plan names it.
         open_hosts = [host.uuid for host in self.world.hosts.values() if host.accepting and not (host.touched or host.status)]
         if closed and self.world.flags_shown:  # otherwise the platform's word is all that there is
-            taken = [uuid for uuid in open_hosts if {f"host:{uuid}", f"open-host:{uuid}"} & accepted]
+            taken = [uuid for uuid in open_hosts if {f"lost:{uuid}", f"open-host:{uuid}"} & accepted]
             assert open_hosts == taken, f"hosts {open_hosts} take new VMs"
 
     @staticmethod
@@ -289,7 +289,7 @@ class Watcher:
         accepted = {row[0] for row in self.ask("SELECT item FROM accepted", path=done)}
         last = self.ask("SELECT purpose FROM runs ORDER BY rowid DESC LIMIT 1", path=done)
         for host in self.world.hosts.values():
-            if last == [("close",)] or f"host:{host.uuid}" in accepted:
+            if last == [("close",)] or f"lost:{host.uuid}" in accepted:
                 self.given_up.add(host.uuid)
 
     def nothing_lost(self, path: Path) -> None:
@@ -314,7 +314,7 @@ class Watcher:
         accepted = {row[0] for row in self.ask("SELECT item FROM accepted", path=archive)}
         self.vms_restored(process, outcome, archive, accepted)
         for uuid in self.still_closed():
-            assert outcome.rc != 0 or f"host:{uuid}" in accepted, f"host {uuid} is still closed, and the restore says that all is well"
+            assert outcome.rc != 0 or f"lost:{uuid}" in accepted, f"host {uuid} is still closed, and the restore says that all is well"
             self.host_named(uuid, end["lines"])
 
     def restored_before(self, process: Process, archive: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_kept_record_that_nobody_can_read_stands_against_safe_as_long_as_it_ma
         kept.chmod(0o644)
         os.utime(kept, (state.time.wall(), state.time.wall()))
         out = state._play(state.crew.prepare)
-        assert out and out.items == [f"kept:{kept.name}"]
+        assert out and out.items == [f"start-left:{kept.name}"]
         kept.chmod(0o600)  # as it says
         assert state._play(state.crew.prepare).items == ["start-left:vm-0"]
 

@@ -67,6 +67,8 @@ class Operator:
         if fast:
             command += ["-e", f"@{FAST}"]
         variables.setdefault("ceph_maint_record_dir", self.records)
+        if "ceph_maint_accept" in variables or any("ceph_maint_accept=" in word for word in arguments):
+            variables.setdefault("ceph_maint_accept_reason", "told by its owner")
         for key, value in variables.items():
             whole = isinstance(value, (list, dict, bool)) or " " in str(value)  # of the other form Ansible takes the first word only
             command += ["-e", json.dumps({key: value}) if whole else f"{key}={value}"]

@@ -140,7 +140,7 @@ class Desk:
         assert f"  VM {one} (vm-0, owner 8, running)" in out.lines, out.text
         assert (
             "To leave them as they are (Ceph going down will hang them; the headline will name them): "
-            f"-e ceph_maint_accept=vm:{one}"
+            f"-e ceph_maint_accept=vm:{one} -e \"ceph_maint_accept_reason='REASON'\""
         ) in out.lines
         assert self.phase() == "stopping"
         if calls is not None:

@@ -55,6 +55,7 @@ class QuickOperator(Operator):
         confirmed, force = is_true(given.pop("confirm", "")), is_true(given.pop("force", ""))
         back, reason = is_true(given.pop("ceph_is_back", "")), given.pop("reason", "")
         accept = given.pop("accept", "")
+        given.pop("accept_reason", "")
         accept = accept if isinstance(accept, list) else [item for item in accept.split(",") if item]
         name = playbook.removeprefix(PREFIX)
         crew = self.crew("--check" in arguments, given)

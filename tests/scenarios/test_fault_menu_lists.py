@@ -198,10 +198,10 @@ def test_the_platform_shows_no_vm_at_all(desk: GiveDesk) -> None:
     at.act("fault", kind="list", route="vm_all", keep=0, times=-1)
     out = at.crew.prepare()
     place = at.cloud.url
-    assert (out.rc, out.refused, out.items) == (2, True, [f"empty:{place}"])
+    assert (out.rc, out.refused, out.items) == (2, True, [f"list:empty-{place}"])
     text = f"The platform {place} shows no VM at all. A key without admin rights or a wrong location looks the same."
     assert f"  1. {text}" in out.lines
-    assert f"To accept what can be accepted: -e ceph_maint_accept=empty:{place}" in out.lines
+    assert f"To accept what can be accepted: -e ceph_maint_accept=list:empty-{place}" in out.lines
     assert at.cloud.journal.writes() == []
 
 
@@ -210,7 +210,7 @@ def test_the_platform_shows_no_vm_any_more(desk: GiveDesk) -> None:
     at = desk()
     at.act("fault", kind="list", route="vm_all", keep=0, skip=TAKE, times=-1)
     out = at.crew.prepare()
-    assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"empty:{at.cloud.url}"])
+    assert (out.rc, out.headline, out.items) == (2, NOT_SAFE, [f"list:empty-{at.cloud.url}"])
     assert f"  the platform {at.cloud.url} shows no VM at all" in out.lines
     at.act("clear_faults")
     assert_all_down(at, at.crew.prepare())
@@ -241,12 +241,12 @@ def test_a_row_that_is_no_vm_is_refused_by_name(desk: GiveDesk, name: str) -> No
     out = at.crew.prepare()
     assert (out.rc, out.refused, len(out.items)) == (2, True, 1)
     row = out.items[0]
-    assert re.fullmatch("row:[0-9a-f]{12}", row)
-    assert f"  1. A row of a list has no usable uuid ({row[4:]}) and cannot be acted on." in out.lines
+    assert re.fullmatch("list:row-[0-9a-f]{12}", row)
+    assert f"  1. A row of a list has no usable uuid ({row.removeprefix('list:row-')}) and cannot be acted on." in out.lines
     assert f"To accept what can be accepted: -e ceph_maint_accept={row}" in out.lines
     assert at.cloud.journal.writes() == []
     accepted = at.crew.prepare(accept=out.accept_argument())
-    assert (accepted.rc, accepted.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {row[4:]}. CEPH WAS NOT CHECKED.")
+    assert (accepted.rc, accepted.headline) == (0, f"ALL VMS STOPPED EXCEPT 1 ACCEPTED: {row.removeprefix('list:row-')}. CEPH WAS NOT CHECKED.")
     assert at.cloud.in_state("running") == set()
 
 
@@ -256,7 +256,7 @@ def test_a_row_that_is_no_vm_appears_only_in_the_proof(desk: GiveDesk, name: str
     at.act("fault", kind="list", route="vm_all", add=[ODD[name]], skip=PROOF, param=WHOLE, times=-1)
     out = at.crew.prepare()
     assert (out.rc, out.headline) == (2, NOT_SAFE)
-    assert f"  a list row without a usable uuid ({out.items[0][4:]})" in out.lines
+    assert f"  a list row without a usable uuid ({out.items[0].removeprefix('list:row-')})" in out.lines
 
 
 def test_null_status_is_a_vm_that_may_hold_ceph(desk: GiveDesk) -> None:

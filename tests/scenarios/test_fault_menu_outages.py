@@ -185,7 +185,7 @@ def test_the_api_goes_away_or_the_key_is_revoked_elsewhere_in_a_restore(desk: Gi
     if place == "hosts":
         assert (at.phase(), at.sent("start")) == ("opening", {})
         assert {"Hosts still closed: 1", "VMs recorded 6: not tried 6", "Not tried yet: 6"} <= set(out.lines), out.text
-        assert set(out.accept_argument()) == {f"host:{host.uuid}" for host in at.cloud.hosts}
+        assert set(out.accept_argument()) == {f"lost:{host.uuid}" for host in at.cloud.hosts}
         assert "To go on, mend what the failure names and run the same command again: it tries just what is left." in out.lines
     else:
         assert (at.phase(), at.cloud.in_state("running")) == ("starting", at.running)

@@ -53,7 +53,7 @@ def test_the_machine_below_the_container_is_known_by_the_address_of_its_controll
     monkeypatch.setenv("AWX_HOST", "https://203.0.113.7:8043/")
     run = op.play("ceph_maint_plan")
     assert run.rc == 2, run.text
-    assert f"VM {mine}" in run.text and "has the public address of" in run.text and f"self:{mine}" in run.text
+    assert f"VM {mine}" in run.text and "has the public address of" in run.text and f"ceph_maint_accept=vm:{mine}" in run.text
 
 
 @pytest.mark.smoke

@@ -86,7 +86,7 @@ def test_a_host_that_was_left_open_once_is_not_left_closed_in_silence(desk: Give
     at.act("fault", route="host_flags", uuid=host, status=403, times=-1)
     out = at.crew.restore()
     assert out.rc == 2
-    assert f"host:{host}" in out.accept_argument()
+    assert f"lost:{host}" in out.accept_argument()
     assert at.phase() == "starting", "the record stays open"
     at.act("clear_faults")
     assert at.crew.restore().rc == 0

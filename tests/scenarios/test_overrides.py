@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 import typing as t
 
 import pytest
@@ -12,7 +15,7 @@ import crew
 from scenarios.desk import Operator
 
 Platform = t.Callable[..., Operator]
-KINDS = ["vm:x", "row:x", "watcher:pool/image", "open-host:x", "start-left:x", "lost:x", "old:x", "takeover:x", "osd:1", "self:x", "unhealthy:A"]
+KINDS = ["vm:x", "list:row-x", "watcher:pool/image", "open-host:x", "start-left:x", "lost:x", "old:x", "takeover:x", "health:osd-1", "health:A"]
 
 
 def crew_of(op: Operator, **settings: t.Any) -> crew.Crew:
@@ -43,13 +46,13 @@ def test_withdrawn_override_stops_the_vm_as_the_plan_says(quick: Platform) -> No
     run = operator.prepare(accept=[f"vm:{spared}"])
     assert run.rc == 0 and run.headline.startswith("ALL VMS STOPPED EXCEPT 1 "), run.text
     assert "Left running, as accepted: 1 VMs of 1 owners" in run.text and "To stop: 2 VMs of " in run.text
-    assert f"  vm:{spared}: given now" in run.lines
+    assert f"  vm:{spared}: given now, may destroy data" in run.lines
     run = operator.prepare()
     assert run.headline.startswith("ALL VMS STOPPED EXCEPT 1 "), "not given, it stays"
-    assert f"  vm:{spared}: recorded" in run.lines and "Left running, as accepted: 1 VMs" in run.text
+    assert f"  vm:{spared}: recorded, may destroy data" in run.lines and "Left running, as accepted: 1 VMs" in run.text
     assert vms(op) == [spared]
     plan = operator.prepare(accept=["none"], check=True)
-    assert f"  vm:{spared}: withdrawn now" in plan.lines and "To stop: 1 VMs of 1 owners" in plan.text
+    assert f"  vm:{spared}: withdrawn now, may destroy data" in plan.lines and "To stop: 1 VMs of 1 owners" in plan.text
     assert "Left running" not in plan.text
     run = operator.prepare(accept=["none"])
     assert run.headline == "ALL VMS STOPPED. CEPH WAS NOT CHECKED.", run.text
@@ -105,3 +108,39 @@ def test_old_record_is_not_accepted_by_what_was_accepted_before(quick: Platform)
     assert operator.prepare(accept=[f"old:{identity}"]).safe
     refused = operator.prepare()
     assert refused.refused and refused.items == [f"old:{identity}"], refused.text
+
+
+def test_what_may_destroy_data_is_refused_without_a_reason_and_named_with_it(quick: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    op = quick(vms=3, running=2)
+    spared, operator = vms(op)[0], crew_of(op)
+    with monkeypatch.context() as patch:
+        patch.setattr(crew, "REASON", "")
+        for play in (operator.prepare, operator.verify):
+            run = play(accept=[f"vm:{spared}"])
+            assert run.rc == 2 and f"vm:{spared} may destroy data and needs a reason" in run.text, run.text
+        assert op.cloud.journal.writes() == []
+    run = operator.prepare(accept=[f"vm:{spared}"])
+    named = f"Accepted, may destroy data: vm:{spared}. Reason: {crew.REASON}"
+    assert run.lines[run.lines.index(run.headline) + 1] == named, run.text
+    with monkeypatch.context() as patch:
+        patch.setattr(crew, "REASON", "")
+        assert named in operator.prepare(accept=[f"vm:{spared}", "lost:x"]).lines, "what is recorded has its reason"
+    run = operator.restore()
+    assert run.rc == 0 and named in run.lines, run.text
+    (report,) = op.place.glob("*.report.json")
+    attention = json.loads(report.read_text(encoding="utf-8"))["attention"]["Accepted"]
+    assert {entry["id"]: entry["why"] for entry in attention}[f"vm:{spared}"] == crew.REASON
+
+
+def test_overrides_of_a_former_version_stay_accepted(quick: Platform) -> None:
+    op = quick(vms=3, running=2)
+    operator = crew_of(op)
+    assert operator.prepare().safe
+    with contextlib.closing(sqlite3.connect(op.place / "record.sqlite")) as db:
+        db.executemany("INSERT INTO accepted (item, at, run) VALUES (?, 'then', 'former')", [("unhealthy:OSD_DOWN",), ("self:x",), ("room:x",)])
+        db.commit()
+    plan = operator.prepare(check=True)
+    assert [line for line in plan.lines if "recorded" in line and ":" in line and line.startswith("  ")] == ["  health:OSD_DOWN: recorded"]
+    assert operator.prepare().results["open"]["accepted"] == ["health:OSD_DOWN"]
+    assert operator.prepare(accept=["none"]).results["open"]["accepted"] == []
+    assert operator.restore().rc == 0

@@ -32,7 +32,7 @@ def test_removed_host_gets_its_reason_and_the_override(desk: GiveDesk) -> None:
     assert any(line.startswith(f"  {host}") and line.endswith(": the platform does not list it any more") for line in out.lines), out.text
     assert "not opened yet" not in out.text
     assert "Rerun" not in out.error, "a rerun cannot open it"
-    assert out.accept_argument() == [f"host:{host}"]
+    assert out.accept_argument() == [f"lost:{host}"]
     assert at.crew.restore(accept=out.accept_argument()).rc == 0
     assert at.phase() == "done"
 
@@ -107,7 +107,7 @@ def test_headline_names_what_was_accepted(desk: GiveDesk, kind: str) -> None:
 
 def test_lost_record_with_a_good_copy_is_called_missing(desk: GiveDesk, tmp_path: Path) -> None:
     at = desk(record_copy=str(tmp_path / "copies"))
-    assert at.crew.prepare(accept=[f"same-disk:{tmp_path / 'copies'}"]).safe
+    assert at.crew.prepare().safe
     (folder,) = [path.parent for path in at.folder.glob("records/*/record.sqlite")]
     for path in folder.iterdir():
         path.unlink()

@@ -19,7 +19,7 @@ def test_a_blank_after_the_host_is_in_nothing_that_is_to_be_pasted(tmp_path: Pat
     with Cloud(vms=0, time_scale=0.01) as cloud:
         operator = Crew(tmp_path, cloud.url + "\t \n", cloud.key, **Crew.FAST)
         refused = operator.prepare()
-        assert refused.rc == 2 and refused.items == [f"empty:{cloud.url}"]
+        assert refused.rc == 2 and refused.items == [f"list:empty-{cloud.url}"]
         assert operator.prepare(accept=refused.accept_argument()).safe
 
 

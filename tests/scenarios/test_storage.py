@@ -192,7 +192,7 @@ def test_a_look_in_the_wrong_place_is_refused(quick_storage: Storage) -> None:
     op = quick_storage(vms=2, hosts=1)
     run = op.prepare(ceph_maint_rbd_pools="backup")
     assert run.rc != 0 and "2 VMs are up, and no client has an image open in the pools backup" in run.text, run.text
-    assert run.accept_argument() == f"ceph_maint_accept=no-images:{HOST}"
+    assert run.accept_argument() == f"ceph_maint_accept=unchecked:{HOST}"
     assert "Not checked, as ceph_maint_rbd_pools leaves them out: the pools vms" in run.text
     run = op.prepare(ceph_maint_rbd_pools="vmz")
     assert run.rc != 0 and "Ceph has no pool 'vmz'" in run.text and "ceph_maint_accept=" not in run.text, run.text
@@ -228,7 +228,7 @@ def test_an_ill_cluster_is_refused_before_any_host_is_closed(quick_storage: Stor
     op.ceph.set(checks={"PG_DEGRADED": "Degraded data redundancy: 7 pgs undersized"}, flags=["noscrub"], refuse={"ceph tell": 13})
     run = op.prepare()
     assert run.rc != 0 and "Ceph is not well (HEALTH_WARN: Degraded data redundancy: 7 pgs undersized)" in run.text, run.text
-    assert run.accept_argument() == "ceph_maint_accept=unhealthy:PG_DEGRADED", "that flags are set is no illness"
+    assert run.accept_argument() == "ceph_maint_accept=health:PG_DEGRADED", "that flags are set is no illness"
     assert not op.cloud.journal.writes()
     op.ceph.set(checks={})
     run = op.prepare()

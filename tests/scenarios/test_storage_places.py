@@ -63,14 +63,14 @@ def test_unread_pool_needs_its_override(quick_storage: Storage) -> None:
     op = quick_storage(vms=2, hosts=1)
     before = op.cloud.in_state("running")
     op.ceph.set(uses={"vms": ["rbd"], "glance": []}, refuse={"rbd namespace ls glance": 1, **NO_OSDS})
-    text = refused_plan(op, "unread-pool:glance")
+    text = refused_plan(op, "unchecked:glance")
     assert "may not read the pools glance" in text
-    run = op.prepare(ceph_maint_accept="unread-pool:glance")
-    assert run.rc == 0 and "SAFE EXCEPT 1 ACCEPTED: unread-pool:glance" in run.text, run.text
+    run = op.prepare(ceph_maint_accept="unchecked:glance")
+    assert run.rc == 0 and "SAFE EXCEPT 1 ACCEPTED: unchecked:glance" in run.text, run.text
     assert op.flags() == {"noout"}
     run = op.restore()
     assert run.rc != 0 and "may not read the pools glance" in run.text, run.text
-    assert f"start-unproved:{HOST}" in run.accept_argument() and not op.cloud.journal.of("admin_vm_start")
+    assert f"start:{HOST}" in run.accept_argument() and not op.cloud.journal.of("admin_vm_start")
     run = op.restore(ceph_maint_rbd_pools="vms")
     assert run.rc == 0 and op.cloud.in_state("running") == before, run.text
 
@@ -81,7 +81,7 @@ def test_unread_pool_is_seen_where_it_comes_up_after_the_plan(quick_storage: Sto
     op.ceph.then("rbd namespace ls glance", nth=2, refuse={"rbd trash ls --all glance": 1})
     run = op.prepare(**IMAGE)
     assert run.rc != 0 and "NOT SAFE TO TAKE CEPH DOWN" in run.text, run.text
-    assert run.accept_argument() == "ceph_maint_accept=unread-pool:glance"
+    assert run.accept_argument() == "ceph_maint_accept=unchecked:glance"
 
 
 def test_unreadable_answer_is_not_blamed_on_the_monitors(quick_storage: Storage) -> None:

@@ -46,7 +46,7 @@ def test_nothing_is_opened_or_started_before_ceph_serves(quick_storage: Storage)
     assert run.rc != 0 and "Ceph does not serve as it should after 1 s" in run.text, run.text
     for words in ("osd.1 is down", "pool vms: placement groups are not active: 1 peering", "the flag noup is set (ceph osd unset noup)"):
         assert words in run.text
-    assert set(run.accept_argument().partition("=")[2].split(",")) >= {"osd:1", "pgs:vms", "flag:noup"}
+    assert set(run.accept_argument().partition("=")[2].split(",")) >= {"health:osd-1", "health:pgs-vms", "health:flag-noup"}
     assert not starts(op) and not open_hosts(op.cloud) and op.phase() == "safe"
     assert sorted(op.ceph.writes[3:]) == ["ceph osd unset nodown", "ceph osd unset pause"]
     asked = [call for call in op.ceph.calls if call.startswith(("ceph osd unset", "ceph quorum_status"))]
@@ -120,7 +120,7 @@ def test_between_the_waves_ceph_is_looked_at_again(quick_storage: Storage) -> No
     op.ceph.then("ceph status", nth=2, osds={**WELL["osds"], "2": "down"})
     run = op.restore(**WAVE, ceph_maint_ceph_wait="0.5")
     assert run.rc != 0 and "osd.2 is down. Nothing more was started" in run.text, run.text
-    assert "ceph_maint_accept=osd:2" in run.text
+    assert "ceph_maint_accept=health:osd-2" in run.text
     assert len(starts(op)) == 3 == len(op.cloud.in_state("running"))
     assert "VMs recorded 7: not tried 4, running again 3" in run.text, "the summary is shown all the same"
     op.ceph.set(**WELL)

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import KINDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "when_something_goes_wrong.md"
 SOURCES = sorted(path for path in (ROOT / "plugins").rglob("*.py") if path.parent.name != "doc_fragments")
@@ -46,7 +48,7 @@ QUIET = {
     "_report.why_left": "what a report says of a VM",
     "_folders.describe_disk": "what the plan shows",
     "_controller.presence": "what somebody does, as others are shown",
-    "_overrides.plan_lines": "what the plan shows",
+    "_accept.plan_lines": "what the plan shows",
     "_opening.put_away": "what somebody does, as others are told",
     "_report.headline": "what a report begins with",
     "_report.why_untried": "what a report says of a VM",
@@ -101,6 +103,7 @@ NOT_ALONE = {
         "...... port ...",
         "...the proxy ......",
         "..., with ... forced off before......",
+        "may destroy data",
     ],
     "looked for in what others say": [
         "no such virtual machine exists",
@@ -161,6 +164,7 @@ NOT_ALONE = {
         "pilw.maintenance.ceph_maint_restore tries those that do not run; pilw.maintenance.ceph_maint_close gives them up",
         "Give each of these commands the same inventory and the same settings of platform, location, record and Ceph as this one.",
     ],
+    "the table of overrides": [text for kind in KINDS.values() for text in (kind.of, kind.accepts) if " " in text],
     "good news": [
         "  The report for people: ...",
         "SAFE TO TAKE CEPH DOWN",
@@ -179,7 +183,8 @@ NOT_ALONE = {
         "Nothing was changed.",
         "... For a group that may be empty: optional: true.",
         " Variables of your own may begin with .... To run without these: ...",
-        "... To go on: ...",
+        "... To go on",
+        "...Did you mean ...?...The kinds are .......",
         ".... Make room, or choose another disk.",
         "...was taken...was sent, and its answer left unclear whether it was taken...",
         "...start......power cut...graceful stop......",

@@ -56,6 +56,7 @@ def options(records: Path, **more: t.Any) -> dict[str, t.Any]:
         "controller": "",
         "reason": "",
         "accept": None,
+        "accept_reason": "told by its owner",
         "query": "",
         "exclude": "",
         "max_age": 24.0,

@@ -116,7 +116,7 @@ def of_another(copy: Path) -> None:
     """Its disk was away since; all that it knows is known to this maintenance too."""
     execute(copy / "record.sqlite", "UPDATE maintenance SET id='another'")
     execute(copy / "record.sqlite", "UPDATE hosts SET before=0")
-    execute(copy / "record.sqlite", "INSERT INTO accepted VALUES ('lost:b', 't', 'r')")
+    execute(copy / "record.sqlite", "INSERT INTO accepted (item, at, run) VALUES ('lost:b', 't', 'r')")
     (copy / "maintenance_id").write_text("another")
 
 

@@ -22,8 +22,7 @@ import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils import _folders
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
-from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance
-from scenarios.desk import Operator, wait_until
+from scenarios.desk import wait_until
 from scenarios.record.fire import OURS, PLACE, content, enter, fill, item_of, plan_for, refused, vm
 
 NOBODY = 65534
@@ -99,35 +98,35 @@ def test_the_plan_refuses_a_disk_without_room_for_the_record(quick, small_disk) 
     cloud = quick().cloud
     disk = small_disk("256k")
     found = plan_for(cloud, disk / "r")
-    (item,) = found["refused_items"]
-    assert item.startswith("room:ceph_maint_record_dir-")
-    assert "has 0.2 MiB free, and 8 VMs may need 1 MiB. Make room, or choose another disk." in found["refusals"][0]
-    assert plan_for(cloud, disk / "r", accept=item)["refusals"] == []
+    assert found["refused_items"] == []
+    text = "has 0.2 MiB free, and 8 VMs may need 1 MiB. Make room, or choose another disk."
+    assert found["refusals"] == [f"ceph_maint_record_dir {disk / 'r'} {text}"]
     found = plan_for(cloud, disk.parent / "r", record_copy=str(disk / "copy"))
-    assert found["refused_items"][0].startswith("room:ceph_maint_record_copy-")
+    assert found["refusals"] == [f"ceph_maint_record_copy {disk / 'copy'} {text}"]
+
+
+def test_a_nearly_full_disk_with_an_open_record_is_a_note(quick, small_disk) -> None:
+    op = quick()
+    disk = small_disk("512k")
+    enter(disk / "r", api_host=op.cloud.url)
+    fill(disk)
+    found = plan_for(op.cloud, disk / "r")
+    assert found["refusals"] == []
+    assert [line for line in found["lines"] if line.startswith(f"Note: ceph_maint_record_dir {disk / 'r'} has 0.0 MiB free")]
 
 
 # A second copy on the record's own disk.
 
 
-def test_copy_on_the_disk_of_the_record_is_refused(quick, one_disk) -> None:
+def test_copy_on_the_disk_of_the_record_is_a_warning(quick, one_disk) -> None:
     op = quick(vms=3)
     copy = op.folder / "usb" / "copy"
     operator = crew.Crew(op.folder, op.cloud.url, op.cloud.key, record_copy=str(copy), **crew.Crew.FAST)
     run = operator.prepare()
-    assert (run.refused, run.items, op.cloud.journal.writes()) == (True, [f"same-disk:{copy}"], [])
-    assert f"ceph_maint_record_copy {copy} lies on the file system of the record (" in run.text
+    assert run.safe and f"Note: ceph_maint_record_copy {copy} lies on the file system of the record (" in run.text, run.text
     mount = next(line for line in run.lines if line.startswith(f"Second copy of the record: {copy} (on "))
     assert _folders.describe_disk(str(op.folder), _folders.read_mounts()) in mount
-    assert "To accept this: -e ceph_maint_accept=same-disk:" in refused_without_a_plan(op, copy)
-    assert not copy.exists() and not op.place.exists()
-    assert operator.prepare(accept=run.accept_argument()).safe
-
-
-def refused_without_a_plan(op: Operator, copy: Path) -> str:
-    """As a play of somebody's own, which opens the record and shows no plan."""
-    given = {"api_host": op.cloud.url, "api_key": op.cloud.key, "record_dir": str(op.records), "record_copy": str(copy), "state": "opened"}
-    return crew.run_module(pilw_maintenance, given)["msg"]
+    assert copy.exists()
 
 
 def test_copy_on_the_disk_of_an_open_record_is_a_warning(quick, one_disk) -> None:
@@ -396,7 +395,7 @@ def test_a_disk_on_ceph_is_refused_by_name(quick, tmp_path, monkeypatch, mount) 
     cloud = quick().cloud
     monkeypatch.setattr(_folders, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\n{mount.format(tmp_path)} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
-    assert "lies on Ceph" in found["refusals"][0] and found["refused_items"][0].startswith("on-ceph:ceph_maint_record_dir-")
+    assert "lies on Ceph" in found["refusals"][0] and found["refused_items"][0].startswith("disk:ceph_maint_record_dir-")
 
 
 # A record of another platform.

@@ -67,7 +67,7 @@ def test_a_mounted_folder_is_taken_at_its_word(mount):
 def test_a_folder_of_the_container_itself_is_not(mount):
     text, item = problem("/records", True, "podman", mount)
     assert text.startswith("ceph_maint_record_dir_persistent says that /records outlives this container (podman), and it lies at ")
-    assert item.startswith("own-disk:")
+    assert item.startswith("disk:")
 
 
 def test_what_is_refused_can_be_accepted_by_its_name(monkeypatch):

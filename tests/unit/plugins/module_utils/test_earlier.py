@@ -96,9 +96,9 @@ def test_a_kept_record_that_cannot_be_read_hides_no_other_and_is_told_for_as_lon
     spoiled(path, how)
     found = earlier(str(tmp_path))
     assert found.uuids == ["b"]
-    assert list(found.unread) == ["kept:1.record.sqlite"]
+    assert list(found.unread) == ["start-left:1.record.sqlite"]
     told = "The kept record 1.record.sqlite cannot be read, so starts that it may have left at work are not known: "
-    assert found.unread["kept:1.record.sqlite"].startswith(told)
+    assert found.unread["start-left:1.record.sqlite"].startswith(told)
     day = path.stat().st_mtime - 24.1 * 3600
     os.utime(path, (day, day))
     assert earlier(str(tmp_path)).unread == {}

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _force, _plan, _plan_restore
+from ansible_collections.pilw.maintenance.plugins.module_utils._accept import accept_argument
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, accept_argument
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest, parse_host, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import LocationFacts, RecordFacts, Settings
 
@@ -141,39 +143,39 @@ ACCEPTABLE = {
     ),
     "self": (
         {"vms": ({**RUNNING, "mac": "52:54:00:00:00:01"},), "machines": (ME,)},
-        "self:a",
+        "vm:a",
         "VM a (web, owner 8, running) has the MAC address of desk, the machine that runs this: it would stop itself. "
-        "Run from a machine outside this cloud.",
+        "Run from a machine outside this cloud, or leave this VM running.",
     ),
     "unlisted location": (
         {"location": "l9", "locations": (LocationFacts("l1"),)},
-        "location:l9",
+        "list:location-l9",
         "The platform does not list a location l9; it lists l1.",
     ),
     "same rows": (
         {"location": "l1", "locations": TWINS},
-        "same-rows:l1+l2",
+        "list:same-rows-l1+l2",
         "The locations l1 and l2 show the same VMs: this platform seems to ignore the location in admin lists, so what a "
         "list covers is not known.",
     ),
     "no vm": (
         {"vms": ()},
-        "empty:api.example.com",
+        "list:empty-api.example.com",
         "The platform api.example.com shows no VM at all. A key without admin rights or a wrong location looks the same.",
     ),
     "no host": (
         {"hosts": (), "location": "l1"},
-        "no-hosts:api.example.com@l1",
+        "open-host:api.example.com@l1",
         "The platform api.example.com@l1 shows no hypervisor host, so none can be closed to new VMs.",
     ),
     "vm row": (
         {"vms": (RUNNING, BAD_ROW)},
-        f"row:{digest(BAD_ROW)}",
+        f"list:row-{digest(BAD_ROW)}",
         f"A row of a list has no usable uuid ({digest(BAD_ROW)}) and cannot be acted on.",
     ),
     "host row": (
         {"hosts": (OPEN, BAD_ROW)},
-        f"row:{digest(BAD_ROW)}",
+        f"list:row-{digest(BAD_ROW)}",
         f"A row of a list has no usable uuid ({digest(BAD_ROW)}) and cannot be acted on.",
     ),
 }
@@ -184,7 +186,7 @@ def test_each_refusal_names_what_accepts_it_and_accepting_turns_it_into_a_note(n
     found, item, text = ACCEPTABLE[name]
     plan = prepare(**found)
     assert (plan.refusals, plan.items) == ([text], [item])
-    given_back = _argspec.words(accept_argument(["old:x"], plan.items).split("=", 1)[1], "accept")
+    given_back = _argspec.words(shlex.split(accept_argument(["old:x"], plan.items))[1].partition("=")[2], "accept")
     assert given_back == ["old:x", item]
     accepted = prepare(**found, accept=given_back)
     assert (accepted.refusals, accepted.items) == ([], [])
@@ -194,7 +196,7 @@ def test_each_refusal_names_what_accepts_it_and_accepting_turns_it_into_a_note(n
 def test_an_item_left_in_a_template_accepts_nothing_new():
     items = [item for _found, item, _text in ACCEPTABLE.values()]
     other = prepare(vms=(RUNNING, {**PAUSED, "uuid": "new"}, {"name": "other"}), accept=items)
-    assert other.items == ["row:" + digest({"name": "other"}), "vm:new"]
+    assert other.items == ["list:row-" + digest({"name": "other"}), "vm:new"]
 
 
 WAYS = {
@@ -376,8 +378,9 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
             return
         text = " ".join(plan.refusals)
         argument = accept_argument(wishes.get("accept", []), plan.items)
-        assert argument.startswith("-e ceph_maint_accept=") and len(argument.split()) == 2
-        wishes["accept"] = _argspec.words(argument.split("=", 1)[1], "accept") or []
+        option, value, *reason = shlex.split(argument)
+        assert (option, reason in ([], ["-e", "ceph_maint_accept_reason='REASON'"])) == ("-e", True)
+        wishes["accept"] = _argspec.words(value.removeprefix("ceph_maint_accept="), "accept") or []
         if "-e ceph_maint_location=" in text:
             wishes["location"] = slugs[0]
         if "-e ceph_maint_hosts_keep_closed=" in text:

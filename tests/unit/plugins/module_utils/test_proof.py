@@ -154,8 +154,8 @@ def test_a_row_without_a_uuid_is_not_safe():
     bad = [{"name": "who", "status": "stopped"}]
     verdict = prove(Cloud(bad))
     assert verdict.headline() == NOT_SAFE_WORDS
-    assert len(verdict.items) == 1 and verdict.items[0].startswith("row:")
-    assert verdict.reasons() == [f"a list row without a usable uuid ({verdict.items[0][4:]})"]
+    assert len(verdict.items) == 1 and verdict.items[0].startswith("list:row-")
+    assert verdict.reasons() == [f"a list row without a usable uuid ({verdict.items[0].removeprefix('list:row-')})"]
 
 
 def test_accepted_vms_are_in_the_headline():

@@ -279,9 +279,12 @@ def test_a_record_that_an_earlier_version_made_can_be_gone_on_with(made):
         db.execute("ALTER TABLE maintenance DROP COLUMN never_force")
         db.execute("DROP TABLE spared")
         db.execute("ALTER TABLE runs DROP COLUMN window")
+        db.execute("ALTER TABLE accepted DROP COLUMN reason")
+        db.executemany("INSERT INTO accepted VALUES (?, 'then', 'former')", [("vm:a",), ("unhealthy:OSD_DOWN",), ("host:h",), ("room:x",)])
         db.commit()
     old = Record(record.path)
     old.check()
+    assert old.reasons() == {"vm:a": "", "health:OSD_DOWN": "", "lost:h": ""}
     assert (old.maintenance["ceph_fsid"], old.run()["window"]) == ("", 0.0), "read as it is"
     assert (old.never_force(), old.spared(), old.forced()) == ([], {}, set())
     token = old.begin_run("ann on box", "restore")
@@ -290,6 +293,10 @@ def test_a_record_that_an_earlier_version_made_can_be_gone_on_with(made):
     old.spare(token, ["9"], {"a": "its group"})
     assert (old.maintenance["ceph_fsid"], old.run()["window"], old.count_vms()) == ("a-1", 60.0, 1)
     assert (old.never_force(), old.spared()) == (["9"], {"a": "its group"})
+    old.accept(token, ["vm:a", "watcher:rbd/a"], "a backup")
+    assert old.reasons() == {"vm:a": "a backup", "lost:h": "", "watcher:rbd/a": "a backup"}, "what acts once is not replaced"
+    old.accept(token, ["vm:a"])
+    assert old.reasons() == {"vm:a": "a backup", "lost:h": ""}
     old.close()
 
 
@@ -534,8 +541,8 @@ def test_done(made):
 def test_accepted_items_are_kept_once(made):
     record, token = made
     record.accept(token, ["vm:a", "old:x"])
-    record.accept(token, ["vm:a", "row:y"])
-    assert record.accepted() == ["vm:a", "old:x", "row:y"]
+    record.accept(token, ["vm:a", "list:row-y"])
+    assert record.accepted() == ["vm:a", "old:x", "list:row-y"]
 
 
 # Crashes.

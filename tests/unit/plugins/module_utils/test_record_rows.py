@@ -88,9 +88,9 @@ CASES = {
     "a run ends": ((), lambda r, t: r.end_run(t), {("runs", "run"): {"ended": "now"}}, [("run ended", None, None)]),
     "two items are accepted": (
         (),
-        lambda r, t: r.accept(t, ["vm:a", "host:open"]),
-        {("accepted", "vm:a"): {"at": "now", "run": "TOKEN"}, ("accepted", "host:open"): {"at": "now", "run": "TOKEN"}},
-        [("accepted", None, "vm:a"), ("accepted", None, "host:open")],
+        lambda r, t: r.accept(t, ["vm:a", "lost:open"], "a backup"),
+        {("accepted", item): {"at": "now", "run": "TOKEN", "reason": "a backup"} for item in ("vm:a", "lost:open")},
+        [("accepted", None, "vm:a"), ("accepted", None, "lost:open")],
     ),
     "an item is accepted again": ((lambda r, t: r.accept(t, ["vm:a"]),), lambda r, t: r.accept(t, ["vm:a"]), {}, []),
     "flags of Ceph are ours": (

@@ -88,7 +88,7 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         "  owner 9: left n-left: its stop is not on record",
         "Ended without, as accepted: 1",
         "  owner 9: given n-given: did not start",
-        "To end without them, each named: -e ceph_maint_accept=lost:given,host:h1,host:h4,lost:lost",
+        "To end without them, each named: -e ceph_maint_accept=lost:given,lost:h1,lost:h4,lost:lost",
     ]
     assert [host["uuid"] for host in _report.hosts_left_closed(record) if host["ours"]] == ["h1", "h4"]
     assert [vm.uuid for vm in _report.Outcome(record).left] == ["lost", "left"]

@@ -131,7 +131,7 @@ def test_a_cluster_that_serves_lacks_nothing_once_its_report_has_moved_on(clock,
     cluster = Cluster()
     cluster.nested = nested
     gate = cluster.gate()
-    assert [lack.item for lack in gate.whole()] == ["manager:stands-still"]
+    assert [lack.item for lack in gate.whole()] == ["health:manager-stands-still"]
     assert gate.wait(60, gate.whole) == []
     assert clock.waits == 0
     assert "ceph_maint_probe_pool is not set" in gate.notes["probe"]
@@ -142,7 +142,7 @@ def test_a_report_that_stands_still_is_never_enough(clock):
     cluster = Cluster()
     cluster.stands = True
     gate = cluster.gate()
-    assert [lack.item for lack in gate.wait(60, gate.whole)] == ["manager:stands-still"]
+    assert [lack.item for lack in gate.wait(60, gate.whole)] == ["health:manager-stands-still"]
     assert clock.now == 60
 
 
@@ -165,27 +165,27 @@ def all_osds(**columns):
 @pytest.mark.parametrize(
     ("act", "items"),
     [
-        (spoil(broken={"ceph quorum_status": SILENT}), ["monitors:silent"]),
-        (spoil(broken={"ceph osd dump": SILENT}), ["monitors:silent"]),
-        (spoil(broken={"ceph pg dump sum": SILENT}), ["manager:silent"]),
-        (spoil(broken={"ceph pg stat": SILENT}), ["manager:silent"]),
-        (spoil(broken={"ceph pg stat": 13}), ["manager:silent"]),
-        (spoil(flags={"pause", "noout"}), ["flag:pause"]),
-        (spoil(flags={"nodown", "noup", "full"}), ["flag:full", "flag:nodown", "flag:noup"]),
+        (spoil(broken={"ceph quorum_status": SILENT}), ["health:monitors-silent"]),
+        (spoil(broken={"ceph osd dump": SILENT}), ["health:monitors-silent"]),
+        (spoil(broken={"ceph pg dump sum": SILENT}), ["health:manager-silent"]),
+        (spoil(broken={"ceph pg stat": SILENT}), ["health:manager-silent"]),
+        (spoil(broken={"ceph pg stat": 13}), ["health:manager-silent"]),
+        (spoil(flags={"pause", "noout"}), ["health:flag-pause"]),
+        (spoil(flags={"nodown", "noup", "full"}), ["health:flag-full", "health:flag-nodown", "health:flag-noup"]),
         (spoil(flags={"noout", "norecover", "nobackfill", "norebalance"}), []),
-        (osd(1, up=0), ["osd:1"]),
+        (osd(1, up=0), ["health:osd-1"]),
         (osd(1, up=0, **{"in": 0}), []),
-        (all_osds(up=0, **{"in": 0}), ["osd:none"]),
-        (spoil(osds=[]), ["osd:none"]),
-        (spoil(broken={"ceph tell osd.2": SILENT}), ["osd:2"]),
-        (spoil(broken={"ceph tell": SILENT}), ["osd:0", "osd:1", "osd:2"]),
+        (all_osds(up=0, **{"in": 0}), ["health:osd-none"]),
+        (spoil(osds=[]), ["health:osd-none"]),
+        (spoil(broken={"ceph tell osd.2": SILENT}), ["health:osd-2"]),
+        (spoil(broken={"ceph tell": SILENT}), ["health:osd-0", "health:osd-1", "health:osd-2"]),
         (spoil(broken={"ceph tell": 13}), []),
-        (spoil(groups={"2.0": "peering", "2.1": "active+clean"}), ["pgs:vms"]),
-        (spoil(groups={"2.0": "unknown", "3.0": "down", "7.1": "incomplete"}), ["pgs:vms", "pgs:backup", "pgs:7"]),
-        (spoil(groups={"2.0": "stale+active+clean"}), ["pgs:vms"]),
+        (spoil(groups={"2.0": "peering", "2.1": "active+clean"}), ["health:pgs-vms"]),
+        (spoil(groups={"2.0": "unknown", "3.0": "down", "7.1": "incomplete"}), ["health:pgs-vms", "health:pgs-backup", "health:pgs-7"]),
+        (spoil(groups={"2.0": "stale+active+clean"}), ["health:pgs-vms"]),
         (spoil(groups={"2.0": "active+recovery_wait+degraded"}), []),
-        (spoil(groups={"2.0": "activating"}), ["pgs:vms"]),
-        (spoil(groups={}), ["manager:silent"]),
+        (spoil(groups={"2.0": "activating"}), ["health:pgs-vms"]),
+        (spoil(groups={}), ["health:manager-silent"]),
     ],
 )
 def test_each_lack_is_told_by_name(clock, act, items):
@@ -211,16 +211,16 @@ def test_an_osd_that_gives_no_good_answer_while_others_do_is_no_matter_of_the_ke
     cluster = Cluster()
     cluster.broken = {"ceph tell osd.1": failure}
     gate = cluster.gate()
-    assert "osd:1" in [lack.item for lack in gate.whole()]
+    assert "health:osd-1" in [lack.item for lack in gate.whole()]
     assert "osd" not in gate.notes
 
 
 def test_what_was_accepted_is_said_and_silent_monitors_prove_nothing(clock):
     cluster = Cluster()
     cluster.osds[1]["up"] = 0
-    gate = cluster.gate("osd:1", "monitors:silent")
+    gate = cluster.gate("health:osd-1", "health:monitors-silent")
     assert gate.wait(60, gate.whole) == []
-    assert [lack.item for lack in gate.passed_over] == ["osd:1"]
+    assert [lack.item for lack in gate.passed_over] == ["health:osd-1"]
     assert _serving.headline(gate.passed_over, True) == "Ceph serves, except for what was accepted."
     cluster.broken = {"ceph": SILENT}
     assert gate.wait(0, gate.whole) == []
@@ -233,24 +233,24 @@ def test_an_answer_by_halves_is_waited_out(clock):
     osds, cluster.osds = cluster.osds, [{}]
     clock.acts[2] = lambda: setattr(cluster, "osds", osds)
     gate = cluster.gate()
-    assert [lack.item for lack in gate.wait(0, gate.whole)] == ["answer:unknown"]
+    assert [lack.item for lack in gate.wait(0, gate.whole)] == ["health:answer-unknown"]
     assert gate.wait(60, gate.whole) == []
 
 
-@pytest.mark.parametrize(("flags", "uses", "items"), [("full", "rbd", ["full:vms"]), ("nearfull", "rbd", []), ("full", "cephfs", [])])
+@pytest.mark.parametrize(("flags", "uses", "items"), [("full", "rbd", ["health:full-vms"]), ("nearfull", "rbd", []), ("full", "cephfs", [])])
 def test_a_pool_that_is_full_takes_no_write(clock, flags, uses, items):
     cluster = Cluster()
     cluster.pool = {"flags_names": f"hashpspool,{flags}", "application_metadata": {uses: {}}}
     assert sorted(found_by(cluster)) == items
     gate = Gate(cluster.ceph(), "", [], ["vms"])
-    assert ("full:vms" in [lack.item for lack in gate.whole()]) == (flags == "full"), "named by the operator, it has images"
+    assert ("health:full-vms" in [lack.item for lack in gate.whole()]) == (flags == "full"), "named by the operator, it has images"
 
 
 @pytest.mark.parametrize("state", ["active+clean+laggy", "active+clean+wait", "active+recovery_unfound+degraded", "active+backfill_unfound"])
 def test_a_group_that_holds_some_requests_back_does_not_serve(clock, state):
     cluster = Cluster()
     cluster.groups["2.0"] = state
-    assert sorted(found_by(cluster)) == ["pgs:vms"]
+    assert sorted(found_by(cluster)) == ["health:pgs-vms"]
 
 
 def test_a_probe_pool_that_is_not_there_is_a_mistake_and_nothing_to_wait_for(clock):
@@ -277,16 +277,17 @@ def test_what_is_accepted_is_not_waited_for(clock):
     cluster.osds[1]["up"] = 0
     cluster.broken = {"ceph tell osd.2": SILENT}
     cluster.groups["2.0"] = "peering"
-    gate = cluster.gate("osd:1", "osd:2", "pgs:vms")
+    gate = cluster.gate("health:osd-1", "health:osd-2", "health:pgs-vms")
     assert gate.wait(60, gate.whole) == []
     assert not any(call.startswith("ceph tell osd.2") for call in cluster.calls), "a silent one costs its whole time"
-    assert [lack.item for lack in cluster.gate("osd:1", "osd:2").wait(1, cluster.gate("osd:1", "osd:2").whole)][-1] == "pgs:vms"
+    gates = [cluster.gate("health:osd-1", "health:osd-2") for _each in range(2)]
+    assert [lack.item for lack in gates[0].wait(1, gates[1].whole)][-1] == "health:pgs-vms"
 
 
 def test_a_write_is_tried_also_where_something_is_accepted(clock):
     cluster = Cluster()
     cluster.osds[1]["up"] = 0
-    gate = cluster.gate("osd:1", probe="vms")
+    gate = cluster.gate("health:osd-1", probe="vms")
     gate.wait(60, gate.whole)
     assert any(" put " in call for call in cluster.calls)
 
@@ -307,13 +308,13 @@ def test_the_cheap_part_looks_at_what_changes_while_vms_start(clock):
     assert not any("tell" in call or "quorum" in call for call in cluster.calls)
     assert any(" put " in call for call in cluster.calls), "monitors alone go on saying what was"
     cluster.status["health"]["checks"] = {"SLOW_OPS": {"summary": {"message": "7 slow ops"}}, "OSDMAP_FLAGS": {}}
-    assert [(lack.item, lack.text) for lack in gate.ramp()] == [("slow:SLOW_OPS", "Ceph is slow: 7 slow ops")]
+    assert [(lack.item, lack.text) for lack in gate.ramp()] == [("health:slow-SLOW_OPS", "Ceph is slow: 7 slow ops")]
     cluster.osds[0]["up"] = 0
     cluster.flags = {"pause"}
     cluster.groups["2.0"] = "down"
-    assert [lack.item for lack in gate.ramp()] == ["flag:pause", "osd:0", "slow:SLOW_OPS", "pgs:vms"]
+    assert [lack.item for lack in gate.ramp()] == ["health:flag-pause", "health:osd-0", "health:slow-SLOW_OPS", "health:pgs-vms"]
     cluster.broken = {"ceph status": SILENT}
-    assert [lack.item for lack in gate.ramp()] == ["monitors:silent"]
+    assert [lack.item for lack in gate.ramp()] == ["health:monitors-silent"]
 
 
 def test_monitors_that_stand_alone_let_no_further_wave_start(clock):
@@ -321,7 +322,7 @@ def test_monitors_that_stand_alone_let_no_further_wave_start(clock):
     cluster = Cluster()
     cluster.stands = True
     gate = cluster.gate()
-    assert [lack.item for lack in gate.wait(60, gate.ramp)] == ["manager:stands-still"]
+    assert [lack.item for lack in gate.wait(60, gate.ramp)] == ["health:manager-stands-still"]
 
 
 # The write that comes back.
@@ -350,7 +351,7 @@ def test_a_cluster_without_any_pool_has_no_groups_to_wait_for(clock):
 def test_a_write_that_does_not_end_is_a_lack(clock, verb):
     cluster = Cluster()
     cluster.broken = {f"rados --pool scratch {verb}": SILENT}
-    assert list(found_by(cluster, probe="scratch")) == ["probe:scratch"]
+    assert list(found_by(cluster, probe="scratch")) == ["health:probe-scratch"]
 
 
 def test_a_write_that_comes_back_changed_is_a_lack(clock):
@@ -358,7 +359,7 @@ def test_a_write_that_comes_back_changed_is_a_lack(clock):
         def answer(self, words, given):
             return b"other" if words[3:4] == ["get"] else super().answer(words, given)
 
-    assert "came back changed" in found_by(Liar(), probe="scratch")["probe:scratch"]
+    assert "came back changed" in found_by(Liar(), probe="scratch")["health:probe-scratch"]
 
 
 def test_nothing_is_written_where_something_else_is_missing(clock):
@@ -462,7 +463,7 @@ def test_a_flag_that_cannot_be_unset_can_be_unset_by_hand(clock):
 
 OTHER = (
     r"^Ceph is asked in the wrong place: another cluster answers than the one of which safe was proved: a-1, and not b-2\. {} "
-    r"Correct .+: -e ceph_maint_accept=x,cluster:a-1$"
+    r"Correct .+: -e ceph_maint_accept=x,cluster:a-1 -e .ceph_maint_accept_reason='REASON'.$"
 )
 
 
@@ -504,7 +505,7 @@ def test_a_flag_that_is_taken_and_not_shown_is_no_success(clock):
 
 
 def test_many_lacks_are_counted():
-    text = _serving.told([_serving.Lack(f"osd.{number} is down", f"osd:{number}") for number in range(14)])
+    text = _serving.told([_serving.Lack(f"osd.{number} is down", f"health:osd-{number}") for number in range(14)])
     assert text.endswith("osd.9 is down; and 4 more")
 
 
@@ -522,15 +523,15 @@ def test_an_unreadable_answer_is_reported_as_that(clock, call):
     gate = cluster.gate()
     gate.whole()
     lacks = {lack.item: lack.text for lack in gate.whole()}
-    assert list(lacks) == ["answer:unknown"]
-    assert call in lacks["answer:unknown"] and "not JSON" in lacks["answer:unknown"]
+    assert list(lacks) == ["health:answer-unknown"]
+    assert call in lacks["health:answer-unknown"] and "not JSON" in lacks["health:answer-unknown"]
 
 
 @pytest.mark.parametrize("call", ["ceph status", "ceph osd dump"])
 def test_an_unreadable_answer_between_waves_is_reported_as_that(clock, call):
     cluster = Cluster()
     cluster.texts = {call: b"{"}
-    assert [lack.item for lack in cluster.gate().ramp()] == ["answer:unknown"]
+    assert [lack.item for lack in cluster.gate().ramp()] == ["health:answer-unknown"]
 
 
 def test_flags_are_not_tried_again_where_the_answer_is_unreadable(clock):
@@ -552,4 +553,4 @@ def test_a_dump_of_reef_serves(clock):
 def test_a_full_pool_that_may_hold_images_is_missing(clock, uses, full):
     cluster = Cluster()
     cluster.pool = {"flags_names": "hashpspool,full", "application_metadata": uses}
-    assert list(found_by(cluster)) == (["full:vms"] if full else [])
+    assert list(found_by(cluster)) == (["health:full-vms"] if full else [])

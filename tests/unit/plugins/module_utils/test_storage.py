@@ -116,7 +116,7 @@ def test_what_is_not_a_whole_look_is_a_problem_with_an_item(given_look):
     assert reasons(storage) == ["ceph:mon1"]
     with pytest.raises(Refused) as caught:
         held_back(storage)
-    assert caught.value.items == ["start-unproved:mon1"]
+    assert caught.value.items == ["start:mon1"]
 
 
 ODD = st.recursive(
@@ -202,7 +202,7 @@ def test_a_plan_shows_what_ceph_says():
     [
         ({}, ""),
         ({"OSDMAP_FLAGS": "noout", "OSD_FLAGS": "x"}, ""),
-        ({"PG_DEGRADED": "x", "OSDMAP_FLAGS": "y", "OSD_DOWN": "z"}, "unhealthy:OSD_DOWN unhealthy:PG_DEGRADED"),
+        ({"PG_DEGRADED": "x", "OSDMAP_FLAGS": "y", "OSD_DOWN": "z"}, "health:OSD_DOWN health:PG_DEGRADED"),
     ],
 )
 def test_an_ill_cluster_is_refused_by_what_ails_it(checks, item):
@@ -214,7 +214,7 @@ def test_an_ill_cluster_is_refused_by_what_ails_it(checks, item):
 
 def test_an_ill_cluster_without_a_check_is_ill_all_the_same():
     storage = read(health={"status": "HEALTH_ERR", "checks": {}})
-    assert reasons(storage) == ["unhealthy:HEALTH_ERR"]
+    assert reasons(storage) == ["health:HEALTH_ERR"]
 
 
 def test_open_images_are_those_of_running_vms():
@@ -246,7 +246,7 @@ def test_running_vms_without_any_open_image_have_their_disks_elsewhere(mapped):
     """A wrong pool, another cluster: a look at it proves nothing about these VMs."""
     storage = read(mapped=mapped)
     ((text, items),) = _storage.plan_reasons(storage, {"a": vm("a", "running"), "b": vm("b", "stopped")})
-    assert "1 VMs are up" in text and "the pools vms" in text and items == ["no-images:mon1"]
+    assert "1 VMs are up" in text and "the pools vms" in text and items == ["unchecked:mon1"]
     assert reasons(storage, {"b": vm("b", "stopped")}) == []
 
 
@@ -256,7 +256,7 @@ def test_what_was_seen_counts_also_where_not_all_could_be_asked():
     found = proof(storage, ["ceph:mon1"])
     assert (list(found.excepted), list(found.against)) == (["ceph:mon1"], ["watcher:vms/volume-a"])
     assert "client.4" in "".join(_storage.plan_lines(storage))
-    assert list(held_back(storage, ["start-unproved:mon1"])) == ["a"]
+    assert list(held_back(storage, ["start:mon1"])) == ["a"]
 
 
 def test_each_client_of_an_image_and_each_image_of_a_vm_is_named():
@@ -320,7 +320,7 @@ def test_an_image_of_which_nobody_knows_the_vm_refuses_all_starts(vm):
 
 def test_without_a_pattern_open_images_are_accepted_as_a_whole_once_vms_run():
     storage = read(row("vms/iso", ""), mapped=False)
-    for first, item in ((True, "start:vms/iso@client.4"), (False, "start-unproved:mon1")):
+    for first, item in ((True, "start:vms/iso@client.4"), (False, "start:mon1")):
         with pytest.raises(Refused) as caught:
             held_back(storage, first=first)
         assert caught.value.items == [item]
@@ -328,12 +328,12 @@ def test_without_a_pattern_open_images_are_accepted_as_a_whole_once_vms_run():
 
 
 def test_what_was_accepted_as_not_provable_starts_no_second_guest_where_it_is_known():
-    assert list(held_back(read(row()), ["start-unproved:mon1"])) == ["a"]
+    assert list(held_back(read(row()), ["start:mon1"])) == ["a"]
 
 
 def test_without_a_ceph_host_or_with_leave_nothing_is_held_back():
     assert held_back(None) == {}
-    assert held_back(read(problem="hangs"), ["start-unproved:mon1"]) == {}
+    assert held_back(read(problem="hangs"), ["start:mon1"]) == {}
 
 
 def test_a_mistake_of_the_operator_is_no_answer_of_ceph():
@@ -355,26 +355,26 @@ UNREAD = {"backup": "rbd namespace ls backup ended with status 1"}
 
 def test_a_pool_that_the_key_may_not_read_stands_against_safe_under_its_name():
     found = proof(read(unread=UNREAD))
-    assert list(found.against) == ["unread-pool:backup"] and found.proofs == []
-    assert UNREAD["backup"] in found.against["unread-pool:backup"]
+    assert list(found.against) == ["unchecked:backup"] and found.proofs == []
+    assert UNREAD["backup"] in found.against["unchecked:backup"]
 
 
 def test_an_accepted_unread_pool_is_an_exception_and_accepts_no_other():
-    found = proof(read(unread={**UNREAD, "vms/blue": "why"}), ["unread-pool:backup"])
-    assert (list(found.against), list(found.excepted)) == (["unread-pool:vms/blue"], ["unread-pool:backup"])
-    found = proof(read(unread=UNREAD), ["unread-pool:backup"])
+    found = proof(read(unread={**UNREAD, "vms/blue": "why"}), ["unchecked:backup"])
+    assert (list(found.against), list(found.excepted)) == (["unchecked:vms/blue"], ["unchecked:backup"])
+    found = proof(read(unread=UNREAD), ["unchecked:backup"])
     assert (found.against, len(found.proofs)) == ({}, 1)
 
 
 def test_where_no_pool_could_be_read_ceph_was_not_checked():
-    found = proof(read(unread=UNREAD, pools=[]), ["unread-pool:backup"])
+    found = proof(read(unread=UNREAD, pools=[]), ["unchecked:backup"])
     assert (found.against, found.proofs, found.checked) == ({}, [], False)
-    assert proof(read(unread=UNREAD), ["unread-pool:backup"]).checked
+    assert proof(read(unread=UNREAD), ["unchecked:backup"]).checked
 
 
 def test_a_plan_names_the_pools_that_the_key_may_not_read():
     ((text, items),) = _storage.plan_reasons(read(unread=UNREAD), {})
-    assert items == ["unread-pool:backup"] and "pools backup" in text and "ceph_maint_rbd_pools" in text
+    assert items == ["unchecked:backup"] and "pools backup" in text and "ceph_maint_rbd_pools" in text
 
 
 def test_plan_and_proof_say_what_was_not_checked():
@@ -386,9 +386,9 @@ def test_plan_and_proof_say_what_was_not_checked():
 def test_nothing_is_started_beside_a_pool_that_the_key_may_not_read():
     """What was accepted before safe must not lead to a second guest on one image."""
     with pytest.raises(Refused, match="may not read the pools backup") as caught:
-        _storage.held_back(read(unread=UNREAD), ["unread-pool:backup"], ["a"], {"a"}, [], True, True)
-    assert caught.value.items == ["start-unproved:mon1"]
-    assert _storage.held_back(read(unread=UNREAD), ["start-unproved:mon1"], ["a"], {"a"}, [], True, True) == {}
+        _storage.held_back(read(unread=UNREAD), ["unchecked:backup"], ["a"], {"a"}, [], True, True)
+    assert caught.value.items == ["start:mon1"]
+    assert _storage.held_back(read(unread=UNREAD), ["start:mon1"], ["a"], {"a"}, [], True, True) == {}
 
 
 @pytest.mark.parametrize("unread", [["backup"], "backup", 3])

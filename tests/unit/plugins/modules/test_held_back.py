@@ -90,7 +90,7 @@ def test_a_rerun_without_a_pattern_starts_nothing_beside_open_images_unless_acce
     ceph = look(unknown=1, mapped=False)
     with pytest.raises(Refused, match="of which VM is not known") as caught:
         to_start(made, ceph, running="a")
-    assert caught.value.items == ["start-unproved:mon1"]
+    assert caught.value.items == ["start:mon1"]
     record.accept(token, caught.value.items)
     assert to_start(made, ceph, running="a") == "bcd"
     assert to_start(made, look("b"), running="a") == "cd", "what is known to be open is held back all the same"

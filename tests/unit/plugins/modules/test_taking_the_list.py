@@ -77,7 +77,7 @@ def test_waiting_for_it_has_an_end_and_a_way_on(made):
     assert caught.value.items == ["vm:a"]
     assert str(caught.value) == (
         "Still being created after 60 s: a (no name, owner unknown, creating). The list is not complete, so this run has stopped "
-        "no VM; hosts are closed. Run the same command again, or leave them out: -e ceph_maint_accept=old:x,vm:a"
+        "no VM; hosts are closed. Run the same command again, or leave them out: -e ceph_maint_accept=old:x,vm:a -e \"ceph_maint_accept_reason='REASON'\""
     )
     made[0].accept(made[1], caught.value.items)
     take(made, cloud)

@@ -103,15 +103,15 @@ def test_zero_is_rejected_where_it_cannot_work(name):
 
 
 def test_refusal_prints_the_whole_argument_that_continues():
-    text = refusal(["ceph_maint_excude", "ceph_maint_forse"], {}, ["vm:a"])
+    text = refusal(["ceph_maint_excude", "ceph_maint_forse"], {}, ["old:a"])
     assert text.startswith("ceph_maint_excude is not a variable of this collection; did you mean ceph_maint_exclude? ceph_maint_forse")
     assert "Nothing was changed." in text
-    assert text.endswith("-e ceph_maint_accept=vm:a,variable:ceph_maint_excude,variable:ceph_maint_forse")
-    assert refusal(["ceph_maint_excude"], {}, ["variable:ceph_maint_excude"]) == ""
+    assert text.endswith("-e ceph_maint_accept=old:a,no-match:ceph_maint_excude,no-match:ceph_maint_forse")
+    assert refusal(["ceph_maint_excude"], {}, ["no-match:ceph_maint_excude"]) == ""
 
 
 def test_words_that_ansible_cut_off_are_rejected():
     text = refusal(["_raw_params"], {"_raw_params": "disks now"}, [])
     assert text.startswith("Ansible cut off the end of a value of -e: disks now. Give that value in quotes within the quotes")
-    assert text.endswith("-e ceph_maint_accept=variable:_raw_params")
-    assert refusal(["_raw_params"], {"_raw_params": "disks now"}, ["variable:_raw_params"]) == ""
+    assert text.endswith("-e ceph_maint_accept=no-match:_raw_params")
+    assert refusal(["_raw_params"], {"_raw_params": "disks now"}, ["no-match:_raw_params"]) == ""
