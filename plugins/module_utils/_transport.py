@@ -111,15 +111,17 @@ def _bounded(kind: t.Any) -> type:
         sock: t.Any
         response_class = _BoundedResponse
         idle_since = math.inf
+        resolved = False  # of all connections of a session: the first call meets a resolver that is silent
 
         def connect(self) -> None:
-            self.idle_since = math.inf
+            self.idle_since, began = math.inf, _clock()
             try:
-                if local_names:
+                if local_names and not self.resolved:
                     _resolve(self.host, self.port)
+                    Connection.resolved = True
                 super().connect()
             except FAILURES as exc:
-                raise _not_connected(exc, f"{'the proxy ' if self.proxy else ''}{self.host} port {self.port}") from exc
+                raise _not_connected(exc, self, _clock() - began) from exc
 
         def send(self, data: t.Any) -> None:
             if self.sock and _clock() - self.idle_since > MAX_IDLE:
@@ -138,29 +140,30 @@ def _bounded(kind: t.Any) -> type:
 
 def _resolve(host: str, port: int) -> None:
     """Resolve a name in a thread that is abandoned when the resolver is silent: ``getaddrinfo`` has no time limit."""
-    began, workers = _clock(), _pace.Pace().workers(1)
+    workers = _pace.Pace().workers(1)
     try:
         workers.submit(socket.getaddrinfo, host.strip("[]"), port, type=socket.SOCK_STREAM).result(RESOLVER_TIMEOUT)
     except concurrent.futures.TimeoutError:
         raise NotConnected(f"the host name {host} was not resolved within {RESOLVER_TIMEOUT:g} s", timed_out=True) from None
-    except socket.gaierror as exc:
-        # A resolver that takes long has asked others several times already.
-        raise NotConnected(f"the host name {host} cannot be resolved ({exc.strerror})", 3 if _clock() - began < 1 else 0) from None
     except RuntimeError as exc:  # no further thread
         raise NotConnected(str(exc), 3) from None
     finally:
         workers.shutdown(wait=False)
 
 
-def _not_connected(error: BaseException, where: str) -> NotConnected:
+def _not_connected(error: BaseException, connection: t.Any, took: float) -> NotConnected:
     """Say why there is no connection, and whether the next try may succeed.
 
     A refused port is given up within seconds. A handshake that fails is tried for about a minute, in which it was seen to flap.
     """
+    where = f"{'the proxy ' if connection.proxy else ''}{connection.host} port {connection.port}"
     words, causes, cause = str(error), [error], error.__context__
     while cause:
         causes.append(cause)
         cause = cause.__context__
+    unresolved = next((each for each in causes if isinstance(each, socket.gaierror)), None)
+    if unresolved:  # a resolver that takes long has asked others several times already
+        return NotConnected(f"the host name {connection.host} cannot be resolved ({unresolved.strerror})", 3 if took < 1 else 0)
     if any(isinstance(each, ConnectionRefusedError) for each in causes):
         return NotConnected(f"{where} refused the connection", 3)
     if any(isinstance(each, (TimeoutError, socket.timeout, TooSlow)) for each in causes):

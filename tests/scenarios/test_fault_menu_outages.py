@@ -305,7 +305,7 @@ def test_a_key_without_rights(desk: GiveDesk) -> None:
     out = at.crew.prepare()
     assert out.rc == 2
     assert re.search(REFUSED_KEY.replace("Invalid authentication credentials", "You cannot consume this service"), out.error)
-    assert out.error.endswith("Nothing was changed. Once it answers, run the same command again.")
+    assert out.error.endswith("Nothing was changed. Correct the key.")
     assert at.cloud.journal.writes() == []
 
 

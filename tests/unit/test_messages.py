@@ -100,8 +100,6 @@ NOT_ALONE = {
         "... Nothing was changed....",
         "The call",
         "to the platform",
-        "...... port ...",
-        "...the proxy ......",
         "..., with ... forced off before......",
         "may destroy data",
     ],
