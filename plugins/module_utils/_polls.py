@@ -64,6 +64,7 @@ class Polls:
         """Drop a poll that has not ended: it was made for other VMs. The next one may follow at once."""
         self._listing = self._explaining = None
         self.last_good = self._clock()
+        self.hurry(self.last_good)
 
     def begin(self, submit: Submit) -> None:
         """Request the running VMs."""
