@@ -664,6 +664,17 @@ def test_what_is_said_when_the_trial_goes_wrong():
     )
 
 
+def test_stages_whose_calls_are_answered_wait_for_no_interval():
+    """A list comes after the last answer of a stage, and the first one of the next stage, though the interval is an hour."""
+    cloud = Cloud(names(6))
+    waves = [Wave("first", [Target(uuid, uuid) for uuid in names(6)[:2]]), Wave("rest", [Target(uuid, uuid) for uuid in names(6)[2:]])]
+    began = _pace.monotonic()
+    result = run(cloud, [], waves=waves, poll_interval=3600.0, concurrency=4)
+    assert _pace.monotonic() - began < 20, "waited until no call could be sent any more"
+    assert {outcome for outcome, _error in result.outcomes.values()} == {"clean"} and len(result.outcomes) == 6
+    assert result.unsettled == []
+
+
 # What only the loop itself decides: who is sent, when, and what is on disk before.
 
 
