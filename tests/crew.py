@@ -69,7 +69,7 @@ class Bench:
         required_by = rules.pop("required_by", None)
         checked = ArgumentSpecValidator(argument_spec, required_by=required_by, **rules).validate(dict(given))
         assert not checked.error_messages, checked.error_messages
-        self.params = checked.validated_parameters
+        self.params = {**checked.validated_parameters, "_wait": _call.wait}  # in the place of the environment of the task
         self._warnings: list[str] = []
 
     def warn(self, text: str) -> None:
@@ -92,6 +92,7 @@ def run_module(module: ModuleType, given: dict[str, t.Any], check: bool = False,
         given = native({name: value for name, value in given.items() if value is not None})  # as the action plugins do
     except InputError as exc:
         return {"failed": True, "msg": str(exc)}
+    _call.wait = given.pop("_wait", {})
     _call.given = (given, check, tmpdir)
     try:
         module.main()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _controller
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.leased_job import LeasedJob
-from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE, in_pieces, playbook_pid
+from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE, in_pieces, playbook_pid, told
 
 
 class ActionModule(LeasedJob):
@@ -22,7 +22,8 @@ class ActionModule(LeasedJob):
         return args.get("state") == "proven" and proof_seconds(args) > LINE
 
     def _start_job(self, args, task_vars):
-        return super()._start_job({**args, "_leased": True}, task_vars)
+        with told(self._task, leased=1):
+            return super()._start_job(args, task_vars)
 
     def run_plain(self, args, task_vars):
         if args.get("state") == "opened":

@@ -13,4 +13,4 @@ from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import 
 class ActionModule(LongWait):
     def wait(self, args, task_vars):
         # Whether this machine is a VM of the platform is to be known before that VM is stopped.
-        return in_pieces(self, {**args, "_machine": _machine.identity()} if args.get("gather") == "plan" else args, task_vars)
+        return in_pieces(self, {**args, "machine": _machine.identity()} if args.get("gather") == "plan" else args, task_vars)

@@ -16,7 +16,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec
+from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, POWER_TIMEOUT, Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError, disk_errors
@@ -107,6 +107,7 @@ def working_on(
 def finish(module: AnsibleModule, run: t.Callable[[], dict[str, t.Any]]) -> None:
     """End the module with what C(run) returns, or with the words of the error that it raised."""
     _argspec.tidy(module.params)
+    module.params.setdefault("_wait", _patience.from_environment())
     try:
         _argspec.check_limits(module.params)
         with disk_errors("A file could not be read or written", "Nothing more is sent, and what the record held is whole."):

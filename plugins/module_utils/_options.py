@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import typing as t
 
-# The type of an option with a default is that of the default. What begins with an underscore is given by the action plugins alone, so it is
-# not documented. Times are in seconds, C(max_age) is in hours.
+# The type of an option with a default is that of the default. Times are in seconds, C(max_age) is in hours.
 DEFAULTS: dict[str, t.Any] = {
-    **dict.fromkeys(("ceph_is_back", "force", "give_up", "_leased", "notices", "record_dir_persistent", "restored", "tell"), False),
+    **dict.fromkeys(("ceph_is_back", "force", "give_up", "notices", "record_dir_persistent", "restored", "tell"), False),
     **dict.fromkeys(("complete", "validate_certs"), True),
     **dict.fromkeys(("api_wait", "step_seconds", "wait", "window"), 0.0),
     **dict.fromkeys(("call_timeout", "lease", "proof_interval"), 30.0),
@@ -30,10 +29,9 @@ DEFAULTS: dict[str, t.Any] = {
     "retries": 2,
     "start_timeout": 900.0,
     "step": "",
-    "_wait": {},
 }
 _PATHS = frozenset("ca_path dest fetch_dest file notice_dir record record_copy record_dir running_vms src".split())
-_DICTS = frozenset("ceph _machine notice notice_templates".split())
+_DICTS = frozenset("ceph machine notice notice_templates".split())
 LISTS = frozenset(
     "accept canary_vms command exclude_owners exclude_vms flags hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
     "open_hosts osd_flags osd_flags_found osd_flags_unset pools".split()

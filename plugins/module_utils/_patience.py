@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+import os
 import typing as t
 
 from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
@@ -41,6 +42,19 @@ class Patience:
             raise StillWaiting(f"After {self.passed:.0f} of at most {most:.0f} s: {text}", carried)
 
 
+# What an action plugin tells its module of a wait stands in the environment of the task: an option would have to be documented.
+VARIABLE = "PILW_MAINTENANCE_WAIT"
+
+
+def text_of(wait: t.Mapping[str, float]) -> str:
+    return ",".join(f"{name}={value}" for name, value in wait.items())
+
+
+def from_environment() -> dict[str, float]:
+    """Return what ``text_of`` has written, empty where no action plugin called the module."""
+    return {name: float(value) for name, _equals, value in (part.partition("=") for part in os.environ.get(VARIABLE, "").split(",")) if value}
+
+
 def of(params: dict[str, t.Any], clock: t.Callable[[], float] = _pace.monotonic) -> Patience:
-    """Make one of what the action plugin gave; without it the module waits to the end."""
+    """Make one of what the action plugin told; without it the module waits to the end."""
     return Patience(params["_wait"].get("waited", 0.0), params["_wait"].get("piece", 0.0), clock)

@@ -75,7 +75,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     if preparing:
         locations = look_at_locations(api, head, params)
         here = _machine.identity()
-        machines = [here, params["_machine"]] if params["_machine"] not in (None, here) else [here]
+        machines = [here, params["machine"]] if params["machine"] not in (None, here) else [here]
         vms = api.vms()
         hosts = api.hosts()
         scope = check_scope(params, settings, vms.vms.values())

@@ -258,7 +258,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_argspec.ceph_options(),
-            **_options.of("_wait"),
             "checks": {**_options.choice(*CHECKS), "type": "list", "elements": "str", "default": ["health", "watchers"]},
             "way": _options.choice("auto", "osd", "image", default="auto"),
             "vms": {"type": "list", "elements": "str", "default": []},

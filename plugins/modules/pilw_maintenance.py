@@ -566,12 +566,11 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_options.of("_wait"),
             **_options.of("ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
             "state": _options.choice("opened", "announced", "told", "busy", "proven", "ended", "closed", required=True),
             "purpose": _options.choice("prepare", "verify", "force", "restore", "close", default="prepare"),
             **_options.of("record_dir", "record_dir_persistent", "record_copy", "actor", "controller", "step", "step_seconds", "reason"),
-            **_options.of("accept", "accept_reason", "query", "exclude", "max_age", "lease", "_leased", "window", "ceph_is_back", "running_vms", "open_hosts"),
+            **_options.of("accept", "accept_reason", "query", "exclude", "max_age", "lease", "window", "ceph_is_back", "running_vms", "open_hosts"),
             **_options.of("osd_flags", "osd_flags_unset", "osd_flags_found", "complete", "notice", "proof_interval", "settle_timeout", "give_up"),
         },
         required_by=_argspec.NEEDS_RUN,
@@ -603,7 +602,7 @@ def main() -> None:
         copied = params["state"] not in ("told", "busy")
         with _module.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
             if params["state"] == "proven":
-                pause = Pause(_module.caller_of(params, record, lock)) if params["_leased"] else Pause()
+                pause = Pause(_module.caller_of(params, record, lock)) if params["_wait"].get("leased") else Pause()
                 return proven(params, _module.api_for(params), record, pause)
             if params["state"] == "busy":
                 announce_step(params, record)

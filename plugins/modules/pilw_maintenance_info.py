@@ -169,6 +169,10 @@ options:
       - Owners, uuids or names of VMs that are never forced off.
     type: list
     elements: str
+  machine:
+    description:
+      - The identity of the machine that C(ansible-playbook) runs on, which must not be a VM of the platform. Set by the action plugin.
+    type: dict
   running_vms:
     description:
       - With O(purpose=restore), the hand-made list to restore from.
@@ -416,7 +420,6 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_options.of("_wait"),
             **_options.of("only_owners", "exclude_owners", "only_vms", "exclude_vms", "ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
             "gather": _options.choice("plan", "status", "progress", default="status"),
             "purpose": _options.choice("prepare", "restore", default="prepare"),
@@ -424,7 +427,7 @@ def main() -> None:
             **_options.of("hosts_keep_closed", "groups", "concurrency", "stop_timeout", "force_timeout", "start_timeout", "window", "hold"),
             **_options.of("proof_interval", "settle_timeout", "retries", "canary", "canary_vms", "max_fail_percentage", "force", "never_force"),
             **_options.of("max_force_percentage", "running_vms", "open_hosts", "ceph_is_back", "osd_flags", "notices", "reason"),
-            **_options.of("_machine", "api_wait", "max_age", "poll_interval", "lease"),
+            **_options.of("machine", "api_wait", "max_age", "poll_interval", "lease"),
         },
         required_if=[("gather", "progress", ("record", "run"))],
         supports_check_mode=True,

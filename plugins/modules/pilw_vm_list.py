@@ -201,7 +201,6 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_options.of("_wait"),
             "status": {"type": "list", "elements": "str", "default": [RUNNING]},
             **_options.of("query", "exclude", "settle_timeout", "poll_interval"),
         },

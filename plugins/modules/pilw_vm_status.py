@@ -234,7 +234,6 @@ def main() -> None:
         argument_spec={
             **_argspec.api_options(LIST_TIMEOUT),
             **_argspec.record_options(),
-            **_options.of("_wait"),
             "vms": {"type": "list", "elements": "str"},
             "state": _options.choice(_model.RUNNING, _model.STOPPED),
             "stop_timeout": {"type": "float"},

@@ -18,6 +18,7 @@ import time
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.pilw.maintenance.plugins.module_utils import _patience
 from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import native
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 
@@ -57,15 +58,26 @@ def shown_while_it_lasts(action, text):
         over.set()
 
 
+@contextlib.contextmanager
+def told(task, **wait):
+    """Hand to the modules that a task calls how far their wait is."""
+    former = task.environment
+    task.environment = [*(former or []), {_patience.VARIABLE: _patience.text_of(wait)}]
+    try:
+        yield
+    finally:
+        task.environment = former
+
+
 def in_pieces(action, args, task_vars):
     """Call the module of an action again and again until its wait is over, and show what it waits for between the calls."""
     if action._task.async_val:  # nobody watches
         return action._execute_module(module_args=args, task_vars=task_vars, wrap_async=True)
     playbook, began, waited, carried, shown = playbook_pid(), time.monotonic(), 0.0, {}, 0.0
     while True:
-        wait = {"waited": waited, "piece": LINE}
-        with shown_while_it_lasts(action, f"Waiting for an answer from {args.get('api_host') or 'Ceph'}."):
-            result = action._execute_module(module_args={**args, **carried, "_wait": wait}, task_vars=task_vars)
+        waits_for = f"Waiting for an answer from {args.get('api_host') or 'Ceph'}."
+        with told(action._task, waited=waited, piece=LINE), shown_while_it_lasts(action, waits_for):
+            result = action._execute_module(module_args={**args, **carried}, task_vars=task_vars)
         if not result.get("waiting"):
             return result
         if os.getppid() != playbook:  # this process outlives a killed one

@@ -80,7 +80,7 @@ ALLOWED = {
     "_progress": {"_bounds", "_record", "_report"},
     "_report_files": {"_errors", "_files", "_model", "_report"},
     "_salvage": {"_accept", "_beside", "_errors", "_files", "_model", "_record"},
-    "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_record", "_select", "_transport"},
+    "_module": {"_api", "_argspec", "_beside", "_client", "_errors", "_lock", "_patience", "_record", "_select", "_transport"},
     "_summary": {"_accept", "_api", "_errors", "_model", "_proof", "_record", "_report"},
     "_earlier": {"_accept", "_errors", "_folders", "_pace", "_record"},
     "_locations": {"_api", "_errors", "_model", "_other_names", "_pace", "_patience", "_plan"},

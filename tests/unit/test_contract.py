@@ -91,8 +91,7 @@ def test_what_is_documented_is_what_is_taken(module, monkeypatch):
     documented = {name: compared(option) for name, option in with_fragments(module, "options").items()}
     spec = specification(module, monkeypatch)
     taken = {name: compared(option) for name, option in spec["argument_spec"].items()}
-    # What an action plugin hands to its module begins with an underscore, and is no option of anybody else.
-    assert documented == {name: option for name, option in taken.items() if not name.startswith("_")}
+    assert documented == taken
 
 
 @pytest.mark.parametrize("module", MODULES)

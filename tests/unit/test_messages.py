@@ -83,7 +83,7 @@ QUIET = {
 NOT_ALONE = {
     "names of options": [
         "ca_path dest fetch_dest file notice_dir record record_copy record_dir running_vms src",
-        "ceph _machine notice notice_templates",
+        "ceph machine notice notice_templates",
         "accept canary_vms command exclude_owners exclude_vms flags hosts hosts_keep_closed keep_closed never_force only_owners only_vms "
         "open_hosts osd_flags osd_flags_found osd_flags_unset pools",
     ],

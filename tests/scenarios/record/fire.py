@@ -98,7 +98,7 @@ def plan_for(cloud: Cloud, records: Path, **more: t.Any) -> dict[str, t.Any]:
     """The plan, of which only a platform that is asked can tell."""
     argument_defaults = {
         "hosts_query": "", "hosts_keep_closed": None, "groups": None, "concurrency": 20, "stop_timeout": 600.0,
-        "force_timeout": 300.0, "start_timeout": 900.0, "force": False, "_machine": None, "api_wait": 0.0, "poll_interval": 1.0,
+        "force_timeout": 300.0, "start_timeout": 900.0, "force": False, "machine": None, "api_wait": 0.0, "poll_interval": 1.0,
         "canary": 3, "canary_vms": None, "max_force_percentage": 20.0, "never_force": None, "settle_timeout": 300.0, "proof_interval": 30.0, "hold": 60.0,
         "ceph": None, "osd_flags": None,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.pilw.maintenance.plugins.action import pilw_maintenance
+from ansible_collections.pilw.maintenance.plugins.module_utils import _patience
 from ansible_collections.pilw.maintenance.plugins.plugin_utils import long_wait
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LongWait
 
@@ -28,17 +29,19 @@ class Task:
         monkeypatch.setattr(long_wait.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
         self.action = object.__new__(LongWait)
-        self.action._task = types.SimpleNamespace(args=args, async_val=0)
+        self.action._task = types.SimpleNamespace(args=args, async_val=0, environment=[{"LANG": "C"}])
         self.action._execute_module = self.execute
         self.action._display = types.SimpleNamespace(display=self.shown.append)
 
     def execute(self, module_args, task_vars, wrap_async=False):
-        self.given.append(module_args)
+        wait = self.action._task.environment[1:]
+        told = dict(part.split("=") for part in wait[0]["PILW_MAINTENANCE_WAIT"].split(",")) if wait else {}
+        self.given.append({**module_args, **{name: float(value) for name, value in told.items()}})
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, Exception):
             raise result
         self.in_background = wrap_async
-        self.now += module_args["_wait"]["piece"] if "waiting" in result else 1.0
+        self.now += self.given[-1]["piece"] if "waiting" in result else 1.0
         return result
 
     def run(self):
@@ -50,7 +53,7 @@ def test_what_it_waits_for_is_shown_until_it_is_there(monkeypatch):
     task = Task(monkeypatch, waiting("one"), waiting("two"), end, checks=["serving"], timeout="1800")
     assert task.run() is end
     assert task.shown == ["  one", "  two"]
-    assert task.given == [{"checks": ["serving"], "timeout": "1800", "_wait": {"waited": waited, "piece": 15.0}} for waited in (0.0, 15.0, 30.0)]
+    assert task.given == [{"checks": ["serving"], "timeout": "1800", "waited": waited, "piece": 15.0} for waited in (0.0, 15.0, 30.0)]
 
 
 def test_call_that_lasts_shows_what_it_waits_for(monkeypatch):
@@ -62,6 +65,12 @@ def test_call_that_lasts_shows_what_it_waits_for(monkeypatch):
     task.action._execute_module = lambda **named: shown.wait(10) and execute(**named)
     task.run()
     assert task.shown[0] == "  Waiting for an answer from api.example.com."
+
+
+def test_what_a_wait_is_told_is_read_from_the_environment(monkeypatch):
+    assert _patience.from_environment() == {}
+    monkeypatch.setenv(_patience.VARIABLE, _patience.text_of({"waited": 12.5, "piece": 15.0}))
+    assert _patience.from_environment() == {"waited": 12.5, "piece": 15.0}
 
 
 def test_a_very_long_wait_fills_no_screen(monkeypatch):
