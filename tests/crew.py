@@ -18,9 +18,9 @@ from types import ModuleType
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import native
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._module.options import native
 from ansible_collections.pilw.maintenance.plugins.modules import (
     pilw_host_flags,
     pilw_maintenance,
@@ -227,7 +227,7 @@ class Crew:
         self.accept = ""  # of the playbook that runs
         self.connection = {"api_host": api_host, "api_key": api_key}
         self.tmpdir = tempfile.mkdtemp(dir=folder)
-        self.jobs: t.Callable[[], Executor] = lambda: _pace.pace.workers(1)
+        self.jobs: t.Callable[[], Executor] = lambda: _clock.pace.workers(1)
 
     # The playbooks.
 
@@ -535,7 +535,7 @@ class Crew:
         job = self.jobs().submit(self._run, module, **given)
         lease = {name: given[name] for name in ("record", "run", "lease")}
         while not job.done():
-            _pace.pace.wait([job], min(3.0, float(given["lease"]) / 4))
+            _clock.pace.wait([job], min(3.0, float(given["lease"]) / 4))
             if not job.done():
                 self._run(pilw_maintenance_info, gather="progress", **lease)
         if isinstance(job.exception(), JobKilled):

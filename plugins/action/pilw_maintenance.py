@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _controller
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import controller
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.leased_job import LeasedJob
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE, in_pieces, playbook_pid, told
 
@@ -27,7 +27,7 @@ class ActionModule(LeasedJob):
 
     def run_plain(self, args, task_vars):
         if args.get("state") == "opened":
-            args = {**args, "controller": _controller.identify(playbook_pid())}
+            args = {**args, "controller": controller.identify(playbook_pid())}
         return in_pieces(self, args, task_vars)
 
 

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _machine
+from ansible_collections.pilw.maintenance.plugins.module_utils._environment import machine
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LongWait, in_pieces
 
 
 class ActionModule(LongWait):
     def wait(self, args, task_vars):
         # Whether this machine is a VM of the platform is to be known before that VM is stopped.
-        return in_pieces(self, {**args, "machine": _machine.identity()} if args.get("gather") == "plan" else args, task_vars)
+        return in_pieces(self, {**args, "machine": machine.identity()} if args.get("gather") == "plan" else args, task_vars)

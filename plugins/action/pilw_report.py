@@ -13,9 +13,11 @@ import os
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _files, _report_files
+from ansible_collections.pilw.maintenance.plugins.module_utils._environment import container
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import files as _files
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import formats
+from ansible_collections.pilw.maintenance.plugins.module_utils._report.formats import named_files
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_page import render
 
 _GONE_WITH_THE_JOB = "What was fetched lies in the container of this job, and is gone with it unless a volume is mounted there."
@@ -49,7 +51,7 @@ class ActionModule(ActionBase):
             where = ", ".join([where, *(path for path in result["fetched"] if path.endswith(".html"))])
         if not self._task.check_mode:
             self._display.display(f"  The report for people: {where}")
-            if args.get("fetch_dest") and _container.here():
+            if args.get("fetch_dest") and container.here():
                 self._display.display(f"  {_GONE_WITH_THE_JOB}")
         return result
 
@@ -57,9 +59,9 @@ class ActionModule(ActionBase):
         if self._connection.transport != "local" or self._play_context.become:
             return self._execute_module(module_args=args, task_vars=task_vars)
         # On this machine and as this user: a module would be built, copied and started to read a file that lies here.
-        _result, params = self.validate_argument_spec(_report_files.SPEC)
+        _result, params = self.validate_argument_spec(formats.SPEC)
         try:
-            return _report_files.run({**params, "page": args.get("page")}, self._task.check_mode)
+            return formats.run({**params, "page": args.get("page")}, self._task.check_mode)
         except PilwError as exc:
             return {"failed": True, "msg": str(exc)}
 

@@ -43,7 +43,7 @@ import os
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._notices import KINDS
+from ansible_collections.pilw.maintenance.plugins.module_utils._notices.compose import KINDS
 
 OWN = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "ceph_maint", "files", "notices")
 

@@ -55,7 +55,7 @@ from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._accept import accept_argument
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import no_match
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.selection import no_match
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.host_patterns import GROUPS, patterns_of
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import accepted_overrides
 

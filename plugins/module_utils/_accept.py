@@ -14,7 +14,7 @@ import shlex
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
+from ._errors import InputError, Refused
 
 # The classes. What may destroy data needs a reason, and is read from the command line or a survey only.
 HOUSEKEEPING, INCOMPLETE, DESTRUCTIVE = "housekeeping", "incomplete proof", "may destroy data"

@@ -159,19 +159,12 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import (
-    _accept,
-    _argspec,
-    _leftovers,
-    _module,
-    _options,
-    _patience,
-    _serving,
-    _storage,
-    _watchers,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
+from ..module_utils import _accept, _defaults, _waiting
+from ..module_utils._ceph import assessment, leftovers, readiness
+from ..module_utils._ceph import watchers as _watchers
+from ..module_utils._ceph.command import Ceph
+from ..module_utils._errors import CephError, InputError
+from ..module_utils._module import options, runner
 
 CHECKS = ("health", "watchers", "serving", "ramp", "leftovers")
 # More open images than this are counted, not named.
@@ -183,8 +176,8 @@ def look_at(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) ->
     look: dict[str, t.Any] = {"problem": "", "mistake": "", "at": time.strftime("%T UTC", time.gmtime())}
     try:
         if "health" in params["checks"]:
-            look["health"] = asdict(_serving.read_state(ceph))
-            look["flags"], look["fsid"] = _serving.read_flags(ceph)
+            look["health"] = asdict(readiness.read_state(ceph))
+            look["flags"], look["fsid"] = readiness.read_flags(ceph)
         if "watchers" in params["checks"]:
             look["watchers"] = watchers(params, ceph, accepted)
     except CephError as exc:
@@ -222,24 +215,24 @@ def watchers(params: dict[str, t.Any], ceph: Ceph, accepted: t.Container[str]) -
 def wait(params: dict[str, t.Any], ceph: Ceph, accepted: list[str], check_mode: bool) -> list[str]:
     """Wait until Ceph serves, as much of it as was asked for."""
     pools = params["pools"] or []
-    gate = _serving.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted, pools, params["fsid"] or "")
+    gate = readiness.Gate(ceph, "" if check_mode else params["probe_pool"] or "", accepted, pools, params["fsid"] or "")
     whole = "serving" in params["checks"]
-    patience = _patience.of(params)
+    patience = _waiting.of(params)
     lacks = gate.wait(min(params["timeout"] - patience.passed, patience.left), gate.whole if whole else gate.ramp)
     if lacks and patience.passed < params["timeout"]:
-        patience.check(params["timeout"], _serving.told(lacks))
+        patience.check(params["timeout"], readiness.told(lacks))
     if lacks:
         items = list(dict.fromkeys(lack.item for lack in lacks))
-        raise _serving.NotServing(
-            f"Ceph does not serve as it should after {params['timeout']:.0f} s: {_serving.told(lacks)}. Nothing more was "
+        raise readiness.NotServing(
+            f"Ceph does not serve as it should after {params['timeout']:.0f} s: {readiness.told(lacks)}. Nothing more was "
             f"started. Mend it and run the same command again, or accept each by name: {_accept.accept_argument(accepted, items)}",
             items,
-            _serving.told(lacks),
+            readiness.told(lacks),
         )
-    settable = [flag for flag in gate.flags if flag in _storage.SETTABLE]
+    settable = [flag for flag in gate.flags if flag in assessment.SETTABLE]
     flags = [f"  flags that are set: {', '.join(settable)}"] if settable else []
     notes = [f"  not proved: {note}" for note in gate.notes.values()]
-    return [_serving.headline(gate.passed_over, whole), *(f"  accepted: {lack.text}" for lack in gate.passed_over), *flags, *notes]
+    return [readiness.headline(gate.passed_over, whole), *(f"  accepted: {lack.text}" for lack in gate.passed_over), *flags, *notes]
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -250,22 +243,22 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         lines += wait(params, ceph, accepted, check_mode)
     look = look_at(params, ceph, accepted)
     if "leftovers" in params["checks"]:
-        lines += _leftovers.lines(ceph, params["pools"] or [], params["image_regex"], params["vms"])
+        lines += leftovers.lines(ceph, params["pools"] or [], params["image_regex"], params["vms"])
     return {"changed": False, "look": look, "lines": lines}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.ceph_options(),
-            "checks": {**_options.choice(*CHECKS), "type": "list", "elements": "str", "default": ["health", "watchers"]},
-            "way": _options.choice("auto", "osd", "image", default="auto"),
+            **options.ceph_options(),
+            "checks": {**_defaults.choice(*CHECKS), "type": "list", "elements": "str", "default": ["health", "watchers"]},
+            "way": _defaults.choice("auto", "osd", "image", default="auto"),
             "vms": {"type": "list", "elements": "str", "default": []},
-            **_options.of("pools", "image_regex", "linger", "probe_pool", "fsid", "accept", timeout=1800.0),
+            **_defaults.of("pools", "image_regex", "linger", "probe_pool", "fsid", "accept", timeout=1800.0),
         },
         supports_check_mode=True,
     )
-    _module.finish(module, lambda: run(module.params, module.check_mode))
+    runner.finish(module, lambda: run(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -90,8 +90,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _module, _options, _serving
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ..module_utils import _defaults
+from ..module_utils._ceph import readiness
+from ..module_utils._ceph.command import Ceph
+from ..module_utils._module import options, runner
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -99,7 +101,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     wanted = params["flags"] or []
     setting = params["state"] == "present"
     accepted = params["accept"] or []
-    before, after = _serving.put_flags(ceph, wanted, setting, params["timeout"], check_mode, params["fsid"] or "", accepted)
+    before, after = readiness.put_flags(ceph, wanted, setting, params["timeout"], check_mode, params["fsid"] or "", accepted)
     shown = [sorted(set(flags) & set(wanted)) for flags in (before, after)]
     return {
         "changed": shown[0] != shown[1],
@@ -113,14 +115,14 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.ceph_options(),
-            "flags": {**_options.of("flags")["flags"], "required": True},
-            "state": _options.choice("present", "absent", default="present"),
-            **_options.of("fsid", "accept", timeout=30.0),
+            **options.ceph_options(),
+            "flags": {**_defaults.of("flags")["flags"], "required": True},
+            "state": _defaults.choice("present", "absent", default="present"),
+            **_defaults.of("fsid", "accept", timeout=30.0),
         },
         supports_check_mode=True,
     )
-    _module.finish(module, lambda: run(module.params, module.check_mode))
+    runner.finish(module, lambda: run(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -110,15 +110,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _argspec, _module, _options
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
-from ansible_collections.pilw.maintenance.plugins.module_utils._flags import Flags, moved_away
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import choose_hosts, hosts_named, none_open
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import OPENING, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._report import NOT_LISTED
+from ..module_utils import _accept, _defaults
+from ..module_utils._api.endpoints import LIST_TIMEOUT, Api, HostList
+from ..module_utils._api.model import Host
+from ..module_utils._errors import ApiError, AuthError
+from ..module_utils._module import options, runner
+from ..module_utils._plan.plan import choose_hosts, hosts_named, none_open
+from ..module_utils._power.host_flags import Flags, moved_away
+from ..module_utils._record.lock import FOREGROUND, Caller
+from ..module_utils._record.record import OPENING, Record
+from ..module_utils._report.data import NOT_LISTED
 
 
 def told(host: Host | dict, why: str) -> dict[str, str]:
@@ -244,26 +245,26 @@ def run(params: dict[str, t.Any], api: Api, record: Record | None, check_mode: b
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.api_options(LIST_TIMEOUT),
-            **_argspec.record_options(),
+            **options.api_options(LIST_TIMEOUT),
+            **options.record_options(),
             "is_accepting_workloads": {"type": "bool"},
-            **_options.of("restored", "hosts", "query", "keep_closed", "lease"),
+            **_defaults.of("restored", "hosts", "query", "keep_closed", "lease"),
         },
-        required_by=_argspec.NEEDS_RUN,
+        required_by=options.NEEDS_RUN,
         required_if=[("restored", True, ("record",)), ("restored", False, ("is_accepting_workloads",))],
         supports_check_mode=True,
     )
-    _module.check_libraries(module)
+    runner.check_libraries(module)
 
     def work() -> dict[str, t.Any]:
-        api = _module.api_for(module.params)
+        api = runner.api_for(module.params)
         if not module.params["record"]:
             return run(module.params, api, None, module.check_mode)
-        lock = _module.lock_of(module.params)
-        with _module.working_on(module.params, "setting host flags", module.check_mode, lock) as record:
-            return run(module.params, api, record, module.check_mode, _module.caller_of(module.params, record, lock))
+        lock = runner.lock_of(module.params)
+        with runner.working_on(module.params, "setting host flags", module.check_mode, lock) as record:
+            return run(module.params, api, record, module.check_mode, runner.caller_of(module.params, record, lock))
 
-    _module.finish(module, work)
+    runner.finish(module, work)
 
 
 if __name__ == "__main__":

@@ -316,33 +316,29 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import (
-    _accept,
-    _argspec,
-    _model,
-    _module,
-    _options,
-    _report,
-    _stats,
-    _storage,
-    _targets,
-    _telling,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._beside import REPORT
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import Earlier, earlier, starts_text
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
-from ansible_collections.pilw.maintenance.plugins.module_utils._history import ended_of
-from ansible_collections.pilw.maintenance.plugins.module_utils._in_memory import view
-from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
-from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import open_elsewhere
-from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Pause, Scope, Seen, prove
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, DONE, SAFE, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import summary_md, vms_csv
-from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in
-from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import is_passing
-from ansible_collections.pilw.maintenance.plugins.module_utils._summary import not_safe_lines, safe_lines
+from ..module_utils import _accept, _defaults
+from ..module_utils._api import model
+from ..module_utils._api.endpoints import LIST_TIMEOUT, Api
+from ..module_utils._ceph import assessment
+from ..module_utils._errors import Refused
+from ..module_utils._module import options, runner
+from ..module_utils._notices import deliver
+from ..module_utils._operations.open_run import opened
+from ..module_utils._operations.verdict_text import not_safe_lines, safe_lines
+from ..module_utils._operations.verify import Pause, Scope, Seen, prove
+from ..module_utils._plan.earlier_records import Earlier, earlier, starts_text
+from ..module_utils._plan.history import ended_of
+from ..module_utils._power import waves
+from ..module_utils._power.settlement import is_passing
+from ..module_utils._record.exports import REPORT
+from ..module_utils._record.in_memory import view
+from ..module_utils._record.other_names import open_elsewhere
+from ..module_utils._record.paths import Places
+from ..module_utils._record.record import CLOSING, DONE, SAFE, Record
+from ..module_utils._record.recovery import accepted_in
+from ..module_utils._report import data as _data
+from ..module_utils._report import workflow_stats
+from ..module_utils._report.formats import summary_md, vms_csv
 
 
 def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_open: bool = True) -> dict[str, t.Any]:
@@ -361,9 +357,9 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
         verdict.notes += note_open_hosts(api, record, run)
     record.note_gone(run, verdict.gone)
     recorded = {vm.uuid: vm for vm in record.vms()}
-    record.write(run, [_targets.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])
+    record.write(run, [waves.vanished(recorded[uuid]) for uuid in verdict.gone if uuid in recorded])
     # VMs that obeyed after their time, or were seen down by nobody yet.
-    record.write(run, [_targets.down(vm) for vm in recorded.values() if vm.state in _model.RELEASED and not vm.stop_done])
+    record.write(run, [waves.down(vm) for vm in recorded.values() if vm.state in model.RELEASED and not vm.stop_done])
     named = {*verdict.gone, *verdict.holding}
     standing = standing_against(params, record, before, bool(verdict.outside))
     standing = {item: text for item, text in standing.items() if item.partition(":")[2] not in named}
@@ -371,8 +367,8 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
     known_names = [(vm.uuid, vm.name) for vm in recorded.values()] + [(host["uuid"], host["name"]) for host in record.hosts()]
     verdict.names = {**before.names, **dict(known_names), **verdict.names}
-    storage = _storage.read(params["ceph_host"], params["ceph"])
-    told = _storage.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
+    storage = assessment.read(params["ceph_host"], params["ceph"])
+    told = assessment.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
     verdict.also.update(told.against)
     verdict.excepted.update(told.excepted)
     verdict.proofs += told.proofs
@@ -381,12 +377,12 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     if verdict.clean:
         verdict.notes += _accept.notes(accepted.unused(_accept.PROOF), record.given_to(run))
     # What did not obey a moment ago is named; only what came up since is worth another round.
-    tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (_model.WOULD_NOT_STOP, _model.REFUSED)}
-    stuck = [vm for vm in verdict.holding.values() if vm.uuid in recorded and vm.state != _model.RUNNING and not is_passing(vm.state)]
+    tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (model.WOULD_NOT_STOP, model.REFUSED)}
+    stuck = [vm for vm in verdict.holding.values() if vm.uuid in recorded and vm.state != model.RUNNING and not is_passing(vm.state)]
     again = [vm for vm in [*verdict.to_stop, *stuck] if vm.uuid not in tried]
     headline = verdict.headline()
     flags = params["osd_flags"] or []
-    _storage.check_flags(flags)
+    assessment.check_flags(flags)
     if not (verdict.safe and storage and not storage.problem):
         if verdict.safe and storage and flags:
             verdict.notes.append(f"Ceph was not asked, so its flags are not set: {', '.join(flags)}.")
@@ -449,7 +445,7 @@ def note_open_hosts(api: Api, record: Record, run: str) -> list[str]:
     joined = [host.label() for uuid, host in shown.items() if uuid not in known and host.accepting and not host.untouchable]
     if not joined:
         return []
-    named = ", ".join(joined[: _report.SHOWN]) + (", ..." if len(joined) > _report.SHOWN else "")
+    named = ", ".join(joined[: _data.SHOWN]) + (", ..." if len(joined) > _data.SHOWN else "")
     note = f"Open to new VMs and not on record: {len(joined)} hosts: {named}. VMs can come up there."
     if recorded:
         note += (
@@ -462,9 +458,9 @@ def note_open_hosts(api: Api, record: Record, run: str) -> list[str]:
 def known_vms(record: Record, before: Earlier) -> list[str]:
     """Every VM that a list must show, or whose own detail must say that it is gone. C(before): see C(standing_against)."""
     states = record.seen()
-    seen = [uuid for uuid, state in states.items() if state != _model.DELETED]
-    recorded = [vm.uuid for vm in record.vms() if vm.columns["stop_outcome"] != _model.VANISHED]
-    started = [uuid for uuid in [*before.uuids, *before.lost] if states.get(uuid) != _model.DELETED]
+    seen = [uuid for uuid, state in states.items() if state != model.DELETED]
+    recorded = [vm.uuid for vm in record.vms() if vm.columns["stop_outcome"] != model.VANISHED]
+    started = [uuid for uuid in [*before.uuids, *before.lost] if states.get(uuid) != model.DELETED]
     return list(dict.fromkeys([*seen, *recorded, *started]))
 
 
@@ -488,7 +484,7 @@ def standing_against(params: dict[str, t.Any], record: Record, before: Earlier, 
         return found
     states, stopped = record.seen(), {vm.uuid for vm in record.vms() if vm.stop_done}
     for uuid in before.uuids:
-        if uuid not in stopped and states.get(uuid) != _model.DELETED:
+        if uuid not in stopped and states.get(uuid) != model.DELETED:
             found[_accept.START_LEFT(uuid)] = starts_text([before.starts[_accept.START_LEFT(uuid)]])
     return {**found, **before.unread}
 
@@ -501,31 +497,31 @@ def announce_step(params: dict[str, t.Any], record: Record) -> None:
 
 def write_report(record: Record) -> None:
     """All that came of it so far, in three forms."""
-    data = _report.report_data(record)
+    data = _data.report_data(record)
     record.write_report(data, vms_csv(data), summary_md(data))
 
 
 def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     """The run is over, well or not: write the report and say what is left and what comes next."""
-    outcome = _report.Outcome(record)
+    outcome = _data.Outcome(record)
     record.forget_flags(params["run"], params["osd_flags_unset"] or [])
     record.disown_flags(params["run"], params["osd_flags_found"] or [])
     record.end_run(params["run"])
     record.export()
     write_report(record)
-    notices = _telling.ended(params, record, not outcome.complete)
+    notices = deliver.ended(params, record, not outcome.complete)
     purpose = (record.run() or {}).get("purpose")
-    lines = [*_report.start_lines(record), *_report.flag_lines(record)] if purpose == "restore" else _report.stop_lines(record)
+    lines = [*_data.start_lines(record), *_data.flag_lines(record)] if purpose == "restore" else _data.stop_lines(record)
     return {
         "changed": True,
         "phase": record.phase,
         "left": len(outcome.left),
-        "left_text": _report.left_text(record) if purpose == "restore" and not outcome.complete else "",
-        "left_vms": [vm.uuid for vm in outcome.tried[: _report.SHOWN]],
+        "left_text": _data.left_text(record) if purpose == "restore" and not outcome.complete else "",
+        "left_vms": [vm.uuid for vm in outcome.tried[: _data.SHOWN]],
         "hosts_left": len(outcome.ours),
-        "lines": lines + _report.ways(record, str(purpose)),
-        "refused_items": _report.left_items(record) if purpose == "restore" else [],
-        "stats": _stats.of_record(record),
+        "lines": lines + _data.ways(record, str(purpose)),
+        "refused_items": _data.left_items(record) if purpose == "restore" else [],
+        "stats": workflow_stats.of_record(record),
         "report": os.path.join(os.path.dirname(record.path), REPORT),
         "notices": notices["notices"],
         "notes": record.warnings + notices["notes"],
@@ -534,25 +530,25 @@ def ended(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
 
 def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
     """End the maintenance."""
-    outcome = _report.Outcome(record)
+    outcome = _data.Outcome(record)
     if not outcome.complete and not params["give_up"]:
-        items = _report.left_items(record, untried=True)
+        items = _data.left_items(record, untried=True)
         text = (
             f"The maintenance cannot end: {len(outcome.left)} recorded VMs do not run again and {len(outcome.ours)} hosts are still closed "
             "by it. Run pilw.maintenance.ceph_maint_restore again, or give them up by name"
         )
         raise _accept.refusal(text, record.accepted(), items)
     identity = record.maintenance["id"]
-    if text := _report.give_up_refusal(record, record.accepted()):
+    if text := _data.give_up_refusal(record, record.accepted()):
         raise Refused(text, [_accept.GIVE_UP(identity)])
-    lines = [_report.ended_headline(record), *_report.start_lines(record, ending=True)]
+    lines = [_data.ended_headline(record), *_data.start_lines(record, ending=True)]
     if params["give_up"]:
-        lines += _report.flag_lines(record)
+        lines += _data.flag_lines(record)
     record.write_done(params["run"])
     left_behind = ended_of(record, f"{identity}.")
     if not left_behind.complete:
-        lines += [f"To bring them back later, Ceph being up: {left_behind.bring_back()}", _report.SAME_SETTINGS]
-    stats = _stats.of_record(record)
+        lines += [f"To bring them back later, Ceph being up: {left_behind.bring_back()}", _data.SAME_SETTINGS]
+    stats = workflow_stats.of_record(record)
     write_report(record)
     record.export()
     record.archive()
@@ -564,16 +560,16 @@ def closed(params: dict[str, t.Any], record: Record) -> dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.api_options(LIST_TIMEOUT),
-            **_argspec.record_options(),
-            **_options.of("ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
-            "state": _options.choice("opened", "announced", "told", "busy", "proven", "ended", "closed", required=True),
-            "purpose": _options.choice("prepare", "verify", "force", "restore", "close", default="prepare"),
-            **_options.of("record_dir", "record_dir_persistent", "record_copy", "actor", "controller", "step", "step_seconds", "reason"),
-            **_options.of("accept", "accept_reason", "query", "exclude", "max_age", "lease", "window", "ceph_is_back", "running_vms", "open_hosts"),
-            **_options.of("osd_flags", "osd_flags_unset", "osd_flags_found", "complete", "notice", "proof_interval", "settle_timeout", "give_up"),
+            **options.api_options(LIST_TIMEOUT),
+            **options.record_options(),
+            **_defaults.of("ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
+            "state": _defaults.choice("opened", "announced", "told", "busy", "proven", "ended", "closed", required=True),
+            "purpose": _defaults.choice("prepare", "verify", "force", "restore", "close", default="prepare"),
+            **_defaults.of("record_dir", "record_dir_persistent", "record_copy", "actor", "controller", "step", "step_seconds", "reason"),
+            **_defaults.of("accept", "accept_reason", "query", "exclude", "max_age", "lease", "window", "ceph_is_back", "running_vms", "open_hosts"),
+            **_defaults.of("osd_flags", "osd_flags_unset", "osd_flags_found", "complete", "notice", "proof_interval", "settle_timeout", "give_up"),
         },
-        required_by=_argspec.NEEDS_RUN,
+        required_by=options.NEEDS_RUN,
         required_if=[
             ("state", "opened", ("record_dir",)),
             ("state", "announced", ("record",)),
@@ -585,38 +581,38 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    _module.check_libraries(module)
+    runner.check_libraries(module)
     params = module.params
 
     def work() -> dict[str, t.Any]:
         if params["state"] == "opened":
-            _telling.check(params)
+            deliver.check(params)
             return opened(params, module.check_mode, module.tmpdir)
         if params["state"] == "proven" and (module.check_mode or not params["run"]):
-            return proven_read_only(params, _module.api_for(params))
+            return proven_read_only(params, runner.api_for(params))
         if module.check_mode:
             nothing = {"phase": "", "lines": [], "safe": False, "osd_flags": [], "left": 0, "hosts_left": 0, "stats": {}, "report": "", "notices": []}
             return {"changed": False, **nothing}
-        lock = _module.lock_of(params)
+        lock = runner.lock_of(params)
         # One call for each owner, and the first stop waits for all of them: the record is copied by the next step.
         copied = params["state"] not in ("told", "busy")
-        with _module.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
+        with runner.working_on(params, f"state {params['state']}", lock=lock, copied=copied) as record:
             if params["state"] == "proven":
-                pause = Pause(_module.caller_of(params, record, lock)) if params["_wait"].get("leased") else Pause()
-                return proven(params, _module.api_for(params), record, pause)
+                pause = Pause(runner.caller_of(params, record, lock)) if params["_wait"].get("leased") else Pause()
+                return proven(params, runner.api_for(params), record, pause)
             if params["state"] == "busy":
                 announce_step(params, record)
                 return {"changed": False, "phase": record.phase}
             if params["state"] == "told":
-                _telling.told(params, record)
+                deliver.told(params, record)
                 announce_step(params, record)
                 return {"changed": True, "phase": record.phase}
             with record.at_rest():
                 if params["state"] == "announced":
-                    return {"changed": True, "phase": record.phase, **_telling.announced(params, record)}
+                    return {"changed": True, "phase": record.phase, **deliver.announced(params, record)}
                 return (ended if params["state"] == "ended" else closed)(params, record)
 
-    _module.finish(module, work)
+    runner.finish(module, work)
 
 
 if __name__ == "__main__":

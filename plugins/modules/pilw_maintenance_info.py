@@ -353,21 +353,17 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import (
-    _accept,
-    _argspec,
-    _files,
-    _module,
-    _options,
-    _preconditions,
-    _progress,
-    _telling,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Places
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease, Lock
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, STOPPING, Record, age_seconds, now_text
+from ..module_utils import _accept, _defaults
+from ..module_utils._api.endpoints import LIST_TIMEOUT
+from ..module_utils._errors import ApiError, PilwError
+from ..module_utils._module import options, runner
+from ..module_utils._notices import deliver
+from ..module_utils._operations import progress as _progress
+from ..module_utils._plan import preconditions
+from ..module_utils._record import files
+from ..module_utils._record.lock import Lease, Lock
+from ..module_utils._record.paths import Places
+from ..module_utils._record.record import STARTING, STOPPING, Record, age_seconds, now_text
 
 # What of a plan goes into its file, beside every host and VM.
 IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "worst_seconds", "whole_seconds", "lines")
@@ -386,7 +382,7 @@ def write_file(params: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
             raise OSError("what lies there is no plain file")
         if any(os.path.commonpath([os.path.realpath(one), os.path.realpath(path)]) == os.path.realpath(one) for one in kept if one):
             raise OSError("the folders of the records and their copies are for their own files")
-        _files.write_json(path, data)
+        files.write_json(path, data)
     except OSError as exc:
         return [f"Note: {path} was not written: {exc}. Choose a file in a folder that is there, on the maintenance host."]
     return []
@@ -418,16 +414,16 @@ def progress(params: dict[str, t.Any]) -> dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.api_options(LIST_TIMEOUT),
-            **_argspec.record_options(),
-            **_options.of("only_owners", "exclude_owners", "only_vms", "exclude_vms", "ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
-            "gather": _options.choice("plan", "status", "progress", default="status"),
-            "purpose": _options.choice("prepare", "restore", default="prepare"),
-            **_options.of("record_dir", "record_dir_persistent", "record_copy", "file", "accept", "accept_reason", "query", "exclude", "hosts_query"),
-            **_options.of("hosts_keep_closed", "groups", "concurrency", "stop_timeout", "force_timeout", "start_timeout", "window", "hold"),
-            **_options.of("proof_interval", "settle_timeout", "retries", "canary", "canary_vms", "max_fail_percentage", "force", "never_force"),
-            **_options.of("max_force_percentage", "running_vms", "open_hosts", "ceph_is_back", "osd_flags", "notices", "reason"),
-            **_options.of("machine", "api_wait", "max_age", "poll_interval", "lease"),
+            **options.api_options(LIST_TIMEOUT),
+            **options.record_options(),
+            **_defaults.of("only_owners", "exclude_owners", "only_vms", "exclude_vms", "ceph_host", "ceph", "notice_templates", "notice_dir", "tell"),
+            "gather": _defaults.choice("plan", "status", "progress", default="status"),
+            "purpose": _defaults.choice("prepare", "restore", default="prepare"),
+            **_defaults.of("record_dir", "record_dir_persistent", "record_copy", "file", "accept", "accept_reason", "query", "exclude", "hosts_query"),
+            **_defaults.of("hosts_keep_closed", "groups", "concurrency", "stop_timeout", "force_timeout", "start_timeout", "window", "hold"),
+            **_defaults.of("proof_interval", "settle_timeout", "retries", "canary", "canary_vms", "max_fail_percentage", "force", "never_force"),
+            **_defaults.of("max_force_percentage", "running_vms", "open_hosts", "ceph_is_back", "osd_flags", "notices", "reason"),
+            **_defaults.of("machine", "api_wait", "max_age", "poll_interval", "lease"),
         },
         required_if=[("gather", "progress", ("record", "run"))],
         supports_check_mode=True,
@@ -437,19 +433,19 @@ def main() -> None:
     def work() -> dict[str, t.Any]:
         if params["gather"] == "progress":
             return progress(params)
-        _module.check_libraries(module)
+        runner.check_libraries(module)
         # Imported here, as the looks above are to cost little: one of them comes every few seconds.
-        from ansible_collections.pilw.maintenance.plugins.module_utils._locations import unread_text
-        from ansible_collections.pilw.maintenance.plugins.module_utils._other_names import elsewhere_text, open_elsewhere
-        from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import accepted_in
-        from ansible_collections.pilw.maintenance.plugins.module_utils._status import no_maintenance, shortened, status
-        from ansible_collections.pilw.maintenance.plugins.module_utils._survey import open_record, plan
+        from ..module_utils._operations.locations import unread_text
+        from ..module_utils._operations.plan import open_record, plan
+        from ..module_utils._operations.status import no_maintenance, shortened, status
+        from ..module_utils._record.other_names import elsewhere_text, open_elsewhere
+        from ..module_utils._record.recovery import accepted_in
 
         path = Places.of(params).path
-        api = _module.api_for(params)
+        api = runner.api_for(params)
         if params["gather"] == "status":
             in_effect = _accept.effective(accepted_in(path), params["accept"])
-            _preconditions.check(_preconditions.container(Places.of(params)), in_effect)
+            preconditions.check(preconditions.container(Places.of(params)), in_effect)
             record = open_record(params)
             others, accepted = open_elsewhere(params), params["accept"] or []
             told = status(record, api, others, accepted) if record else no_maintenance(path, api, others)
@@ -457,18 +453,18 @@ def main() -> None:
             if not module.check_mode:
                 told["lines"] += write_file(params, told["status"])
             return shortened(told)
-        _telling.check(params)
+        deliver.check(params)
         try:
             found = plan(params, api)
         except ApiError as exc:
             raise PilwError(unread_text(exc)) from exc
         each = found.pop("each")
-        notices = _telling.of_plan(params, each["vms"], module.check_mode) if params["notices"] else {"notices": [], "notes": []}
+        notices = deliver.of_plan(params, each["vms"], module.check_mode) if params["notices"] else {"notices": [], "notes": []}
         if not module.check_mode:
             found["lines"] += write_file(params, {"purpose": params["purpose"], **{name: found[name] for name in IN_FILE}, **each})
         return {**found, **notices}
 
-    _module.finish(module, work)
+    runner.finish(module, work)
 
 
 if __name__ == "__main__":

@@ -76,13 +76,13 @@ fetched:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _module
-from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import SPEC, run
+from ..module_utils._module import runner
+from ..module_utils._report.formats import SPEC, run
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    _module.finish(module, lambda: run(module.params, module.check_mode))
+    runner.finish(module, lambda: run(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -99,19 +99,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _argspec, _module, _options, _pace, _patience
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import (
-    CREATING,
-    RUNNING,
-    Vm,
-    VmList,
-    count_by,
-    normal_state,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import CLOSING, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import in_scope
+from ..module_utils import _accept, _clock, _defaults, _waiting
+from ..module_utils._api.endpoints import LIST_TIMEOUT, Api
+from ..module_utils._api.model import CREATING, RUNNING, Vm, VmList, count_by, normal_state
+from ..module_utils._api.selection import in_scope
+from ..module_utils._errors import InputError
+from ..module_utils._module import options, runner
+from ..module_utils._record.record import CLOSING, Record
 
 
 def select(found: VmList, params: dict[str, t.Any], states: list[str]) -> list[Vm]:
@@ -145,13 +139,13 @@ def take(
     params: dict[str, t.Any],
     api: Api,
     record: Record,
-    clock: t.Callable[[], float] = _pace.monotonic,
-    sleep: t.Callable[[float], None] = _pace.sleep,
+    clock: t.Callable[[], float] = _clock.monotonic,
+    sleep: t.Callable[[float], None] = _clock.sleep,
 ) -> dict[str, t.Any]:
     """Add what runs to the record until nothing is being created and two lists agree."""
     accepted = record.accepted()
     known = record.uuids()
-    patience = _patience.of(params, clock)
+    patience = _waiting.of(params, clock)
     if patience.waited:  # what earlier calls of the same wait have added is new all the same
         known -= record.named_in(params["run"], "recorded") | record.named_in(params["run"], "recorded late")
     former: set[str] | None = None
@@ -199,26 +193,26 @@ def result_of(found: VmList, running: list[Vm], added: list[str], recorded: int,
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.api_options(LIST_TIMEOUT),
-            **_argspec.record_options(),
+            **options.api_options(LIST_TIMEOUT),
+            **options.record_options(),
             "status": {"type": "list", "elements": "str", "default": [RUNNING]},
-            **_options.of("query", "exclude", "settle_timeout", "poll_interval"),
+            **_defaults.of("query", "exclude", "settle_timeout", "poll_interval"),
         },
-        required_by=_argspec.NEEDS_RUN,
+        required_by=options.NEEDS_RUN,
         supports_check_mode=True,
     )
-    _module.check_libraries(module)
+    runner.check_libraries(module)
 
     def work() -> dict[str, t.Any]:
-        api = _module.api_for(module.params)
+        api = runner.api_for(module.params)
         if not module.params["record"]:
             return run(module.params, api)
         if [normal_state(word) for word in module.params["status"]] != [RUNNING]:
             raise InputError("With record, status must be running: only running VMs are ever recorded.")
-        with _module.working_on(module.params, "taking the list of running VMs", module.check_mode) as record:
+        with runner.working_on(module.params, "taking the list of running VMs", module.check_mode) as record:
             return (predict if module.check_mode else take)(module.params, api, record)
 
-    _module.finish(module, work)
+    runner.finish(module, work)
 
 
 if __name__ == "__main__":

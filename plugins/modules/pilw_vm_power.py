@@ -206,38 +206,19 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import (
-    _argspec,
-    _force,
-    _module,
-    _options,
-    _pace,
-    _progress,
-    _storage,
-    _targets,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import check_uuids, count_by
-from ansible_collections.pilw.maintenance.plugins.module_utils._polls import read_states
-from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
-    Engine,
-    Journal,
-    Orders,
-    Result,
-    Target,
-    Wave,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import (
-    FELL,
-    HELD,
-    STARTING,
-    STOPPING,
-    Change,
-    Record,
-    RecordedVm,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._settlement import is_done
+from ..module_utils import _clock, _defaults
+from ..module_utils._api.endpoints import POWER_TIMEOUT, Api
+from ..module_utils._api.model import check_uuids, count_by
+from ..module_utils._ceph import assessment
+from ..module_utils._errors import InputError, Refused
+from ..module_utils._module import options, runner
+from ..module_utils._operations import progress
+from ..module_utils._power import waves as _waves
+from ..module_utils._power.engine import Engine, Journal, Orders, Result, Target, Wave
+from ..module_utils._power.polls import read_states
+from ..module_utils._power.settlement import is_done
+from ..module_utils._record import force_limit
+from ..module_utils._record.record import FELL, HELD, STARTING, STOPPING, Change, Record, RecordedVm
 
 MAX_EXCEPTIONS = 100
 
@@ -266,11 +247,11 @@ def run(params: dict[str, t.Any], api: Api, orders: Orders, check_mode: bool) ->
     absent = [uuid for uuid in uuids if uuid not in found and api.vm(uuid) is None]
     if absent:
         raise InputError(f"vms: the platform knows no VM {', '.join(absent)}. Nothing was sent.")
-    never = _force.spared((found[uuid] for uuid in uuids if uuid in found), params["never_force"] or [])
+    never = force_limit.spared((found[uuid] for uuid in uuids if uuid in found), params["never_force"] or [])
     if orders.force and never:
         raise Refused(
             f"vms: these are never to be forced off ({'; '.join(sorted(set(never.values())))}): "
-            f"{_force.by_owner(found[uuid] for uuid in never)}. Nothing was sent."
+            f"{force_limit.by_owner(found[uuid] for uuid in never)}. Nothing was sent."
         )
     if check_mode:
         return predicted(sum(1 for uuid in uuids if not is_done(found[uuid].state if uuid in found else "", orders.start)))
@@ -291,7 +272,7 @@ def to_start(
 ) -> tuple[list[RecordedVm], list[Change]]:
     """VMs to start, and what to write down of the others: those that run, and those that must not be started."""
     accepted = record.accepted()
-    targets, changes = _targets.to_start(recorded, running, set(accepted))
+    targets, changes = _waves.to_start(recorded, running, set(accepted))
     if params["which"] == "untried":
         # A look names so many open images only, so what an earlier one held back stays so for this run.
         tried = record.named_in(params["run"], "start sent") | record.named_in(params["run"], HELD)
@@ -300,11 +281,11 @@ def to_start(
         fell = record.named_in(params["run"], FELL)
         targets = [vm for vm in targets if vm.uuid in fell]
     nothing_yet = all(vm.columns["start_sent_at"] is None for vm in recorded)
-    storage = _storage.read(params["ceph_host"], params["ceph"])
+    storage = assessment.read(params["ceph_host"], params["ceph"])
     known = {*(vm.uuid for vm in recorded), *running, *record.seen()}
     wanted = [vm.uuid for vm in targets]
-    held = _storage.held_back(storage, accepted, wanted, known, running, nothing_yet, params["which"] == "pending") if targets else {}
-    changes += [_targets.held(vm, held[vm.uuid]) for vm in targets if vm.uuid in held]
+    held = assessment.held_back(storage, accepted, wanted, known, running, nothing_yet, params["which"] == "pending") if targets else {}
+    changes += [_waves.held(vm, held[vm.uuid]) for vm in targets if vm.uuid in held]
     return [vm for vm in targets if vm.uuid not in held], changes
 
 
@@ -319,16 +300,16 @@ def never_forced(
     entries = params["never_force"]
     if entries and entries != before:
         try:
-            _force.check_entries(entries, recorded)
+            force_limit.check_entries(entries, recorded)
         except InputError:  # a VM that did not run, perhaps
-            _force.check_entries(entries, [*recorded, *api.vms(rows_kept=False).vms.values()])
+            force_limit.check_entries(entries, [*recorded, *api.vms(rows_kept=False).vms.values()])
     if groups:
-        by_group = _force.spared_by_group(_targets.group_of(recorded, groups), groups)
+        by_group = force_limit.spared_by_group(_waves.group_of(recorded, groups), groups)
     if not check_mode:
         record.spare(params["run"], entries, by_group)
     return {
         **(record.spared_by_group() if by_group is None else by_group),
-        **_force.spared(recorded, before if entries is None else entries),
+        **force_limit.spared(recorded, before if entries is None else entries),
     }
 
 
@@ -336,7 +317,7 @@ def waves_of(
     params: dict[str, t.Any], api: Api, orders: Orders, record: Record, check_mode: bool
 ) -> tuple[list[Wave], list[Change]]:
     """What to do for the record's VMs, and what to write down without doing anything."""
-    groups, maintenance = _argspec.groups(params["groups"]), record.maintenance
+    groups, maintenance = options.groups(params["groups"]), record.maintenance
     query, exclude = maintenance["query"], maintenance["exclude"]
     recorded = record.vms(rows=bool(groups or query or exclude))
     accepted = set(record.accepted())
@@ -344,20 +325,20 @@ def waves_of(
         running = api.running_vms(rows_kept=False).vms
         targets, changes = to_start(params, record, recorded, running)
         canary_vms = params["canary_vms"] or []
-        _targets.check_canaries(canary_vms, recorded)
+        _waves.check_canaries(canary_vms, recorded)
         # Only a VM that an earlier run may have started can show that the platform still works on that.
         unclear = [vm.uuid for vm in targets if vm.start_unclear]
         states = read_states(api, unclear) if unclear else {}
-        return _targets.start_waves(targets, groups, params["canary"], canary_vms, states), changes
+        return _waves.start_waves(targets, groups, params["canary"], canary_vms, states), changes
     never, count = never_forced(params, api, record, recorded, groups, check_mode), len(recorded)
-    recorded = _targets.within(recorded, query, exclude)
+    recorded = _waves.within(recorded, query, exclude)
     states = read_states(api, [vm.uuid for vm in recorded])
     if orders.force:
-        timed_out = _targets.to_force(recorded, states, accepted)
-        targets = _force.choose(timed_out, never, record.forced(), count, params["max_force_percentage"])
-        return _targets.stop_waves(targets, groups, ""), []
-    targets, changes = _targets.to_stop(recorded, states, accepted)
-    return _targets.stop_waves(targets, groups, states=states), changes
+        timed_out = _waves.to_force(recorded, states, accepted)
+        targets = force_limit.choose(timed_out, never, record.forced(), count, params["max_force_percentage"])
+        return _waves.stop_waves(targets, groups, ""), []
+    targets, changes = _waves.to_stop(recorded, states, accepted)
+    return _waves.stop_waves(targets, groups, states=states), changes
 
 
 def run_recorded(
@@ -365,24 +346,24 @@ def run_recorded(
 ) -> dict[str, t.Any]:
     """The VMs of the record."""
     waves, changes = waves_of(params, api, orders, record, check_mode)
-    waves, left = _targets.first(waves, params["at_most"])
+    waves, left = _waves.first(waves, params["at_most"])
     count = sum(len(wave.targets) for wave in waves)
     if check_mode:
         return {**predicted(count), "left": left}
     record.set_phase(params["run"], STARTING if orders.start else STOPPING)
     record.write(params["run"], changes)
-    check_wanted = _module.caller_of(params, record, _module.lock_of(params)).check
+    check_wanted = runner.caller_of(params, record, runner.lock_of(params)).check
     journal = Journal(functools.partial(record.write, params["run"]), check_wanted)
-    began = _pace.monotonic()
+    began = _clock.monotonic()
     result = Engine(api, orders, journal).run(waves, left > 0)
     told = {**told_of(result, orders.start), "left": left, "further_calls": -(-left // (params["at_most"] or 1))}
     for change in changes:
         word = next((value for name, value in change.columns.items() if name.endswith("_outcome")), None)
         if word:
             told["counts"][word] = told["counts"].get(word, 0) + 1
-    seconds = _pace.monotonic() - began
+    seconds = _clock.monotonic() - began
     told["timed_out"] = record.count_vms(timed_out=True)
-    told["line"] = _progress.totals(orders.start, told["counts"], told["unsettled"], result.calls, seconds)
+    told["line"] = progress.totals(orders.start, told["counts"], told["unsettled"], result.calls, seconds)
     return told
 
 
@@ -412,31 +393,31 @@ def told_of(result: Result, start: bool) -> dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.api_options(POWER_TIMEOUT),
-            **_argspec.record_options(),
-            "state": _options.choice("started", "stopped", required=True),
+            **options.api_options(POWER_TIMEOUT),
+            **options.record_options(),
+            "state": _defaults.choice("started", "stopped", required=True),
             "vms": {"type": "list", "elements": "str"},
-            "which": _options.choice("pending", "untried", "fallen", default="pending"),
-            **_options.of("force", "groups", "concurrency", "timeout", "poll_interval", "retries", "canary", "canary_vms", "at_most", "lease"),
-            **_options.of("max_fail_percentage", "never_force", "max_force_percentage", "ceph_host", "ceph"),
+            "which": _defaults.choice("pending", "untried", "fallen", default="pending"),
+            **_defaults.of("force", "groups", "concurrency", "timeout", "poll_interval", "retries", "canary", "canary_vms", "at_most", "lease"),
+            **_defaults.of("max_fail_percentage", "never_force", "max_force_percentage", "ceph_host", "ceph"),
         },
-        required_by=_argspec.NEEDS_RUN,
+        required_by=options.NEEDS_RUN,
         required_one_of=[("vms", "record")],
         mutually_exclusive=[("vms", "record")],
         supports_check_mode=True,
     )
-    _module.check_libraries(module)
+    runner.check_libraries(module)
 
     def work() -> dict[str, t.Any]:
         orders = orders_of(module.params)
-        api = _module.api_for(module.params, power=True)
+        api = runner.api_for(module.params, power=True)
         if not module.params["record"]:
             return run(module.params, api, orders, module.check_mode)
         what = "starting VMs" if orders.start else ("cutting power" if orders.force else "stopping VMs")
-        with _module.working_on(module.params, what, module.check_mode) as record:
+        with runner.working_on(module.params, what, module.check_mode) as record:
             return run_recorded(module.params, api, orders, record, module.check_mode)
 
-    _module.finish(module, work)
+    runner.finish(module, work)
 
 
 if __name__ == "__main__":

@@ -107,12 +107,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _model, _module, _options, _pace, _patience
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import LIST_TIMEOUT, Api, read_details
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, check_uuids
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record, RecordedVm, now_text
-from ansible_collections.pilw.maintenance.plugins.module_utils._select import longest
+from ..module_utils import _clock, _defaults, _waiting
+from ..module_utils._api import model
+from ..module_utils._api.endpoints import LIST_TIMEOUT, Api, read_details
+from ..module_utils._api.model import VmList, check_uuids
+from ..module_utils._api.selection import longest
+from ..module_utils._errors import ApiError, PilwError
+from ..module_utils._module import options, runner
+from ..module_utils._record.record import FELL, Change, Record, RecordedVm, now_text
 
 GONE = "gone"
 UNREAD = "unreadable"  # missing from the list, and its own detail does not tell
@@ -128,7 +130,7 @@ def look(api: Api, uuids: list[str]) -> tuple[list[dict[str, str]], VmList]:
     for uuid in uuids:
         vm = known.get(uuid)
         absent = GONE if uuid in known and vm is None else UNREAD  # one odd VM must not hide what the others are
-        rows.append(vm.brief() if isinstance(vm, _model.Vm) else {"uuid": uuid, "user_id": "", "name": "", "status": absent})
+        rows.append(vm.brief() if isinstance(vm, model.Vm) else {"uuid": uuid, "user_id": "", "name": "", "status": absent})
     return rows, found
 
 
@@ -137,11 +139,11 @@ def watch(
     api: Api,
     uuids: list[str],
     held_for: str = HELD,
-    clock: t.Callable[[], float] = _pace.monotonic,
-    sleep: t.Callable[[float], None] = _pace.sleep,
+    clock: t.Callable[[], float] = _clock.monotonic,
+    sleep: t.Callable[[float], None] = _clock.sleep,
 ) -> tuple[list[dict[str, str]], VmList]:
     """Look until all are in the wanted state, or the time is over."""
-    patience = _patience.of(params, clock)
+    patience = _waiting.of(params, clock)
     left = params["hold"] - patience.passed
     if left > 0:
         sleep(min(left, patience.left))
@@ -162,13 +164,13 @@ def corrections(recorded: list[RecordedVm], states: dict[str, str]) -> list[Chan
     changes = []
     for vm in recorded:
         state, outcome = states[vm.uuid], vm.columns["start_outcome"]
-        if state == _model.RUNNING and not vm.start_done:
-            columns = {"start_outcome": _model.STARTED, "start_error": None, "started_at": now_text()}
+        if state == model.RUNNING and not vm.start_done:
+            columns = {"start_outcome": model.STARTED, "start_error": None, "started_at": now_text()}
             changes.append(Change(vm.uuid, columns, "seen running after all"))
-        elif state in (GONE, _model.DELETED) and outcome != _model.VANISHED:
-            changes.append(Change(vm.uuid, {"start_outcome": _model.VANISHED, "start_error": None}, "vanished"))
-        elif state not in (_model.RUNNING, GONE, _model.DELETED) and vm.start_done:
-            columns = {"start_outcome": _model.FAILED, "start_error": fallen(outcome, state)}
+        elif state in (GONE, model.DELETED) and outcome != model.VANISHED:
+            changes.append(Change(vm.uuid, {"start_outcome": model.VANISHED, "start_error": None}, "vanished"))
+        elif state not in (model.RUNNING, GONE, model.DELETED) and vm.start_done:
+            columns = {"start_outcome": model.FAILED, "start_error": fallen(outcome, state)}
             changes.append(Change(vm.uuid, columns, FELL, state))
     return changes
 
@@ -177,13 +179,13 @@ def fallen(outcome: str, state: str) -> str:
     """What is said of a VM that a start had settled, and that does not run."""
     if state == UNREAD:
         return "it is missing from the list, and its own detail cannot be read"
-    if outcome == _model.VANISHED:
+    if outcome == model.VANISHED:
         return f"the platform answered its start as if it did not exist, and shows it as {state}"
     return f"it ran again, and is {state} now"
 
 
 def result_of(params: dict[str, t.Any], rows: list[dict[str, str]], limit: int | None) -> dict[str, t.Any]:
-    result: dict[str, t.Any] = {"changed": False, "counts": _model.count_by(row["status"] for row in rows)}
+    result: dict[str, t.Any] = {"changed": False, "counts": model.count_by(row["status"] for row in rows)}
     if params["state"]:
         result["others"] = [row for row in rows if row["status"] != params["state"]][:limit]
     return result
@@ -199,16 +201,16 @@ def run(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
 def note(params: dict[str, t.Any], record: Record, rows: list[dict[str, str]], found: VmList) -> None:
     """Write down what one look has shown."""
     record.note_states(params["run"], found)
-    if params["state"] == _model.RUNNING:
+    if params["state"] == model.RUNNING:
         record.write(params["run"], corrections(record.vms(), {row["uuid"]: row["status"] for row in rows}))
 
 
 def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode: bool) -> dict[str, t.Any]:
     """Of the running set."""
-    recorded, waited = record.vms(), _patience.of(params).waited
+    recorded, waited = record.vms(), _waiting.of(params).waited
     # A guest that was asked to stop a moment before a restore may still obey: it is looked at after its time.
     # Both are counted from where the first call began.
-    limit = longest(_argspec.groups(params["groups"]), "stop_timeout", params["stop_timeout"]) if params["stop_timeout"] else 0.0
+    limit = longest(options.groups(params["groups"]), "stop_timeout", params["stop_timeout"]) if params["stop_timeout"] else 0.0
     pending = [waited + limit - vm.stop_sent_ago for vm in recorded if vm.stop_pending]
     held_for = f"{len(pending)} VMs may still obey a stop that was sent to them" if max(pending, default=0) > params["hold"] else HELD
     params = {**params, "hold": max([params["hold"], *pending])}
@@ -232,28 +234,28 @@ def run_recorded(params: dict[str, t.Any], api: Api, record: Record, check_mode:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_argspec.api_options(LIST_TIMEOUT),
-            **_argspec.record_options(),
+            **options.api_options(LIST_TIMEOUT),
+            **options.record_options(),
             "vms": {"type": "list", "elements": "str"},
-            "state": _options.choice(_model.RUNNING, _model.STOPPED),
+            "state": _defaults.choice(model.RUNNING, model.STOPPED),
             "stop_timeout": {"type": "float"},
-            **_options.of("wait", "groups", "poll_interval", hold=0.0),
+            **_defaults.of("wait", "groups", "poll_interval", hold=0.0),
         },
-        required_by=_argspec.NEEDS_RUN,
+        required_by=options.NEEDS_RUN,
         required_one_of=[("vms", "record")],
         mutually_exclusive=[("vms", "record")],
         supports_check_mode=True,
     )
-    _module.check_libraries(module)
+    runner.check_libraries(module)
 
     def work() -> dict[str, t.Any]:
-        api = _module.api_for(module.params)
+        api = runner.api_for(module.params)
         if not module.params["record"]:
             return run(module.params, api)
-        with _module.working_on(module.params, "looking at the VMs", module.check_mode) as record:
+        with runner.working_on(module.params, "looking at the VMs", module.check_mode) as record:
             return run_recorded(module.params, api, record, module.check_mode)
 
-    _module.finish(module, work)
+    runner.finish(module, work)
 
 
 if __name__ == "__main__":

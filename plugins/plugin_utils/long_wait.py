@@ -18,9 +18,9 @@ import time
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _patience
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import native
+from ansible_collections.pilw.maintenance.plugins.module_utils import _waiting
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._module.options import native
 
 # Seconds of one call of a module that waits. So a short wait shows no line, and the module ends soon after its ansible-playbook.
 LINE = 15.0
@@ -62,7 +62,7 @@ def shown_while_it_lasts(action, text):
 def told(task, **wait):
     """Hand to the modules that a task calls how far their wait is."""
     former = task.environment
-    task.environment = [*(former or []), {_patience.VARIABLE: _patience.text_of(wait)}]
+    task.environment = [*(former or []), {_waiting.VARIABLE: _waiting.text_of(wait)}]
     try:
         yield
     finally:

@@ -9,8 +9,8 @@ import os
 
 import jinja2
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model
-from ansible_collections.pilw.maintenance.plugins.module_utils._report import (
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import model
+from ansible_collections.pilw.maintenance.plugins.module_utils._report.data import (
     DISOBEYED,
     NOT_BACK,
     RAN_THROUGH,
@@ -30,8 +30,8 @@ MOST_VMS = 20000
 MOST_ENTRIES = 5000
 
 # Outcomes that a stop has as well as a start.
-_OF_BOTH = frozenset({_model.REFUSED, _model.VANISHED, ""})
-_GOOD = frozenset({_model.CLEAN, _model.ALREADY_STOPPED, _model.VANISHED, _model.STARTED, _model.ALREADY_RUNNING, ""})
+_OF_BOTH = frozenset({model.REFUSED, model.VANISHED, ""})
+_GOOD = frozenset({model.CLEAN, model.ALREADY_STOPPED, model.VANISHED, model.STARTED, model.ALREADY_RUNNING, ""})
 
 
 def render(data):
@@ -78,7 +78,7 @@ def tone(data):
     if headline.startswith("NOT SAFE") or {RAN_THROUGH, NOT_BACK, DISOBEYED} & set(attention):
         return "bad"
     ours = any(host["ours"] for host in data["hosts_left_closed"]) and phase in ("opening", "starting", "done")
-    limited = headline.startswith(("SAFE EXCEPT", "SCOPE")) or headline.endswith(_model.CEPH_UNCHECKED)
+    limited = headline.startswith(("SAFE EXCEPT", "SCOPE")) or headline.endswith(model.CEPH_UNCHECKED)
     if ours or limited or {UNTRIED, WITHOUT} & set(attention):
         return "fair"
     return "good"
@@ -115,8 +115,8 @@ def owners(vms, marked):
         {
             "owner": owner,
             "count": len(own),
-            "down": sum(1 for vm in own if vm["stop"] in (_model.CLEAN, _model.FORCED, _model.ALREADY_STOPPED, _model.VANISHED)),
-            "up": sum(1 for vm in own if vm["start"] in (_model.STARTED, _model.ALREADY_RUNNING, _model.VANISHED)),
+            "down": sum(1 for vm in own if vm["stop"] in (model.CLEAN, model.FORCED, model.ALREADY_STOPPED, model.VANISHED)),
+            "up": sum(1 for vm in own if vm["start"] in (model.STARTED, model.ALREADY_RUNNING, model.VANISHED)),
             "marked": sum(1 for vm in own if vm["uuid"] in marked),
             "vms": [_vm(vm, marked) for vm in sorted(own, key=lambda vm: (vm["uuid"] not in marked, vm["uuid"]))],
         }
@@ -145,7 +145,7 @@ def _vm(vm, marked):
         "stop_good": (vm["stop"] or "") in _GOOD,
         "start_good": (vm["start"] or "") in _GOOD,
         "why": "; ".join(filter(None, [vm["stop_error"], vm["start_error"]])),
-        "check": vm["stop"] == _model.FORCED,
+        "check": vm["stop"] == model.FORCED,
     }
 
 

@@ -16,8 +16,8 @@ from ansible.errors import AnsibleLookupError
 from ansible.module_utils.common.validation import check_type_bool, check_type_float, check_type_int
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._accept import NO_MATCH, accept_argument, known
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import limit_problem, words
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._module.options import limit_problem, words
 
 PREFIX = "ceph_maint_"
 OWN_PREFIX = "ceph_maint_my_"

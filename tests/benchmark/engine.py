@@ -29,25 +29,25 @@ def measure(platform: t.Any, **orders: t.Any) -> dict[str, t.Any]:
 
 def main() -> None:
     given = json.load(sys.stdin)
-    from ansible_collections.pilw.maintenance.plugins.module_utils import _power
-    from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-    from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
-    from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+    from ansible_collections.pilw.maintenance.plugins.module_utils._api.client import Client
+    from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import Api
+    from ansible_collections.pilw.maintenance.plugins.module_utils._power import engine
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 
     url, key, uuids, ca_path = given.pop("url"), given.pop("key"), given.pop("uuids"), given.pop("ca_path")
     recorded = given.pop("record")
-    orders = _power.Orders(**given)
+    orders = engine.Orders(**given)
     api = Api(Client(url, key, ca_path=ca_path or None, pool_size=orders.concurrency + 2))
     with tempfile.TemporaryDirectory(prefix="bench-record-", dir=os.environ.get("TMPDIR")) as folder:
-        journal: _power.Journal = _power.Journal()
+        journal: engine.Journal = engine.Journal()
         if recorded:
             record = Record.create(os.path.join(folder, "record.sqlite"), api_host=url, location="", reason="")
             run = record.begin_run("bench", "prepare")
             record.add_running(run, api.vms().vms.values(), late=False)
-            journal = _power.Journal(functools.partial(record.write, run), lambda: record.check_run(run))
-        targets = [_power.Target(uuid, uuid) for uuid in uuids]
+            journal = engine.Journal(functools.partial(record.write, run), lambda: record.check_run(run))
+        targets = [engine.Target(uuid, uuid) for uuid in uuids]
         ready, cpu = time.monotonic(), time.process_time()
-        result = _power.Engine(api, orders, journal).run([_power.Wave("all", targets)])
+        result = engine.Engine(api, orders, journal).run([engine.Wave("all", targets)])
         ended, cpu_ended = time.monotonic(), time.process_time()
     counts: dict[str, int] = {}
     for outcome, _error in result.outcomes.values():

@@ -35,7 +35,13 @@ KEY = "benchmark"
 ROW = 1024  # bytes, about
 HOSTS = 40
 TOGETHER = 64  # VMs of which one transaction tells
-IMPORTED = ("module_utils._client", "module_utils._status", "module_utils._survey", "modules.pilw_maintenance", "plugin_utils.report_page")
+IMPORTED = (
+    "module_utils._api.client",
+    "module_utils._operations.status",
+    "module_utils._operations.plan",
+    "modules.pilw_maintenance",
+    "plugin_utils.report_page",
+)
 LISTS = {"/v1/config/locations": "locations", "/v1/base-operator/host/list": "hosts"}
 
 
@@ -63,8 +69,8 @@ class Desk:
         return json.loads(self.note.read_text(encoding="utf-8"))
 
     def api(self) -> Any:
-        from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-        from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
+        from ansible_collections.pilw.maintenance.plugins.module_utils._api.client import Client
+        from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import Api
 
         return Api(Client(self.api_host, KEY))
 
@@ -98,13 +104,13 @@ def part_running(desk: Desk) -> None:
 
 def part_record(desk: Desk) -> None:
     """A record of all from its beginning: the list, its files, and a change for each VM."""
-    from ansible_collections.pilw.maintenance.plugins.module_utils import _folders
-    from ansible_collections.pilw.maintenance.plugins.module_utils._record import STOPPING, Record
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record import paths
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import STOPPING, Record
 
-    folder = Path(_folders.folder_for(str(desk.records), desk.api_host, ""))
+    folder = Path(paths.folder_for(str(desk.records), desk.api_host, ""))
     folder.mkdir(parents=True, mode=0o700)
     desk.records.chmod(0o700)
-    path = str(folder / _folders.RECORD_NAME)
+    path = str(folder / paths.RECORD_NAME)
     record = Record.create(path, api_host=folder.name, location="", reason="")
     token = record.begin_run("benchmark", "prepare")
     api = desk.api()
@@ -151,7 +157,7 @@ def part_proof(desk: Desk) -> None:
 
 def part_starts(desk: Desk) -> None:
     """A change for each VM again, so that the report is of a whole maintenance."""
-    from ansible_collections.pilw.maintenance.plugins.module_utils._record import STARTING, Record
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import STARTING, Record
 
     run = desk.run()
     record = Record(run["record"])
@@ -181,7 +187,7 @@ def part_page(desk: Desk) -> None:
 
 def part_fetched(desk: Desk) -> None:
     """The page, and all forms of the report, where they are brought to where Ansible runs."""
-    from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files
+    from ansible_collections.pilw.maintenance.plugins.module_utils._report.formats import named_files
     from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_page import render
 
     data = json.loads((Path(desk.run()["record"]).parent / "report.json").read_text(encoding="utf-8"))
@@ -209,7 +215,7 @@ PARTS: dict[str, Callable[[Desk], Optional[dict[str, int]]]] = {
 
 def told(record: Any, token: str, verb: str, outcome: str, done_at: str, uuids: list[str], done: int) -> None:
     """What the engine writes down of calls: all sent and answered, and the first C(done) done."""
-    from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, now_text
+    from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, now_text
 
     for group in grouped(uuids):
         record.write(token, [Change(uuid, {f"{verb}_sent_at": now_text(), f"{verb}_outcome": None}, f"{verb} sent") for uuid in group])

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _report
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import Host, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import data as _data
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.report_page import render
 
 BROWSER = "/usr/bin/chromium"
@@ -66,7 +66,7 @@ def night(folder: Path, vms: int, owners: int = 40, names: tuple[str, ...] = ())
             record.host_written(token, f"host-{number:04}", True)
     record.write(token, [_started(number, row["uuid"]) for number, row in enumerate(rows)])
     record.end_run(token)
-    page = render(json.loads(json.dumps(_spread(_report.report_data(record)))))
+    page = render(json.loads(json.dumps(_spread(_data.report_data(record)))))
     record.close()
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")

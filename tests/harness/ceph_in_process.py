@@ -18,8 +18,8 @@ import jinja2
 import yaml
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _serving, _watchers
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import readiness, watchers
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph.command import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_ceph_check, pilw_ceph_flags, pilw_maintenance
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE
@@ -146,8 +146,8 @@ class AsksCeph(crew.Crew):
             for holder, name, value in (
                 (module, "AnsibleModule", crew.Bench),
                 (module, "Ceph", functools.partial(Ceph, run=self._call)),
-                (_serving, "_AGAIN", BETWEEN_CHECKS),
-                (_watchers, "_AGAIN", BETWEEN_CHECKS),
+                (readiness, "_AGAIN", BETWEEN_CHECKS),
+                (watchers, "_AGAIN", BETWEEN_CHECKS),
             ):
                 stack.enter_context(mock.patch.object(holder, name, value))
             yield

@@ -18,7 +18,8 @@ from unittest import mock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _folders, _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import paths
 from crew import Crew, JobKilled, Outcome
 from properties.promises import Watcher
 from properties.virtual import Process, Virtual
@@ -112,10 +113,10 @@ class Operator(Crew):
             super()._plan(out, purpose, accept, **more)
         finally:
             if "plan" in out.results:
-                out.results["plan"].update(shown_at=_pace.monotonic(), others=self.jobs_of_all.living)
+                out.results["plan"].update(shown_at=_clock.monotonic(), others=self.jobs_of_all.living)
 
     def _open(self, out: Outcome, purpose: str, accept: t.Iterable[str], **more: t.Any) -> dict[str, t.Any]:
-        asked_at = _pace.monotonic()
+        asked_at = _clock.monotonic()
         try:
             return super()._open(out, purpose, accept, **more)
         finally:
@@ -192,7 +193,7 @@ class Maintenance(RuleBasedStateMachine):
         self._watching = contextlib.ExitStack()
         self._watching.enter_context(self.watcher.watching())
         # The record and its copy lie on the one disk of the test.
-        self._watching.enter_context(mock.patch.object(_folders, "copy_disk_problem", lambda *_arguments: ""))
+        self._watching.enter_context(mock.patch.object(paths, "copy_disk_problem", lambda *_arguments: ""))
         self.jobs = self.crew.jobs_of_all = _Jobs(self.time)
         self.crew.jobs = lambda: t.cast(Executor, self.jobs)
         self.accepted: list[str] = []

@@ -11,10 +11,12 @@ import sqlite3
 import typing as t
 from pathlib import Path
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _client, _files, _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._batch import group_seconds
-from ansible_collections.pilw.maintenance.plugins.module_utils._power import Engine, Wave
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.batch import group_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.engine import Engine, Wave
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import files
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 from crew import Outcome
 from properties.virtual import Process, Virtual
 from properties.world import HOLDING, Call, Snapshot, World
@@ -72,7 +74,7 @@ class Watcher:
     @contextlib.contextmanager
     def watching(self) -> t.Iterator[None]:
         """Put the virtual time and the world in place, and the looks into record and engine."""
-        former = (_pace.pace, _client.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run)
+        former = (_clock.pace, client.Client, Record._transaction, Record.write_safe, files.write_text, Engine.run, Record.begin_run)
         watcher = self
 
         @contextlib.contextmanager
@@ -121,18 +123,18 @@ class Watcher:
             watcher.engine_took.append((watcher.time.process, sum(len(wave.targets) for wave in waves), took))
             return result
 
-        _pace.pace = self.time
-        _client.Client = lambda *args, **more: self.world  # type: ignore[assignment,misc]
+        _clock.pace = self.time
+        client.Client = lambda *args, **more: self.world  # type: ignore[assignment,misc]
         Record._transaction = transaction  # type: ignore[assignment,method-assign]
         Record.write_safe = write_safe  # type: ignore[method-assign]
-        _files.write_text = write_text
+        files.write_text = write_text
         Engine.run = run  # type: ignore[method-assign]
         Record.begin_run = begin_run  # type: ignore[method-assign]
         try:
             yield
         finally:
             (
-                _pace.pace, _client.Client, Record._transaction, Record.write_safe, _files.write_text, Engine.run, Record.begin_run,
+                _clock.pace, client.Client, Record._transaction, Record.write_safe, files.write_text, Engine.run, Record.begin_run,
             ) = former  # type: ignore # fmt: skip
 
     # The record, read past the collection's own code.

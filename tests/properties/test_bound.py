@@ -9,9 +9,9 @@ from concurrent.futures import Executor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT
-from ansible_collections.pilw.maintenance.plugins.module_utils._batch import OUTAGE_LIMIT, group_seconds
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import POWER_TIMEOUT
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.batch import OUTAGE_LIMIT, group_seconds
 from properties.machine import FAST_DISK, HOST, Operator, _Jobs
 from properties.promises import Watcher
 from properties.virtual import Process, Virtual

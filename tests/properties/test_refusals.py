@@ -10,9 +10,10 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _power
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import Vm, VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Vm, VmList, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import engine as _engine
 from properties.virtual import Process, Virtual
 
 STOP, REFUSAL, LIST, DETAIL = 22.0, 0.05, 0.5, 0.05  # seconds that they take
@@ -73,11 +74,11 @@ def stop_all(
 ) -> Refusing:
     """All VMs of it, by one engine."""
     time = Virtual()
-    monkeypatch.setattr(_pace, "pace", time)
+    monkeypatch.setattr(_clock, "pace", time)
     platform = Refusing(time, vms, refuses, status, seconds, list_seconds, obeys)
-    orders = _power.Orders(start=False, concurrency=at_once, timeout=timeout)
-    engine = _power.Engine(t.cast("t.Any", platform), orders, _power.Journal())
-    wave = _power.Wave("all", [_power.Target(uuid, uuid) for uuid in sorted(platform.up)])
+    orders = _engine.Orders(start=False, concurrency=at_once, timeout=timeout)
+    engine = _engine.Engine(t.cast("t.Any", platform), orders, _engine.Journal())
+    wave = _engine.Wave("all", [_engine.Target(uuid, uuid) for uuid in sorted(platform.up)])
     future = time.start(Process("ansible-playbook"), lambda: engine.run([wave]))
     time.run(future.done)
     assert future.result().ended is None
@@ -134,7 +135,7 @@ def test_a_platform_that_is_ill_for_minutes_uses_nobody_up(
     """It gives lists, and answers most calls with 500. Each VM has three tries only, after which its power may be cut."""
     source = random.Random(3)
     platform = stop_all(
-        monkeypatch, vms, 20, lambda uuid: _pace.monotonic() < 60 * minutes and source.random() >= taken, 500, seconds=seconds,
+        monkeypatch, vms, 20, lambda uuid: _clock.monotonic() < 60 * minutes and source.random() >= taken, 500, seconds=seconds,
     )
     assert platform.outcomes == {"clean": vms}
     assert len(platform.calls) <= 3 * vms
@@ -153,6 +154,6 @@ def test_a_platform_that_obeys_and_says_otherwise_takes_no_time(seconds: float, 
 
 def test_a_vm_that_went_down_late_is_looked_at_however_slow_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a list of 110 s the next is due 1,100 s after its begin: here not before the time of the group is over."""
-    platform = stop_all(monkeypatch, 20, 20, lambda uuid: uuid == "vm-0000" and _pace.monotonic() < 1150, 429, list_seconds=110.0)
+    platform = stop_all(monkeypatch, 20, 20, lambda uuid: uuid == "vm-0000" and _clock.monotonic() < 1150, 429, list_seconds=110.0)
     assert 1150 < platform.down["vm-0000"] < 1300
     assert platform.outcomes == {"clean": 20}

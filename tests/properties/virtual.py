@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future
 
 from greenlet import getcurrent, greenlet
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._pace import Pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._clock import Pace
 
 EPOCH = 1_800_000_000.0
 

@@ -13,18 +13,11 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import (
-    _backlog,
-    _batch,
-    _client,
-    _flags,
-    _module,
-    _opening,
-    _pace,
-    _power,
-    _throttle,
-    _transport,
-)
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client, transport
+from ansible_collections.pilw.maintenance.plugins.module_utils._module import runner
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations import open_run
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import backlog, batch, engine, host_flags, throttle
 from cloud.server import Cloud
 
 SCALE = 0.01
@@ -36,20 +29,20 @@ LIST_PATIENCE = 0.6  # and a list
 CONSTANTS = [
     (place, name, getattr(place, name))
     for place, name in (
-        (_client, "MAX_BACKOFF"),
-        (_transport, "MAX_RETRY_AFTER"),
-        (_backlog, "GIVEN_UP_AFTER"),
-        (_batch, "MAX_BACKOFF"),
-        (_batch, "OUTAGE_LIMIT"),
-        (_power, "OUTAGE_LIMIT"),
-        (_opening, "BETWEEN_STEPS"),
-        (_flags, "PAUSE"),
-        (_flags, "LIMIT"),
-        (_throttle, "FIRST_PAUSE"),
-        (_throttle, "LONGEST_PAUSE"),
+        (client, "MAX_BACKOFF"),
+        (transport, "MAX_RETRY_AFTER"),
+        (backlog, "GIVEN_UP_AFTER"),
+        (batch, "MAX_BACKOFF"),
+        (batch, "OUTAGE_LIMIT"),
+        (engine, "OUTAGE_LIMIT"),
+        (open_run, "BETWEEN_STEPS"),
+        (host_flags, "PAUSE"),
+        (host_flags, "LIMIT"),
+        (throttle, "FIRST_PAUSE"),
+        (throttle, "LONGEST_PAUSE"),
     )
 ]
-LISTERS = (*crew.MODULES, _module)
+LISTERS = (*crew.MODULES, runner)
 SETTINGS: dict[str, t.Any] = {
     "poll_interval": 0.05,
     "proof_interval": 0.05,
@@ -187,10 +180,10 @@ def scale(patch: pytest.MonkeyPatch) -> None:
     for place in LISTERS:
         if hasattr(place, "LIST_TIMEOUT"):
             patch.setattr(place, "LIST_TIMEOUT", LIST_PATIENCE)
-    patch.setitem(_client.Client.__init__.__kwdefaults__, "backoff", SCALE)
+    patch.setitem(client.Client.__init__.__kwdefaults__, "backoff", SCALE)
 
 
-class JumpingPace(_pace.Pace):
+class JumpingPace(_clock.Pace):
     """A wall clock that is C(base) seconds off, and C(seconds) more once C(when) holds; the steady one goes on as it does."""
 
     def __init__(self, seconds: float, when: t.Callable[[], t.Any] = lambda: True, base: float = 0.0) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lease
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.lock import Lease
 from scenarios.desk import wait_until
 from scenarios.fault_desk import PATIENCE, STOP_TIMEOUT, Desk, GiveDesk, JumpingPace, desks
 
@@ -328,7 +328,7 @@ def test_the_handshake_flaps_for_a_minute(desk: GiveDesk, place: str, how: str) 
 
 
 def jump(patch: pytest.MonkeyPatch, seconds: float, when: t.Callable[[], t.Any] = lambda: True, base: float = 0.0) -> None:
-    patch.setattr(_pace, "pace", JumpingPace(seconds, when, base))
+    patch.setattr(_clock, "pace", JumpingPace(seconds, when, base))
 
 
 @pytest.mark.parametrize("seconds", [DAY, -DAY])

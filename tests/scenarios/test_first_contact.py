@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _client
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client
 from scenarios.fault_desk import SETTINGS, GiveDesk, desks
 
 desk = pytest.fixture(desks)
@@ -24,7 +24,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds of the pauses between tries, which are not slept."""
     seconds: list[float] = []
 
-    monkeypatch.setattr(_client, "_pace", types.SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(client, "_clock", types.SimpleNamespace(sleep=seconds.append))
     return seconds
 
 

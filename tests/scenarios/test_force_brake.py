@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _force
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import force_limit
 from scenarios.fault_desk import NOT_SAFE, Desk, GiveDesk, desks
 
 desk = pytest.fixture(desks)
@@ -46,7 +46,7 @@ def test_above_the_limit_none_is_forced_and_the_argument_continues(desk: GiveDes
 
 
 def test_those_forced_off_in_an_earlier_round_count(desk: GiveDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_force, "ALWAYS", 1)
+    monkeypatch.setattr(force_limit, "ALWAYS", 1)
     at = desk(vms=6, deaf=["vm-0", "vm-1"], **QUICK)
     at.act("stop", vm="vm-1")
     assert at.crew.prepare(force=True).safe

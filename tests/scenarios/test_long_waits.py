@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Lock
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.lock import Lock
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance
 from scenarios.desk import Operator, wait_until
 from scenarios.quick import QuickOperator

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _opening
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations import open_run
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 from cloud.server import Cloud
 from scenarios.fault_desk import NOT_SAFE, Desk, GiveDesk, desks
 
@@ -162,7 +162,7 @@ def test_two_who_find_an_ended_record_at_once_lose_nothing(desk: GiveDesk, monke
     """A restore was killed before it put its record away. Who comes late must not put the next maintenance away instead."""
     at = desk()
     assert at.crew.prepare().safe
-    put_away, archive = _opening.put_away, Record.archive
+    put_away, archive = open_run.put_away, Record.archive
 
     def killed(record: Record) -> None:
         raise KeyboardInterrupt
@@ -181,7 +181,7 @@ def test_two_who_find_an_ended_record_at_once_lose_nothing(desk: GiveDesk, monke
             others[0] = other.prepare()
         put_away(*args)
 
-    monkeypatch.setattr(_opening, "put_away", late)
+    monkeypatch.setattr(open_run, "put_away", late)
     out = at.crew.prepare()
     assert others[0].safe
     assert out.rc == 2 and "Another run has just opened a record; this one changed nothing." in out.error

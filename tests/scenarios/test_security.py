@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.client import Client
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._folders import folder_for
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.paths import folder_for
 from cloud.server import Cloud
 from scenarios.desk import Operator, wait_until
 

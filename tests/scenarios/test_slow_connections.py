@@ -15,7 +15,7 @@ import typing as t
 import pytest
 import trustme
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.client import Client
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 
 TIMEOUT = 0.6

@@ -12,8 +12,8 @@ import typing as t
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _controller
-from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import steady_now
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import controller as _controller
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import steady_now
 from harness.ceph_in_process import AsksCeph
 from scenarios.desk import Operator, open_hosts
 from scenarios.storage_desk import QuickStorageOperator

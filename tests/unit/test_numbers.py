@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _ceph, _client, _serving
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import command, readiness
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._module import options
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance_info
 from crew import MODULES, run_module
 
@@ -41,13 +43,13 @@ def numbers(module, monkeypatch):
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_no_number_is_endless_or_negative(module, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(_client, "Client", lambda *_given, **_named: asked.append("the platform"))
+    monkeypatch.setattr(client, "Client", lambda *_given, **_named: asked.append("the platform"))
     name = module.__name__.rpartition(".")[2]
     given = {"api_host": "127.0.0.1:1", "api_key": "k", **NEEDED.get(name, {})}
     given.update({"record_dir": str(tmp_path / "records")} if "maintenance" in name else {})
     found = numbers(module, monkeypatch)
     assert "request_timeout" in found
-    _argspec.check_limits({name: option.get("default") for name, option in found.items()})
+    options.check_limits({name: option.get("default") for name, option in found.items()})
     for name, option in found.items():
         # Ansible itself takes no int that is none of the numbers.
         for wrong in (-1, 10**9) if option["type"] == "int" else (-1, "-0.1", "nan", "inf", "-inf", 1e9, "1e300"):
@@ -70,13 +72,13 @@ def test_no_number_is_endless_or_negative(module, monkeypatch, tmp_path):
 )
 def test_the_words(number, words):
     with pytest.raises(InputError) as caught:
-        _argspec.check_limits(number)
+        options.check_limits(number)
     assert str(caught.value) == f"{next(iter(number))} must be {words}. Nothing was changed."
 
 
 def test_numbers_that_are_meant_are_taken():
-    _argspec.check_limits({"api_wait": 0.0, "hold": 0.0, "canary": 0, "max_age": 1000000.0, "lease": 0.5, "concurrency": 1})
-    _argspec.check_limits({"force": False, "validate_certs": True, "record": None, "vms": [], "reason": "nan"})
+    options.check_limits({"api_wait": 0.0, "hold": 0.0, "canary": 0, "max_age": 1000000.0, "lease": 0.5, "concurrency": 1})
+    options.check_limits({"force": False, "validate_certs": True, "record": None, "vms": [], "reason": "nan"})
 
 
 def test_a_flag_that_ceph_does_not_have_is_refused_before_anything_is_done(tmp_path):
@@ -87,4 +89,4 @@ def test_a_flag_that_ceph_does_not_have_is_refused_before_anything_is_done(tmp_p
     assert result.get("failed") and result["msg"].startswith(words), result
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match=words):
-        _serving.put_flags(_ceph.Ceph(["no-such/ceph"], 1.0), ["noout", "noouts"], True, 0.0, False)
+        readiness.put_flags(command.Ceph(["no-such/ceph"], 1.0), ["noout", "noouts"], True, 0.0, False)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files, _folders, _opening
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations import open_run
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import files, paths
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
 from scenarios.record.fire import OURS, PLACE, enter, host, vm
 
 
@@ -33,21 +34,21 @@ def no_hanging() -> t.Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_pause_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other run is between two of its steps, so none is waited for."""
-    monkeypatch.setattr(_opening, "BETWEEN_STEPS", 0.0)
+    monkeypatch.setattr(open_run, "BETWEEN_STEPS", 0.0)
 
 
 @pytest.fixture(autouse=True)
 def another_disk(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., str]:
     """The second copy counts as one on another disk, of which most tests have none. Returns the real question."""
-    asked = _folders.copy_disk_problem
-    monkeypatch.setattr(_folders, "copy_disk_problem", lambda *_arguments: "")
+    asked = paths.copy_disk_problem
+    monkeypatch.setattr(paths, "copy_disk_problem", lambda *_arguments: "")
     return asked
 
 
 @pytest.fixture
 def one_disk(another_disk: t.Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The second copy counts as what it is."""
-    monkeypatch.setattr(_folders, "copy_disk_problem", another_disk)
+    monkeypatch.setattr(paths, "copy_disk_problem", another_disk)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def held(records: Path) -> tuple[Path, dict[str, t.Any]]:
     record.write_report({}, "", "")
     record.copy()
     record.close()
-    _files.write_text(str(records / PLACE / "report.html"), "<p>")
+    files.write_text(str(records / PLACE / "report.html"), "<p>")
     (records / PLACE / "lease").write_text("x")
     for name in OURS:
         (records / PLACE / name).chmod(0o600)

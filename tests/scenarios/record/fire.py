@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _module, _survey
-from ansible_collections.pilw.maintenance.plugins.module_utils._argspec import native
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import Host, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._opening import opened
+from ansible_collections.pilw.maintenance.plugins.module_utils._module import runner
+from ansible_collections.pilw.maintenance.plugins.module_utils._module.options import native
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations import plan
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations.open_run import opened
 from cloud.server import Cloud
 
 PLACE = "api.example.com"
@@ -104,7 +105,7 @@ def plan_for(cloud: Cloud, records: Path, **more: t.Any) -> dict[str, t.Any]:
     }  # fmt: skip
     params = {**argument_defaults, **options(records, **more), "api_host": cloud.url, "api_key": cloud.key}
     before = content(records) if records.exists() else None
-    found = _survey.plan(params, _module.api_for(params))
+    found = plan.plan(params, runner.api_for(params))
     assert (content(records) if records.exists() else None) == before, "a plan writes nothing"
     assert not cloud.journal.writes()
     return found

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _survey
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._salvage import look
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations import plan
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.recovery import look
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance_info
 from scenarios.desk import open_hosts
 from scenarios.record.fire import PLACE, content, enter, item_of, options, plan_for, refused, vm
@@ -62,7 +62,7 @@ def test_a_damaged_record_is_refused_by_everyone_and_left_alone(held, records, h
     DAMAGE[how](path)
     texts = [refused(records, purpose=purpose) for purpose in ("prepare", "restore", "verify", "force", "close")]
     with pytest.raises(Refused) as caught:
-        _survey.open_record(options(records))
+        plan.open_record(options(records))
     for text in (*texts, str(caught.value)):
         assert text.startswith(f"The record {path} is damaged: ")
         assert "Nothing was changed." in text
@@ -237,7 +237,7 @@ def test_a_folder_that_is_lost_while_its_copy_is_there(held, records, lost, purp
     records.mkdir(mode=0o700, exist_ok=True)
     texts = [refused(records, purpose=one, **given) for one in ("prepare", "restore", "verify", "close")]
     with pytest.raises(Refused, match="holds the second copy of a maintenance that is open"):
-        _survey.open_record(options(records, **given))
+        plan.open_record(options(records, **given))
     for text in texts:
         assert f"no file is there, and {copies / PLACE} holds the second copy of a maintenance that is open. Nothing was changed." in text
         assert "If the record is whole and lies elsewhere, set ceph_maint_record_dir as it was in the prepare." in text

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 import crew
-from ansible_collections.pilw.maintenance.plugins.module_utils import _folders
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import paths
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 from scenarios.desk import wait_until
 from scenarios.record.fire import OURS, PLACE, content, enter, fill, item_of, plan_for, refused, vm
 
@@ -125,7 +125,7 @@ def test_copy_on_the_disk_of_the_record_is_a_warning(quick, one_disk) -> None:
     run = operator.prepare()
     assert run.safe and f"Note: ceph_maint_record_copy {copy} lies on the file system of the record (" in run.text, run.text
     mount = next(line for line in run.lines if line.startswith(f"Second copy of the record: {copy} (on "))
-    assert _folders.describe_disk(str(op.folder), _folders.read_mounts()) in mount
+    assert paths.describe_disk(str(op.folder), paths.read_mounts()) in mount
     assert copy.exists()
 
 
@@ -383,7 +383,7 @@ def test_planted_files_are_named_by_the_plan(quick, tmp_path) -> None:
 @pytest.mark.parametrize("kind", ["nfs4", "nfs", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.glusterfs"])
 def test_a_network_disk_is_a_warning(quick, tmp_path, monkeypatch, kind) -> None:
     cloud = quick().cloud
-    monkeypatch.setattr(_folders, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\nfiler:/x {tmp_path} {kind} rw 0 0\n")
+    monkeypatch.setattr(paths, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\nfiler:/x {tmp_path} {kind} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
     assert found["refusals"] == []
     (line,) = [line for line in found["lines"] if "network file system" in line]
@@ -393,7 +393,7 @@ def test_a_network_disk_is_a_warning(quick, tmp_path, monkeypatch, kind) -> None
 @pytest.mark.parametrize("mount", ["/dev/rbd0 {} ext4", "/dev/mapper/ceph-x {} xfs", "mon:/ {} ceph", "ceph-fuse {} fuse.ceph-fuse"])
 def test_a_disk_on_ceph_is_refused_by_name(quick, tmp_path, monkeypatch, mount) -> None:
     cloud = quick().cloud
-    monkeypatch.setattr(_folders, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\n{mount.format(tmp_path)} rw 0 0\n")
+    monkeypatch.setattr(paths, "read_mounts", lambda: f"/dev/sda / ext4 rw 0 0\n{mount.format(tmp_path)} rw 0 0\n")
     found = plan_for(cloud, tmp_path / "r")
     assert "lies on Ceph" in found["refusals"][0] and found["refused_items"][0].startswith("disk:ceph_maint_record_dir-")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import files
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 from scenarios.record.fire import enter, plan_for
 
 
@@ -87,7 +87,7 @@ def test_adopting_the_list_beside_never_empties_it(quick) -> None:
     op.records.mkdir(mode=0o700)
     op.place.mkdir(mode=0o700)
     hand = op.place / "running_vms.json"
-    _files.write_json(str(hand), [{"uuid": "a"}, {"uuid": "b"}])
+    files.write_json(str(hand), [{"uuid": "a"}, {"uuid": "b"}])
     given = {"purpose": "restore", "running_vms": str(hand), "api_host": op.cloud.url, "api_key": op.cloud.key}
     with pytest.raises(PilwError, match="no host has the uuid or name"):
         enter(op.records, open_hosts="none-such", **given)

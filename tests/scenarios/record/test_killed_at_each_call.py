@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._beside import copy_of
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.exports import copy_of
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
 from scenarios.record.fire import PLACE, enter, host, vm
 
 CALLS = ("open", "replace", "rename", "link", "unlink", "fsync", "mkdir", "rmdir")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _accept, _argspec
+from ansible_collections.pilw.maintenance.plugins.module_utils import _accept
 from ansible_collections.pilw.maintenance.plugins.module_utils._accept import (
     DESTRUCTIVE,
     KINDS,
@@ -28,6 +28,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._accept import (
     plan_lines,
 )
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._module import options
 
 ROOT = Path(__file__).resolve().parents[4]
 # What Linux takes as one argument (MAX_ARG_STRLEN), with the name before it.
@@ -192,7 +193,7 @@ def test_however_many_there_are_the_way_on_can_be_gone(count):
     if not argument.startswith("-e @accept.yml, "):
         word = argument.removeprefix("-e ")
         assert len(word.encode()) <= MOST_BYTES and not word.split()[1:]
-        assert _argspec.words(word.partition("=")[2], "accept") == [*accepted, *items]
+        assert options.words(word.partition("=")[2], "accept") == [*accepted, *items]
         return
     assert count > 2000
     line = argument.split(" one line: ")[1]

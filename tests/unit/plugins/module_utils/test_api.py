@@ -6,14 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
-    ApiError,
-    AuthError,
-    InputError,
-    NoRoute,
-    NotFound,
-)
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, InputError, NoRoute, NotFound
 
 
 class Wire:

@@ -11,8 +11,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _options
+from ansible_collections.pilw.maintenance.plugins.module_utils import _defaults
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._module import options as _argspec
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -23,7 +24,7 @@ PARSED = {"name": "db", "query": "[?name=='db']", "delay": 0.0, "force": "allowe
 def groups_of(value):
     """From what was given to what a module works with."""
     given = _argspec.native({"groups": value} if value is not None else {})
-    checked = ArgumentSpecValidator(_options.of("groups")).validate(given)
+    checked = ArgumentSpecValidator(_defaults.of("groups")).validate(given)
     if checked.error_messages:
         raise InputError("; ".join(checked.error_messages))
     return _argspec.groups(checked.validated_parameters["groups"])

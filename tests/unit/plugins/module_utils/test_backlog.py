@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._backlog import Backlog
-from ansible_collections.pilw.maintenance.plugins.module_utils._batch import Batch
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.backlog import Backlog
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.batch import Batch
 
 PLACE, TIMEOUT = 90.0, 600.0
 GATEWAY = ApiError("POST", "/x", status=504, detail="words")

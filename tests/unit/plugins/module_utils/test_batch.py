@@ -8,7 +8,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.batch import (
     MAX_BACKOFF,
     Answer,
     Batch,
@@ -19,7 +20,6 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._batch import (
     meaning,
     sending_seconds,
 )
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, NoRoute, NotFound
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 

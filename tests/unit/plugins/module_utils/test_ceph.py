@@ -11,7 +11,7 @@ import time
 import pytest
 
 import ceph_answers
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph, run_bounded
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph.command import Ceph, run_bounded
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
 
 

@@ -18,14 +18,8 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _client
-from ansible_collections.pilw.maintenance.plugins.module_utils._errors import (
-    ApiError,
-    AuthError,
-    InputError,
-    NoRoute,
-    NotFound,
-)
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client as _client
+from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, InputError, NoRoute, NotFound
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -490,7 +484,7 @@ def test_an_odd_retry_after_does_not_hinder_the_repeating(header):
 def pauses(monkeypatch):
     """Pauses between tries are not slept. Gives their seconds."""
     slept = []
-    monkeypatch.setattr(_client, "_pace", types.SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(_client, "_clock", types.SimpleNamespace(sleep=slept.append))
     return slept
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _container, _folders
-from ansible_collections.pilw.maintenance.plugins.module_utils._container import engine, problem
+from ansible_collections.pilw.maintenance.plugins.module_utils._environment import container as _container
+from ansible_collections.pilw.maintenance.plugins.module_utils._environment.container import engine, problem
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._folders import Mount, Places
-from ansible_collections.pilw.maintenance.plugins.module_utils._preconditions import check, container
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan.preconditions import check, container
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import paths
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.paths import Mount, Places
 
 DISK, LAYERS = Mount("/dev/vda1", "/", "ext4"), Mount("overlay", "/", "overlay")
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
@@ -72,7 +73,7 @@ def test_a_folder_of_the_container_itself_is_not(mount):
 
 def test_what_is_refused_can_be_accepted_by_its_name(monkeypatch):
     monkeypatch.setattr(_container, "here", lambda: "podman")
-    monkeypatch.setattr(_folders, "mount_of", lambda path, mounts: LAYERS)
+    monkeypatch.setattr(paths, "mount_of", lambda path, mounts: LAYERS)
     places = Places("api.example.com", "", "/records", "", persistent=True)
     with pytest.raises(Refused, match="Nothing was changed") as refused:
         check(container(places), [])

@@ -7,8 +7,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _course
-from ansible_collections.pilw.maintenance.plugins.module_utils._course import phases, running_over_time
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import timeline
+from ansible_collections.pilw.maintenance.plugins.module_utils._report.timeline import phases, running_over_time
 
 
 def at(second):
@@ -68,5 +68,5 @@ def test_no_more_points_than_a_chart_shows_and_the_ends_are_true(told):
     points = running_over_time(events(*((0, "recorded", str(number)) for number in range(50)), *words), at(0))
     last = {str(number): True for number in range(50)} | {uuid: what == "start: running" for _second, what, uuid in words}
     assert points[0]["at"] == at(0) and points[-1]["running"] == sum(last.values())
-    assert len(points) <= _course.MOST_POINTS + 1
+    assert len(points) <= timeline.MOST_POINTS + 1
     assert [point["at"] for point in points] == sorted({point["at"] for point in points})

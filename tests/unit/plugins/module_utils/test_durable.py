@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 
 EXTRA = 3  # PRAGMA synchronous: the folder is synced too after the journal is removed
 

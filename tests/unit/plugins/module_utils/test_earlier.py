@@ -13,9 +13,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._earlier import earlier, kept_records, starts_text
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan.earlier_records import earlier, kept_records, starts_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
 
 
 def ago(hours):

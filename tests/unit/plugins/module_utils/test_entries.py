@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _client, _entries
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client, json_stream
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 
 CALM = settings(deadline=None, database=None, derandomize=True)
@@ -26,16 +26,16 @@ VALUES = st.recursive(
 )
 PIECES = st.sampled_from([1, 2, 3, 7, 64, 1 << 20])
 ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
-ONE = _client.Client("api.example.com", KEY)
+ONE = client.Client("api.example.com", KEY)
 
 
 def read(body, piece):
     """Of all entries text and data."""
-    before, _entries._PIECE = _entries._PIECE, piece
+    before, json_stream._PIECE = json_stream._PIECE, piece
     try:
-        return list(_entries.entries(body))
+        return list(json_stream.entries(body))
     finally:
-        _entries._PIECE = before
+        json_stream._PIECE = before
 
 
 def outcome(work):
@@ -92,7 +92,7 @@ def test_what_is_no_json_is_none(body, piece):
 
 @pytest.mark.parametrize(("body", "word"), [(b"{}", "dict"), (b" null", "NoneType"), (b'"[]"', "str"), (b'{"vms": []}', "dict"), (b"5", "int")])
 def test_what_is_no_list_is_named(body, word):
-    with pytest.raises(_entries.NoList, match=f"^{word}$"):
+    with pytest.raises(json_stream.NoList, match=f"^{word}$"):
         read(body, 1)
     with pytest.raises(ApiError, match=f"a list was expected, a {word} came"):
         list(ONE._entries("/x", body, 200, None))
@@ -105,20 +105,20 @@ def test_a_list_that_is_broken_off_gives_no_list_at_all(body):
 
 
 def test_one_long_entry_is_not_read_over_and_over():
-    class Counting(_entries._Text):
+    class Counting(json_stream._Text):
         pieces = 0
 
         def _more(self, size):
             Counting.pieces += 1
             return super()._more(size)
 
-    before, _entries._PIECE = _entries._PIECE, 16
+    before, json_stream._PIECE = json_stream._PIECE, 16
     try:
         text = Counting(json.dumps("x" * 100_000).encode())
         text.next()
         assert text.value()[1] == "x" * 100_000
     finally:
-        _entries._PIECE = before
+        json_stream._PIECE = before
     assert Counting.pieces < 20
 
 
@@ -126,7 +126,7 @@ def test_one_long_entry_is_not_read_over_and_over():
 @pytest.mark.parametrize("before", [True, False])
 def test_the_collector_is_as_it_was_whatever_comes(body, before):
     def read_one():
-        for _entry in _entries.entries(body):
+        for _entry in json_stream.entries(body):
             assert not gc.isenabled()
             return
 
@@ -136,7 +136,7 @@ def test_the_collector_is_as_it_was_whatever_comes(body, before):
         read_one()
         assert gc.isenabled() is before, "the list was read in part"
         with contextlib.suppress(ValueError):
-            list(_entries.entries(body))
+            list(json_stream.entries(body))
         assert gc.isenabled() is before
     finally:
         (gc.enable if was else gc.disable)()

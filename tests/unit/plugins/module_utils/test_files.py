@@ -10,8 +10,8 @@ import stat
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _files
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import files
 
 
 def mode(path):
@@ -24,7 +24,7 @@ def test_json_is_replaced_whole_and_private(tmp_path):
     path.chmod(0o644)
     (tmp_path / "victim").write_text("keep")
     (tmp_path / "a.json.new").symlink_to(tmp_path / "victim")
-    _files.write_json(str(path), [{"name": "Ülo\x1b"}])
+    files.write_json(str(path), [{"name": "Ülo\x1b"}])
     assert mode(path) == 0o600
     assert path.read_bytes().isascii()
     assert json.loads(path.read_text()) == [{"name": "Ülo\x1b"}]
@@ -44,36 +44,36 @@ def test_json_is_replaced_whole_and_private(tmp_path):
     ],
 )
 def test_each_entry_of_a_list_has_a_line_of_its_own(tmp_path, data, text):
-    assert "".join(_files.json_text(data)) == text
+    assert "".join(files.json_text(data)) == text
     assert json.loads(text) == data
-    _files.write_text(str(tmp_path / "a.json"), _files.json_text(data))
+    files.write_text(str(tmp_path / "a.json"), files.json_text(data))
     assert (tmp_path / "a.json").read_text() == text
 
 
 def test_a_write_in_pieces_that_fails_leaves_the_former_file(tmp_path):
     path = tmp_path / "a.json"
-    _files.write_text(str(path), "old")
+    files.write_text(str(path), "old")
 
     def broken():
         yield "new"
         raise ValueError
 
     with pytest.raises(ValueError):
-        _files.write_text(str(path), broken())
+        files.write_text(str(path), broken())
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.json"]
 
 
 def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
-    _files.write_json(str(path), [1])
+    files.write_json(str(path), [1])
 
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_files.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        _files.write_json(str(path), [2])
+        files.write_json(str(path), [2])
     assert json.loads(path.read_text()) == [1]
 
 
@@ -92,7 +92,7 @@ def test_a_hand_made_list_that_is_none(tmp_path, content, words):
     path = tmp_path / "running_vms.json"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        _files.read_running_vms(str(path))
+        files.read_running_vms(str(path))
     assert str(caught.value).startswith(f"running_vms {path}")
     assert words in str(caught.value)
 
@@ -100,9 +100,9 @@ def test_a_hand_made_list_that_is_none(tmp_path, content, words):
 def test_a_hand_made_list(tmp_path):
     path = tmp_path / "running_vms.json"
     path.write_text('[{"uuid": "a"}]')
-    assert _files.read_running_vms(str(path)) == [{"uuid": "a"}]
+    assert files.read_running_vms(str(path)) == [{"uuid": "a"}]
     with pytest.raises(InputError, match=r"running_vms .*none cannot be read: "):
-        _files.read_running_vms(str(tmp_path / "none"))
+        files.read_running_vms(str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_hand_made_list(tmp_path):
 )
 def test_a_row_without_a_uuid_is_named_with_its_line(content, line, entry):
     with pytest.raises(ValueError) as caught:
-        _files.read_rows(content)
+        files.read_rows(content)
     assert str(caught.value) == f"line {line}: entry {entry} has no usable uuid"
 
 
@@ -123,25 +123,25 @@ def test_a_private_file_is_read_through_no_link(tmp_path):
     (tmp_path / "real").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     os.mkfifo(tmp_path / "pipe")
-    assert _files.read_private(str(tmp_path / "real")) == b"x"
+    assert files.read_private(str(tmp_path / "real")) == b"x"
     for name in ("link", "pipe", "none", "."):
         with pytest.raises(OSError):
-            _files.read_private(str(tmp_path / name))
+            files.read_private(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_what_is_replaced_is_kept_under_its_mark(tmp_path, monkeypatch, hard_links):
     path = tmp_path / "a.json"
-    _files.write_json(str(path), [1])
+    files.write_json(str(path), [1])
     if not hard_links:
 
         def refuse(*_arguments, **_options):
             raise PermissionError(1, "Operation not permitted")
 
-        monkeypatch.setattr(_files.os, "link", refuse)
-    assert _files.keep(str(path), "m") == f"{path}.m"
-    _files.write_json(str(path), [2])
+        monkeypatch.setattr(files.os, "link", refuse)
+    assert files.keep(str(path), "m") == f"{path}.m"
+    files.write_json(str(path), [2])
     assert (tmp_path / "a.json.m").read_text() == "[\n1\n]\n"
     assert mode(tmp_path / "a.json.m") == 0o600
     if hard_links:
-        assert _files.keep(str(tmp_path / "none"), "m") is None
+        assert files.keep(str(tmp_path / "none"), "m") is None

@@ -11,7 +11,7 @@ import types
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _client, _transport
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client, transport
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
 
 NAME = "api.example.invalid"
@@ -29,7 +29,7 @@ def direct(monkeypatch):
 def pauses(monkeypatch):
     """Pauses between tries are not slept. Gives their seconds."""
     slept = []
-    monkeypatch.setattr(_client, "_pace", types.SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(client, "_clock", types.SimpleNamespace(sleep=slept.append))
     return slept
 
 
@@ -54,7 +54,7 @@ def resolver(monkeypatch):
 
 def unreachable(host):
     with pytest.raises(ApiError) as caught:
-        _client.Client(host, "key").get("/v1/x", None, 120.0)
+        client.Client(host, "key").get("/v1/x", None, 120.0)
     assert not caught.value.sent and caught.value.status is None
     return caught.value.detail
 
@@ -71,7 +71,7 @@ def test_unknown_name_is_reported_within_seconds(resolver, pauses):
 
 def test_resolver_that_takes_long_is_asked_once(resolver, pauses, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(_transport, "_clock", lambda: now[0])
+    monkeypatch.setattr(transport, "_clock", lambda: now[0])
 
     def answer():
         now[0] += 20.0
@@ -83,8 +83,8 @@ def test_resolver_that_takes_long_is_asked_once(resolver, pauses, monkeypatch):
 
 
 def test_silent_resolver_is_reported_after_its_time(resolver, pauses, monkeypatch):
-    assert _transport.RESOLVER_TIMEOUT == 30.0
-    monkeypatch.setattr(_transport, "RESOLVER_TIMEOUT", 0.2)
+    assert transport.RESOLVER_TIMEOUT == 30.0
+    monkeypatch.setattr(transport, "RESOLVER_TIMEOUT", 0.2)
     over = threading.Event()
     asked = resolver(over.wait)
     assert unreachable(NAME) == f"the host name {NAME} was not resolved within 0.2 s"

@@ -13,16 +13,10 @@ import subprocess
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._controller import identify, lives, presence
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import RecordError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import (
-    Handover,
-    Lease,
-    Lock,
-    describe,
-    wait_for_former_run,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._recorded import steady_now
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.controller import identify, lives, presence
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.lock import Handover, Lease, Lock, describe, wait_for_former_run
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import steady_now
 
 ABOUT = {"run": "r1", "actor": "ann on box", "what": "stopping VMs", "since": "2026-01-01T00:00:00Z", "pid": 17}
 WORDS = "ann on box, stopping VMs since 2026-01-01T00:00:00Z (process 17)"

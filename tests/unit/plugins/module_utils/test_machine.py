@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _machine
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._environment import machine as _machine
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _model
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import model
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -42,55 +42,55 @@ JSON = st.recursive(
     ],
 )
 def test_states_and_who_lets_go_of_the_disk(raw, state, holds):
-    vm = _model.parse_vm({"uuid": "a", "status": raw})
+    vm = model.parse_vm({"uuid": "a", "status": raw})
     assert (vm.state, vm.holds_storage) == (state, holds)
 
 
 @pytest.mark.parametrize("word", ["a", "5b0cfa4e-0000-4000-8000-000000000001", "A1", "x" * 64])
 def test_usable_uuids(word):
-    assert _model.is_uuid(word)
+    assert model.is_uuid(word)
 
 
 @pytest.mark.parametrize(
     "word", ["", "-a", "a-", "a b", "a\n", "../a", "a&force=True", "a;b", "a,b", "x" * 65, "ä", "١", None, 7, ["a"]]
 )
 def test_unusable_uuids(word):
-    assert not _model.is_uuid(word)
+    assert not model.is_uuid(word)
 
 
 def test_a_vm_needs_only_its_uuid():
-    vm = _model.parse_vm({"uuid": "a"})
+    vm = model.parse_vm({"uuid": "a"})
     assert vm.brief() == {"uuid": "a", "user_id": "unknown", "name": "", "status": "unknown"}
     assert vm.label() == "a (no name, owner unknown, unknown)"
-    assert _model.parse_vm({"uuid": "a", "hostname": "h", "user_id": 8, "status": "running"}).label() == "a (h, owner 8, running)"
+    assert model.parse_vm({"uuid": "a", "hostname": "h", "user_id": 8, "status": "running"}).label() == "a (h, owner 8, running)"
 
 
 @pytest.mark.parametrize("row", [None, 5, "a", [], {}, {"uuid": None}, {"uuid": 3}, {"uuid": "a b"}])
 def test_rows_without_a_usable_uuid(row):
-    assert _model.parse_vm(row) is None
-    assert _model.parse_host(row) is None
-    found = _model.parse_vm_list([row, {"uuid": "good", "status": "running"}])
+    assert model.parse_vm(row) is None
+    assert model.parse_host(row) is None
+    found = model.parse_vm_list([row, {"uuid": "good", "status": "running"}])
     assert list(found.vms) == ["good"]
-    assert found.unreadable == (_model.digest(row),)
+    assert found.unreadable == (model.digest(row),)
 
 
 def test_a_row_without_a_usable_uuid_keeps_its_name_when_its_state_changes():
     row = {"uuid": None, "hostname": "h", "mac": "m", "status": "running", "updated_at": 1, "memory": 5}
-    assert _model.digest({**row, "status": "stopped", "updated_at": 2, "memory": 6}) == _model.digest(row)
-    assert _model.digest({**row, "mac": "n"}) != _model.digest(row)
+    assert model.digest({**row, "status": "stopped", "updated_at": 2, "memory": 6}) == model.digest(row)
+    assert model.digest({**row, "mac": "n"}) != model.digest(row)
     bare = {"uuid": None, "status": "stopped", "updated_at": 1}
-    assert _model.digest({**bare, "updated_at": 2}) == _model.digest(bare)
-    assert _model.digest({**bare, "status": "running"}) != _model.digest(bare)
+    assert model.digest({**bare, "updated_at": 2}) == model.digest(bare)
+    assert model.digest({**bare, "status": "running"}) != model.digest(bare)
 
 
 @CALM
 @given(st.lists(JSON, max_size=6))
 def test_no_list_of_json_breaks_the_parser_and_no_row_is_lost(rows):
-    found = _model.parse_vm_list(rows)
+    found = model.parse_vm_list(rows)
     assert len(found.vms) + len(found.unreadable) <= len(rows)
     assert bool(rows) == bool(found.vms or found.unreadable)
     for row in rows:
-        _model.parse_host(row)
+        model.parse_host(row)
 
 
 @pytest.mark.parametrize("worst", ["running", "creating", "paused", ""])
@@ -98,14 +98,14 @@ def test_no_list_of_json_breaks_the_parser_and_no_row_is_lost(rows):
 def test_of_two_rows_of_one_vm_the_one_that_holds_storage_counts(worst, other):
     rows = [{"uuid": "a", "status": worst}, {"uuid": "a", "status": other}]
     for order in (rows, rows[::-1]):
-        assert _model.parse_vm_list(order).vms["a"].state == (worst or "unknown")
+        assert model.parse_vm_list(order).vms["a"].state == (worst or "unknown")
 
 
 @pytest.mark.parametrize("other", ["creating", "paused", ""])
 def test_of_two_rows_of_one_vm_running_counts_most_so_that_it_is_recorded_and_stopped(other):
     rows = [{"uuid": "a", "status": "running"}, {"uuid": "a", "status": other}]
     for order in (rows, rows[::-1]):
-        assert [vm.uuid for vm in _model.parse_vm_list(order).running] == ["a"]
+        assert [vm.uuid for vm in model.parse_vm_list(order).running] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -125,15 +125,15 @@ def test_of_two_rows_of_one_vm_running_counts_most_so_that_it_is_recorded_and_st
     ],
 )
 def test_tenant_text_does_no_harm(hostile, shown):
-    assert _model.printable(hostile) == shown
-    assert _model.parse_vm({"uuid": "a", "name": hostile}).name == shown
-    assert _model.parse_host({"uuid": "a", "name": hostile}).name == shown
+    assert model.printable(hostile) == shown
+    assert model.parse_vm({"uuid": "a", "name": hostile}).name == shown
+    assert model.parse_host({"uuid": "a", "name": hostile}).name == shown
 
 
 @CALM
 @given(st.text())
 def test_printable_is_one_short_line_for_any_text(text):
-    shown = _model.printable(text)
+    shown = model.printable(text)
     assert shown.isprintable() and len(shown) <= 60
 
 
@@ -142,7 +142,7 @@ def test_printable_is_one_short_line_for_any_text(text):
 def test_the_row_is_kept_untouched(row):
     row = {**row, "uuid": "a"}
     copy = json.loads(json.dumps(row))
-    assert _model.parse_vm(row).row == copy
+    assert model.parse_vm(row).row == copy
 
 
 @pytest.mark.parametrize(
@@ -166,13 +166,13 @@ def test_the_row_is_kept_untouched(row):
     ],
 )
 def test_host_flags_in_all_spellings(value, accepting):
-    assert _model.parse_host({"uuid": "h", "is_accepting_workloads": value}).accepting is accepting
+    assert model.parse_host({"uuid": "h", "is_accepting_workloads": value}).accepting is accepting
 
 
 def test_a_host_that_shows_nothing_is_unknown():
-    host = _model.parse_host({"uuid": "h"})
+    host = model.parse_host({"uuid": "h"})
     assert (host.accepting, host.state, host.untouchable, host.label()) == (None, "", False, "h")
-    assert _model.parse_host({"uuid": "h", "name": "rack1"}).label() == "h (rack1)"
+    assert model.parse_host({"uuid": "h", "name": "rack1"}).label() == "h (rack1)"
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_a_host_that_shows_nothing_is_unknown():
     ],
 )
 def test_host_states(fields, state, accepting, untouchable):
-    host = _model.parse_host({"uuid": "h", **fields})
+    host = model.parse_host({"uuid": "h", **fields})
     assert (host.state, host.accepting, host.untouchable) == (state, accepting, untouchable)
 
 
 def test_counts_come_largest_first():
-    assert list(_model.count_by(["b", "c", "a", "c"]).items()) == [("c", 2), ("a", 1), ("b", 1)]
+    assert list(model.count_by(["b", "c", "a", "c"]).items()) == [("c", 2), ("a", 1), ("b", 1)]

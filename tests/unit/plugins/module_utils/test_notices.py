@@ -10,11 +10,11 @@ import re
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.lookup.notice_templates import LookupModule
-from ansible_collections.pilw.maintenance.plugins.module_utils import _notices, _telling
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import ALREADY_RUNNING, CLEAN, FAILED, STARTED, VANISHED
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import ALREADY_RUNNING, CLEAN, FAILED, STARTED, VANISHED
-from ansible_collections.pilw.maintenance.plugins.module_utils._notices import AFTER, BEFORE, KINDS, NOT_STARTED, About, Told
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import RecordedVm
+from ansible_collections.pilw.maintenance.plugins.module_utils._notices import compose, deliver
+from ansible_collections.pilw.maintenance.plugins.module_utils._notices.compose import AFTER, BEFORE, KINDS, NOT_STARTED, About, Told
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import RecordedVm
 
 ABOUT = About("20261122T120227Z-39e6b3", "disks", "api.example.com", "tll01")
 (OWN,) = LookupModule().run([""])
@@ -26,7 +26,7 @@ def vm(uuid, owner="8", state="running", stop=None, start=None, name="web"):
 
 def found(vms, *kinds, accepted=(), told=None):
     return {
-        kind: [(one.uuid, one.new) for one in told_of] for kind, told_of in _notices.of_record(vms, accepted, told or {}, kinds).items()
+        kind: [(one.uuid, one.new) for one in told_of] for kind, told_of in compose.of_record(vms, accepted, told or {}, kinds).items()
     }
 
 
@@ -62,27 +62,27 @@ def test_a_stop_after_a_start_is_new_again():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_own_templates(kind):
-    _notices.check_templates(OWN)
+    compose.check_templates(OWN)
     why = "no disk" if kind == NOT_STARTED else ""
-    subject, text = _notices.compose(OWN[kind], ABOUT, "8", [Told("u1", "8", "web", why), Told("u2", "8", "", why)])
+    subject, text = compose.compose(OWN[kind], ABOUT, "8", [Told("u1", "8", "web", why), Told("u2", "8", "", why)])
     assert subject.endswith(": 2") and "$" not in subject + text
     assert "\nu1 web: no disk\nu2: no disk\n" in text if why else "\nu1 web\nu2\n" in text
     assert "disks" in text and "api.example.com" in text
     if kind == BEFORE:
-        subject, text = _notices.compose(OWN[kind], About("", "", "h", ""), "8", [Told("u1", "8", "web")])
+        subject, text = compose.compose(OWN[kind], About("", "", "h", ""), "8", [Told("u1", "8", "web")])
         assert text.endswith("Reason: not given\n")
 
 
 def test_a_template_may_begin_with_the_mark_that_some_editors_write(tmp_path):
     (tmp_path / "before.txt").write_bytes(b"\xef\xbb\xbfSubject: \xc3\xb5 $owner\n\n$vms\n")
     (templates,) = LookupModule().run([str(tmp_path)])
-    _notices.check_templates(templates)
+    compose.check_templates(templates)
     assert templates == {**OWN, BEFORE: "Subject: \u00f5 $owner\n\n$vms\n"}
 
 
 def test_nothing_that_tenants_wrote_is_a_template_or_a_second_line():
     evil = "$owner {{ 7 * 7 }} ${vms}"
-    subject, text = _notices.compose("Subject: $owner $vms\n$owner|$vms|$$", ABOUT, evil, [Told("u1", evil, evil), Told("u2", evil, "x")])
+    subject, text = compose.compose("Subject: $owner $vms\n$owner|$vms|$$", ABOUT, evil, [Told("u1", evil, evil), Told("u2", evil, "x")])
     assert subject == f"{evil} u1 {evil} u2 x"
     assert text == f"{evil}|u1 {evil}\nu2 x|$"
 
@@ -98,13 +98,13 @@ def test_nothing_that_tenants_wrote_is_a_template_or_a_second_line():
 )
 def test_templates_that_cannot_be_composed_are_refused(text, said):
     with pytest.raises(InputError, match=re.escape(said)):
-        _notices.check_templates({**OWN, BEFORE: text})
+        compose.check_templates({**OWN, BEFORE: text})
 
 
 @pytest.mark.parametrize("templates", [{}, {BEFORE: "Subject: x"}, {**OWN, "more": "Subject: x"}])
 def test_all_templates_are_needed_and_no_others(templates):
     with pytest.raises(InputError, match="must hold before, after, not_started"):
-        _notices.check_templates(templates)
+        compose.check_templates(templates)
 
 
 ODD = [
@@ -114,19 +114,19 @@ ODD = [
 
 
 def test_each_owner_has_a_file_name_of_his_own_and_a_harmless_one():
-    names = [_notices.file_name(kind, owner) for kind in KINDS for owner in [*ODD, "8"]]
+    names = [compose.file_name(kind, owner) for kind in KINDS for owner in [*ODD, "8"]]
     assert len({name.lower() for name in names}) == len(names)
     assert all(re.fullmatch(r"[a-z][0-9A-Za-z_.-]+\.txt", name) and len(name) < 80 for name in names)
-    assert all(_notices.is_ours(name, KINDS) for name in names)
-    assert _notices.file_name(BEFORE, "8") == "before.8.txt"
+    assert all(compose.is_ours(name, KINDS) for name in names)
+    assert compose.file_name(BEFORE, "8") == "before.8.txt"
 
 
 def test_a_folder_holds_just_what_is_so(tmp_path):
     folder = tmp_path / "notices"
-    _telling.write(str(folder), {"before.8.txt": "a", "after.8.txt": "b"}, KINDS)
+    deliver.write(str(folder), {"before.8.txt": "a", "after.8.txt": "b"}, KINDS)
     (folder / "before.notes").write_text("mine")
     (folder / "not_started.9.txt.new").write_text("of a run that was killed")
-    _telling.write(str(folder), {"after.9.txt": "c"}, (AFTER, NOT_STARTED))
+    deliver.write(str(folder), {"after.9.txt": "c"}, (AFTER, NOT_STARTED))
     assert sorted(os.listdir(folder)) == ["after.9.txt", "before.8.txt", "before.notes"]
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "after.9.txt").stat().st_mode & 0o777 == 0o600
@@ -145,16 +145,16 @@ def test_a_folder_that_is_not_what_it_should_be_gets_nothing(tmp_path, kind):
         path.mkdir()
         path.chmod(0o750)
     with pytest.raises(OSError, match="exists" if kind == "file" else "Others can get into" if kind == "open to others" else "a link is not followed"):
-        _telling.write(str(path), {"before.8.txt": "a"}, KINDS)
+        deliver.write(str(path), {"before.8.txt": "a"}, KINDS)
     assert not list(elsewhere.iterdir()) and (kind == "file" or not list(path.iterdir()))
 
 
 def test_what_is_told_is_only_what_is_new_and_the_file_has_all():
     vms = {AFTER: [Told("u1", "8", "a", new=False), Told("u2", "8", "b"), Told("u3", "9", "c", new=False)]}
-    (one,) = _notices.notices(vms, OWN, ABOUT, "/n")
+    (one,) = compose.notices(vms, OWN, ABOUT, "/n")
     assert (one["event"], one["owner"], one["vms"], one["counts"], one["file"]) == (AFTER, "8", ["u2"], {"vms": 1}, "/n/after.8.txt")
     assert one["maintenance"] == ABOUT.identity and one["headline"] == "1 VMs of owner 8 run again"
-    files = _notices.files(vms, OWN, ABOUT)
+    files = compose.files(vms, OWN, ABOUT)
     assert set(files) == {"after.8.txt", "after.9.txt"}
     assert "\nu1 a\nu2 b\n" in files["after.8.txt"] and "u1" not in one["text"]
 
@@ -162,6 +162,6 @@ def test_what_is_told_is_only_what_is_new_and_the_file_has_all():
 @pytest.mark.parametrize("templates", [None, {}, {**OWN, BEFORE: "Subject: $nobody"}])
 def test_templates_that_somebody_has_broken_meanwhile_end_nothing(templates, tmp_path):
     params = {"notice_templates": templates, "notice_dir": str(tmp_path / "out"), "tell": True, "reason": "", "api_host": "h", "location": None}
-    found = _telling.of_plan(params, [{"uuid": "u1", "user_id": "8", "name": "web", "what": "stop"}], False)
+    found = deliver.of_plan(params, [{"uuid": "u1", "user_id": "8", "name": "web", "what": "stop"}], False)
     assert found["notices"] == [] and not (tmp_path / "out").exists()
     assert bool(found["notes"]) == bool(templates)

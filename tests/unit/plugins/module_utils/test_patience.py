@@ -9,7 +9,7 @@ import math
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import StillWaiting
-from ansible_collections.pilw.maintenance.plugins.module_utils._patience import Patience, of
+from ansible_collections.pilw.maintenance.plugins.module_utils._waiting import Patience, of
 
 
 def test_it_comes_back_when_its_piece_is_over_and_says_how_long_all_has_lasted():

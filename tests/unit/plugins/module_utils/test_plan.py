@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _argspec, _force, _plan, _plan_restore
 from ansible_collections.pilw.maintenance.plugins.module_utils._accept import accept_argument
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import POWER_TIMEOUT, HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import POWER_TIMEOUT, HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import digest, parse_host, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import digest, parse_host, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan import LocationFacts, RecordFacts, Settings
+from ansible_collections.pilw.maintenance.plugins.module_utils._module import options
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import plan as _plan
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import restore as _restore
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan.plan import LocationFacts, RecordFacts, Settings
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import force_limit
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -100,7 +103,7 @@ def test_plan_shows_the_force_limit_and_whom_it_never_hits():
     assert "Force: at most 30 of 100 VMs (ceph_maint_max_force_percentage=30)" in plan.lines
     place = plan.lines.index("Never forced off, but named: 26 of the VMs to stop")
     assert plan.lines[place + 1 : place + 3] == ["  owner 3: 25 (n3, n7, n11, n15, n19, ...)", "  owner 0: 1 (n8)"]
-    record = facts(vms=[Recorded("a")], force=_force.Kept(["8"], {}, {"x", "y"}))
+    record = facts(vms=[Recorded("a")], force=force_limit.Kept(["8"], {}, {"x", "y"}))
     lines = prepare(record=record, force=True).lines
     assert "Force: at most 1 of 1 VMs (ceph_maint_max_force_percentage=20), 2 of them forced off already" in lines
     assert "Never forced off, but named: 1 of the VMs to stop" in lines, "what an earlier run said stays"
@@ -186,7 +189,7 @@ def test_each_refusal_names_what_accepts_it_and_accepting_turns_it_into_a_note(n
     found, item, text = ACCEPTABLE[name]
     plan = prepare(**found)
     assert (plan.refusals, plan.items) == ([text], [item])
-    given_back = _argspec.words(shlex.split(accept_argument(["old:x"], plan.items))[1].partition("=")[2], "accept")
+    given_back = options.words(shlex.split(accept_argument(["old:x"], plan.items))[1].partition("=")[2], "accept")
     assert given_back == ["old:x", item]
     accepted = prepare(**found, accept=given_back)
     assert (accepted.refusals, accepted.items) == ([], [])
@@ -380,7 +383,7 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
         argument = accept_argument(wishes.get("accept", []), plan.items)
         option, value, *reason = shlex.split(argument)
         assert (option, reason in ([], ["-e", "ceph_maint_accept_reason='REASON'"])) == ("-e", True)
-        wishes["accept"] = _argspec.words(value.removeprefix("ceph_maint_accept="), "accept") or []
+        wishes["accept"] = options.words(value.removeprefix("ceph_maint_accept="), "accept") or []
         if "-e ceph_maint_location=" in text:
             wishes["location"] = slugs[0]
         if "-e ceph_maint_hosts_keep_closed=" in text:
@@ -394,10 +397,10 @@ def test_there_is_always_a_way_on(vms, hosts, slugs, shown, location, api_host, 
 def restore(record=None, running=(), adopting="", ceph_is_back=False, open_hosts=("all",), **wishes):
     wanted = dataclasses.replace(SETTINGS, **wishes)
     if record:
-        return _plan_restore.plan_restore(wanted, record, None if running is None else parse_vm_list(list(running)), None, adopting, ceph_is_back)
+        return _restore.plan_restore(wanted, record, None if running is None else parse_vm_list(list(running)), None, adopting, ceph_is_back)
     if adopting:
-        return _plan_restore.plan_adoption(wanted, adopting, [RUNNING], None if open_hosts is None else list(open_hosts), ceph_is_back)
-    return _plan_restore.nothing_to_restore("/r/api.example.com", None, "")
+        return _restore.plan_adoption(wanted, adopting, [RUNNING], None if open_hosts is None else list(open_hosts), ceph_is_back)
+    return _restore.nothing_to_restore("/r/api.example.com", None, "")
 
 
 def test_a_restore_without_a_record_says_where_it_looked_and_how_to_go_on():

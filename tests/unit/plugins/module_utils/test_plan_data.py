@@ -8,10 +8,10 @@ import types
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _plan
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_host, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._plan_data import prepare_data, restore_data
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_host, parse_vm_list
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import plan as _plan
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan.details import prepare_data, restore_data
 
 HOSTS = [
     {"uuid": "open", "name": "rack1", "is_accepting_workloads": True},

@@ -8,10 +8,10 @@ from concurrent.futures import Future
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import MAX_UNREAD
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import MAX_UNREAD
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._polls import MAX_DETAILS, Polls, read_states
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.polls import MAX_DETAILS, Polls, read_states
 
 
 def error(status=502, kind=ApiError):

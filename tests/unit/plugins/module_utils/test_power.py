@@ -13,16 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _pace, _power, _report
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, PilwError, StaleRun
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._power import (
-    Engine,
-    Orders,
-    Target,
-    Wave,
-)
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import batch
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import engine as _engine
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.engine import Engine, Orders, Target, Wave
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import data
 
 FAST = {"poll_interval": 0.01, "timeout": 30.0}
 
@@ -89,7 +87,7 @@ class Cloud:
 
 
 def into(record, token):
-    return _power.Journal(functools.partial(record.write, token), lambda: record.check_run(token))
+    return _engine.Journal(functools.partial(record.write, token), lambda: record.check_run(token))
 
 
 class Journal:
@@ -119,7 +117,7 @@ class Journal:
 def run(cloud, uuids, journal=None, waves=None, **orders):
     orders = Orders(**{"start": False, **FAST, **orders})
     waves = waves or [Wave("all", [Target(uuid, f"VM {uuid}") for uuid in uuids])]
-    return Engine(cloud, orders, journal or _power.Journal()).run(waves)
+    return Engine(cloud, orders, journal or _engine.Journal()).run(waves)
 
 
 def names(count, lead="v"):
@@ -155,7 +153,7 @@ class FewThreads(ThreadPoolExecutor):
 @pytest.mark.parametrize("last", [0, 4])
 def test_a_host_without_threads_ends_it_in_good_order(last, monkeypatch):
     few = type("Few", (FewThreads,), {"numbers": itertools.count(), "last": last})
-    monkeypatch.setattr(_pace.pace, "workers", few)
+    monkeypatch.setattr(_clock.pace, "workers", few)
     vms = names(9)
     cloud = Cloud(vms)
     journal = Journal(cloud)
@@ -312,7 +310,7 @@ def test_a_list_with_an_error_of_no_known_kind_ends_it_and_open_calls_are_still_
 
 def test_the_lease_is_looked_at_during_the_pause_between_groups(monkeypatch):
     paused = []
-    monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: paused.append(seconds) if seconds == 0.5 else None)
+    monkeypatch.setattr(_engine._clock.pace, "sleep", lambda seconds: paused.append(seconds) if seconds == 0.5 else None)
     cloud = Cloud([])
     waves = [Wave("one", [Target("a", "a")], delay=3600.0), Wave("two", [Target("b", "b")])]
     result = run(cloud, [], Journal(lives=lambda: len(paused) < 3), waves, start=True)
@@ -329,7 +327,7 @@ def test_wave_with_limits_of_its_own_keeps_them():
         Wave("short", [Target("v11", "v11")], timeout=0.1),
     ]
     most = []
-    cloud.on_call = lambda uuid: (_pace.sleep(0.02), most.append((int(uuid[1:]), cloud.open)))
+    cloud.on_call = lambda uuid: (_clock.sleep(0.02), most.append((int(uuid[1:]), cloud.open)))
     result = run(cloud, [], waves=waves, concurrency=4)
     assert max(count for number, count in most if number < 5) == 1
     assert max(count for number, count in most if 5 <= number < 11) == 4
@@ -424,7 +422,7 @@ def test_an_outage_has_an_end():
         return now[0]
 
     cloud = Cloud(["a"], lists=[error(502)] * 10000)
-    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), _power.Journal(), clock).run(
+    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), _engine.Journal(), clock).run(
         [Wave("all", [Target("a", "a")])]
     )
     found = re.fullmatch(
@@ -438,7 +436,7 @@ def test_an_outage_has_an_end():
 
 def test_each_call_that_is_too_much_leaves_room_for_one_less():
     cloud = Cloud(names(20), {"v0": [error(429)], "v1": [error(503)]})
-    engine = Engine(cloud, Orders(start=False, concurrency=4, **FAST), _power.Journal())
+    engine = Engine(cloud, Orders(start=False, concurrency=4, **FAST), _engine.Journal())
     # A call that the platform takes gives room back: none does between the two refusals, however slow the machine.
     engine._throttle._refused_within = 60.0
     both_refused = threading.Event()
@@ -488,7 +486,7 @@ def test_the_record_has_it_all(made):
     first, second, _third = record.vms()
     assert outcomes(result) == {"a": "clean", "b": "would_not_stop", "c": "clean"}
     assert (first.stop_done, first.outlived, first.columns["stopped_at"] is not None) == (True, False, True)
-    assert "Of these run now" not in "".join(_report.stop_lines(record))
+    assert "Of these run now" not in "".join(data.stop_lines(record))
     assert (second.stop_done, second.outlived) == (False, True)
     assert second.columns["stop_error"] == "not done 0.05 s after its graceful stop was taken"
     assert [event["what"] for event in record.events() if event["uuid"] == "a"] == ["recorded", "stop sent", "stop answered", "stop: clean"]
@@ -517,7 +515,7 @@ def test_a_vm_that_outlived_its_stop_stays_known_as_such_when_a_later_call_is_re
 
 def test_limits_are_what_the_operator_was_told():
     assert Orders(start=False) == Orders(False, False, 20, 600.0, 5.0, 2, 20.0)
-    assert _power.OUTAGE_LIMIT == 600.0
+    assert _engine.OUTAGE_LIMIT == 600.0
 
 
 def test_a_call_that_lasts_is_no_outage():
@@ -528,7 +526,7 @@ def test_a_call_that_lasts_is_no_outage():
         return now[0]
 
     cloud = Cloud(["a"], on_call=lambda uuid: now.__setitem__(0, now[0] + 700.0))
-    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), _power.Journal(), clock).run(
+    result = Engine(cloud, Orders(start=False, timeout=30.0, poll_interval=0.01), _engine.Journal(), clock).run(
         [Wave("all", [Target("a", "a")])]
     )
     assert (outcomes(result), result.ended) == ({"a": "clean"}, None)
@@ -544,12 +542,12 @@ def test_a_group_has_an_end_and_what_is_left_is_named(monkeypatch):
 
     cloud = Cloud(["a", "b"], {"a": [error(409)] * 100000})
     waves = [Wave("one", [Target("a", "a")]), Wave("two", [Target("b", "b")])]
-    monkeypatch.setattr(_power._pace.pace, "sleep", lambda seconds: None)
+    monkeypatch.setattr(_engine._clock.pace, "sleep", lambda seconds: None)
     orders = Orders(start=False, timeout=500.0, poll_interval=0.01, call_seconds=1.0)
     journal = Journal()
     result = Engine(cloud, orders, journal, clock).run(waves)
     assert outcomes(result) == {"a": "refused", "b": "clean"}
-    assert now[0] < 2 * _batch.group_seconds(1, 20, 500.0, 1.0)
+    assert now[0] < 2 * batch.group_seconds(1, 20, 500.0, 1.0)
     events = journal.events("a")
     assert events.count("stop sent") == events.count("stop answered"), "no group ends while a call of it is open"
 
@@ -625,14 +623,14 @@ def test_only_a_stop_that_worked_makes_an_earlier_start_past(tmp_path, start):
 
 def test_the_delay_of_the_last_group_is_not_waited_for(monkeypatch):
     slept = []
-    monkeypatch.setattr(_power._pace.pace, "sleep", slept.append)
+    monkeypatch.setattr(_engine._clock.pace, "sleep", slept.append)
     assert outcomes(run(Cloud(["a"]), [], waves=[Wave("one", [Target("a", "a")], delay=3600.0)])) == {"a": "clean"}
     assert sum(slept) < 60
 
 
 def test_the_delay_of_the_last_group_is_waited_for_where_others_follow_in_another_call(monkeypatch):
     slept = []
-    engine = Engine(Cloud(["a"]), Orders(start=False, **FAST), _power.Journal())
+    engine = Engine(Cloud(["a"]), Orders(start=False, **FAST), _engine.Journal())
     monkeypatch.setattr(engine, "_pause", slept.append)
     waves = [Wave("one", [Target("a", "a")], delay=3600.0)]
     assert outcomes(engine.run(waves, more=True)) == {"a": "clean"}
@@ -648,8 +646,8 @@ def test_a_pause_is_as_long_as_asked_and_no_longer(monkeypatch):
         slept.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr(_power._pace.pace, "sleep", sleep)
-    engine = Engine(Cloud([]), Orders(start=False, **FAST), _power.Journal(), lambda: now[0])
+    monkeypatch.setattr(_engine._clock.pace, "sleep", sleep)
+    engine = Engine(Cloud([]), Orders(start=False, **FAST), _engine.Journal(), lambda: now[0])
     engine._pause(1.25)
     assert slept == [0.5, 0.5, 0.25]
 
@@ -668,9 +666,9 @@ def test_stages_whose_calls_are_answered_wait_for_no_interval():
     """A list comes after the last answer of a stage, and the first one of the next stage, though the interval is an hour."""
     cloud = Cloud(names(6))
     waves = [Wave("first", [Target(uuid, uuid) for uuid in names(6)[:2]]), Wave("rest", [Target(uuid, uuid) for uuid in names(6)[2:]])]
-    began = _pace.monotonic()
+    began = _clock.monotonic()
     result = run(cloud, [], waves=waves, poll_interval=3600.0, concurrency=4)
-    assert _pace.monotonic() - began < 20, "waited until no call could be sent any more"
+    assert _clock.monotonic() - began < 20, "waited until no call could be sent any more"
     assert {outcome for outcome, _error in result.outcomes.values()} == {"clean"} and len(result.outcomes) == 6
     assert result.unsettled == []
 
@@ -830,14 +828,14 @@ def test_refused_starts_pull_the_brake_as_failed_ones_do():
 @pytest.mark.parametrize(("status", "asked"), [(429, [0.01]), (503, [0.01]), (502, []), (409, [])])
 def test_what_asks_for_fewer_calls_gets_fewer_for_as_long_as_it_asks(monkeypatch, status, asked):
     heard = []
-    monkeypatch.setattr(_power.Throttle, "refused", lambda self, call, now, retry_after: heard.append(retry_after))
+    monkeypatch.setattr(_engine.Throttle, "refused", lambda self, call, now, retry_after: heard.append(retry_after))
     run(Cloud(["a"], answers={"a": [error(status, retry_after=0.01)]}), ["a"], timeout=0.3)
     assert heard == asked
 
 
 def test_a_refused_list_ends_it_with_what_to_do():
     result = run(Cloud(["a"], lists=[AuthError("GET", "/x", status=403)]), ["a"])
-    assert isinstance(result.ended, _power.Stop) and str(result.ended).endswith(
+    assert isinstance(result.ended, _engine.Stop) and str(result.ended).endswith(
         "Nothing more is sent; what was answered so far is recorded. Get a key that works, then run the same command again: it goes on."
     )
 

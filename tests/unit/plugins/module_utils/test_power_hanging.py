@@ -14,12 +14,14 @@ import time
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _batch, _pace, _power
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import Api
-from ansible_collections.pilw.maintenance.plugins.module_utils._client import Client
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.client import Client
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import Api
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._power import Engine, Orders, Target, Wave
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import batch
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import engine as _engine
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.engine import Engine, Orders, Target, Wave
 
 RUNNING = {"uuid": "a", "status": "running"}
 WAVES = [Wave("all", [Target("a", "VM a")])]
@@ -74,8 +76,8 @@ def engine(monkeypatch):
 
     def run(platform):
         platforms.append(platform)
-        monkeypatch.setattr(_pace.pace, "sleep", platform.pass_time)
-        monkeypatch.setattr(_pace.pace, "wait", platform.pass_time)
+        monkeypatch.setattr(_clock.pace, "sleep", platform.pass_time)
+        monkeypatch.setattr(_clock.pace, "wait", platform.pass_time)
         orders = Orders(start=False, timeout=30.0, poll_interval=1.0, call_seconds=60.0)
         journal = Journal()
         return Engine(platform, orders, journal, lambda: platform.now).run(WAVES), journal
@@ -85,7 +87,7 @@ def engine(monkeypatch):
         platform.ends.set()
 
 
-END = _batch.group_seconds(1, 20, 30.0, 60.0)
+END = batch.group_seconds(1, 20, 30.0, 60.0)
 
 
 def test_call_that_hangs_is_abandoned_and_recorded_as_unclear(engine):
@@ -101,11 +103,11 @@ def test_list_that_hangs_counts_as_an_outage(engine):
     platform = Platform("list")
     result, _journal = engine(platform)
     assert str(result.ended).startswith("The API has given no VM list for ") and platform.calls == 0
-    assert platform.now < _batch.OUTAGE_LIMIT + 100
+    assert platform.now < batch.OUTAGE_LIMIT + 100
 
 
 def test_group_ends_in_its_time_while_a_list_hangs(engine, monkeypatch):
-    monkeypatch.setattr(_power, "OUTAGE_LIMIT", 2 * END)
+    monkeypatch.setattr(_engine, "OUTAGE_LIMIT", 2 * END)
     platform = Platform("list after a call")
     result, _journal = engine(platform)
     assert result.ended is None and result.outcomes["a"] == ("would_not_stop", "the time for its group was over before it was settled")
@@ -115,7 +117,7 @@ def test_group_ends_in_its_time_while_a_list_hangs(engine, monkeypatch):
 def test_process_ends_while_a_call_hangs():
     code = (
         "import threading\n"
-        f"from {_pace.__name__} import pace\n"
+        f"from {_clock.__name__} import pace\n"
         "workers = pace.workers()\n"
         "hung = workers.submit(threading.Event().wait)\n"
         "assert workers.submit(int, '7').result() == 7\n"

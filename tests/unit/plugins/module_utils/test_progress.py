@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._progress import RECENT, progress, totals
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, age_seconds, now_text
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations.progress import RECENT, progress, totals
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record, RecordedVm, age_seconds, now_text
 
 COLUMNS = (
     "stop_sent_at stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
@@ -148,7 +148,7 @@ CHANGES = st.fixed_dictionaries(
 )
 @given(st.lists(CHANGES, max_size=12), st.booleans())
 def test_what_is_only_counted_tells_no_more_than_its_count(tmp_path_factory, monkeypatch, given_columns, starting):
-    monkeypatch.setattr("ansible_collections.pilw.maintenance.plugins.module_utils._pace.pace.wall", lambda: 1_800_000_000.0)
+    monkeypatch.setattr("ansible_collections.pilw.maintenance.plugins.module_utils._clock.pace.wall", lambda: 1_800_000_000.0)
     record = Record.create(str(tmp_path_factory.mktemp("record") / "record.sqlite"), api_host="x", location="", reason="")
     token = record.begin_run("ann", "prepare")
     record.add_running(token, [parse_vm({"uuid": f"v{number}"}) for number in range(len(given_columns))], late=False)

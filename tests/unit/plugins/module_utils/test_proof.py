@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _proof
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import MAX_UNREAD
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import MAX_UNREAD
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._proof import NOT_SAFE_WORDS, SCOPE_WORDS
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations import verify
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations.verify import NOT_SAFE_WORDS, SCOPE_WORDS
 
 
 def rows(**states):
@@ -43,7 +43,7 @@ class Cloud:
 ALL_STOPPED = "ALL VMS STOPPED. CEPH WAS NOT CHECKED."
 
 
-class Pauses(_proof.Pause):
+class Pauses(verify.Pause):
     def __init__(self, log):
         super().__init__()
         self.log = log
@@ -55,8 +55,8 @@ class Pauses(_proof.Pause):
 def prove(cloud, known=(), accepted=(), query="", exclude=""):
     """By the lists alone: Ceph is asked by others."""
     noted = []
-    seen = _proof.Seen(lambda: known, noted.append)
-    verdict = _proof.prove(cloud, _proof.Scope(query, exclude, accepted), seen, 30, 0, Pauses(cloud.log))
+    seen = verify.Seen(lambda: known, noted.append)
+    verdict = verify.prove(cloud, verify.Scope(query, exclude, accepted), seen, 30, 0, Pauses(cloud.log))
     verdict.noted = noted
     return verdict
 
@@ -135,8 +135,8 @@ def test_when_details_cannot_be_read_at_all_not_each_is_asked_for():
 
 def test_a_vm_seen_in_the_first_list_may_not_be_missing_in_the_second():
     cloud, known = Cloud(rows(a="stopped", b="stopped"), rows(a="stopped"), details={"b": "stopped"}), []
-    seen = _proof.Seen(lambda: known, lambda found: known.extend(found.vms))
-    verdict = _proof.prove(cloud, _proof.Scope(), seen, 0, 0, _proof.Pause())
+    seen = verify.Seen(lambda: known, lambda found: known.extend(found.vms))
+    verdict = verify.prove(cloud, verify.Scope(), seen, 0, 0, verify.Pause())
     assert verdict.headline() == NOT_SAFE_WORDS
 
 
@@ -191,7 +191,7 @@ def test_an_accepted_vm_that_is_missing_is_in_the_headline():
     ],
 )
 def test_headline_names_each_missing_proof(checked, excepted, headline):
-    verdict = _proof.Verdict(excepted=excepted, ceph_checked=checked)
+    verdict = verify.Verdict(excepted=excepted, ceph_checked=checked)
     assert verdict.safe and verdict.headline() == headline
 
 
@@ -220,15 +220,15 @@ def test_a_vm_outside_the_scope_that_a_list_lost_is_not_to_be_stopped():
 def test_before_each_pause_it_is_said_what_it_is_for(monkeypatch):
     now, said = [0.0], []
 
-    class Told(_proof.Pause):
+    class Told(verify.Pause):
         def sleep(self, seconds, text):
             now[0] += seconds
             said.append(text)
 
-    monkeypatch.setattr(_proof._pace, "monotonic", lambda: now[0])
+    monkeypatch.setattr(verify._clock, "monotonic", lambda: now[0])
     creating = rows(a="stopped", b="creating")
-    seen = _proof.Seen(tuple, lambda found: None)
-    _proof.prove(Cloud(creating, creating, rows(a="stopped", b="stopped")), _proof.Scope(), seen, 20, 300, Told())
+    seen = verify.Seen(tuple, lambda found: None)
+    verify.prove(Cloud(creating, creating, rows(a="stopped", b="stopped")), verify.Scope(), seen, 20, 300, Told())
     assert said == [
         "Proof begun anew for 0 of at most 300 s: VM b (no name, owner 8, creating)",
         "Proof begun anew for 20 of at most 300 s: VM b (no name, owner 8, creating)",

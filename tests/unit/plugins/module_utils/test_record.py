@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _beside, _record, _recorded
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import Host, parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import DamagedRecord, RecordError, StaleRun
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._spared import SparedVms
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import exports
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import record as _record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import rows as _rows
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.spared_vms import SparedVms
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -204,14 +206,14 @@ def test_a_copy_that_its_disk_spoils_is_told_and_the_former_one_stays(tmp_path, 
     (tmp_path / "r").mkdir()
     record, token = make(tmp_path / "r", copy_dir=str(copy))
     record.add_running(token, [vm("a")], late=False)
-    former, real = (copy / "record.sqlite").read_bytes(), _record._database.check
+    former, real = (copy / "record.sqlite").read_bytes(), _record.schema.check
 
     def spoilt(db, path):
         if db is not record._db:
             raise error
         real(db, path)
 
-    monkeypatch.setattr(_record._database, "check", spoilt)
+    monkeypatch.setattr(_record.schema, "check", spoilt)
     record.add_running(token, [vm("b")], late=False)
     (warning,) = record.warnings
     assert warning.startswith(f"The second copy of the record in {copy} could not be written: what was written there is not whole. ")
@@ -248,12 +250,12 @@ def test_two_maintenances_with_one_folder_for_their_copies(tmp_path):
 @pytest.mark.parametrize("note", [bytes(64), b"\xff\xfe", b"copies", b"/a\x1b[2J", b""])
 def test_a_note_that_names_no_folder_names_no_copy(tmp_path, note):
     (tmp_path / "copy_dir").write_bytes(note)
-    assert _beside.copy_of(str(tmp_path / "record.sqlite")) is None
+    assert exports.copy_of(str(tmp_path / "record.sqlite")) is None
 
 
 def test_the_folder_of_the_record_is_none_for_its_copy(tmp_path):
     (tmp_path / "copy_dir").write_text(f"{tmp_path}/../{tmp_path.name}\n")
-    assert _beside.copy_of(str(tmp_path / "record.sqlite")) is None
+    assert exports.copy_of(str(tmp_path / "record.sqlite")) is None
 
 
 def test_lists_are_put_away_before_their_record(made, tmp_path, monkeypatch):
@@ -648,7 +650,7 @@ def test_a_list_that_cannot_be_exported_is_an_error_and_the_record_is_whole(made
 
 
 def test_age(monkeypatch):
-    monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: 1767225600.0 + 90)
+    monkeypatch.setattr(_rows._clock.pace, "wall", lambda: 1767225600.0 + 90)
     assert _record.age_seconds("2026-01-01T00:00:00Z") == 90
     assert _record.age_seconds("2026-01-02T00:00:00Z") == 0
 
@@ -684,9 +686,9 @@ def test_how_long_ago_a_stop_was_sent_does_not_hang_on_the_wall_clock(made, monk
     record, token = made
     record.add_running(token, [vm("a")], late=False)
     wall, steady = [1767225600.0], [100.0]
-    monkeypatch.setattr(_recorded._pace.pace, "boot", lambda: "this")
-    monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: wall[0])
-    monkeypatch.setattr(_recorded._pace.pace, "monotonic", lambda: steady[0])
+    monkeypatch.setattr(_rows._clock.pace, "boot", lambda: "this")
+    monkeypatch.setattr(_rows._clock.pace, "wall", lambda: wall[0])
+    monkeypatch.setattr(_rows._clock.pace, "monotonic", lambda: steady[0])
     clock = _record.steady_now().replace("this", boot)
     record.write(token, [Change("a", {"stop_sent_at": _record.now_text(), "stop_sent_clock": clock})])
     wall[0], steady[0] = wall[0] + 7.0, steady[0] + 40.0

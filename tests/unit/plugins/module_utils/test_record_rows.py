@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _record, _recorded
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import Host, parse_vm, parse_vm_list
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import record as _record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record import rows
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
 
 KEYS = {"maintenance": "id", "runs": "token", "accepted": "item", "hosts": "uuid", "vms": "uuid", "seen": "uuid", "osd_flags": "name", "events": "number"}
 NEW_VM = {
@@ -381,7 +382,7 @@ def test_times_are_utc_wherever_the_machine_is(monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     time.tzset()
     try:
-        monkeypatch.setattr(_recorded._pace.pace, "wall", lambda: 1_800_000_000.0)
+        monkeypatch.setattr(rows._clock.pace, "wall", lambda: 1_800_000_000.0)
         assert _record.age_seconds(_record.now_text()) == 0.0
         assert _record.age_seconds("2027-01-15T07:59:00Z") == 60.0
     finally:

@@ -9,9 +9,9 @@ import os
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _report
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import PHASES, Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import Host, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import PHASES, Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import data as _data
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_stop_names_who_did_not_obey_by_owner(made):
         d=("8", {"stop_outcome": "clean"}),
         e=("8", {}),
     )
-    assert _report.stop_lines(record) == [
+    assert _data.stop_lines(record) == [
         "VMs recorded 5: stopped clean 2, not tried 1, refused 1, would not stop 1",
         "Of these run now: 1",
         "  owner 8: d n-d: came up again",
@@ -69,9 +69,9 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
     )
     record.accept(token, ["lost:given"])
     record.write_safe(token, "SAFE", [])
-    assert not [item for item in _report.left_items(record) if item.startswith("host:")], "no restore has come to them yet"
+    assert not [item for item in _data.left_items(record) if item.startswith("host:")], "no restore has come to them yet"
     record.set_phase(token, "starting")
-    assert _report.start_lines(record) == [
+    assert _data.start_lines(record) == [
         "Hosts still closed: 4",
         "  h1 n-h1: closed by this maintenance, not opened yet",
         "  h2 n-h2: was closed before",
@@ -90,8 +90,8 @@ def test_a_start_tells_closed_hosts_then_suspects_then_what_is_lost(made):
         "  owner 9: given n-given: did not start",
         "To end without them, each named: -e ceph_maint_accept=lost:given,lost:h1,lost:h4,lost:lost",
     ]
-    assert [host["uuid"] for host in _report.hosts_left_closed(record) if host["ours"]] == ["h1", "h4"]
-    assert [vm.uuid for vm in _report.Outcome(record).left] == ["lost", "left"]
+    assert [host["uuid"] for host in _data.hosts_left_closed(record) if host["ours"]] == ["h1", "h4"]
+    assert [vm.uuid for vm in _data.Outcome(record).left] == ["lost", "left"]
 
 
 def test_data_for_programs_holds_every_vm_and_every_host(made):
@@ -99,20 +99,20 @@ def test_data_for_programs_holds_every_vm_and_every_host(made):
     record.remember_hosts(token, [Host("h1", "", True, "", {})], ())
     add(record, token, **{f"v{number}": ("8", {"stop_outcome": "refused"}) for number in range(60)})
     record.accept(token, ["vm:v1"])
-    data = json.loads(json.dumps(_report.report_data(record)))
+    data = json.loads(json.dumps(_data.report_data(record)))
     assert len(data["vms"]) == 60 and len(data["hosts"]) == 1
     assert data["counts"] == {"vms": 60, "late": 0, "stop": {"refused": 60}, "start": {"": 60}}
     assert [vm["uuid"] for vm in data["vms"] if vm["accepted"]] == ["v1"]
     assert data["accepted"] == ["vm:v1"]
-    lines = _report.stop_lines(record)
-    assert len(lines) == 1 + _report.SHOWN + 1
+    lines = _data.stop_lines(record)
+    assert len(lines) == 1 + _data.SHOWN + 1
     assert lines[-1] == "  and 20 more; all of them are in report.json beside the record"
 
 
 def test_every_phase_has_a_next_step():
-    assert set(_report.NEXT_STEP) == set(PHASES)
+    assert set(_data.NEXT_STEP) == set(PHASES)
 
 
 def test_counts():
-    assert _report.counts_text({}) == "none"
-    assert _report.counts_text({"clean": 2, "": 1, "odd": 1}) == "stopped clean 2, not tried 1, odd 1"
+    assert _data.counts_text({}) == "none"
+    assert _data.counts_text({"clean": 2, "": 1, "odd": 1}) == "stopped clean 2, not tried 1, odd 1"

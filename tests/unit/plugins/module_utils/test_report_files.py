@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _report
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import Host, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
-from ansible_collections.pilw.maintenance.plugins.module_utils._report_files import named_files, page_name, summary_md, vms_csv
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import Host, parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._report import data as _data
+from ansible_collections.pilw.maintenance.plugins.module_utils._report.formats import named_files, page_name, summary_md, vms_csv
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def table(text):
 def test_the_table_has_the_three_columns_of_the_runbook_first_and_every_vm(made):
     add(made, ("a", 8, "web", {"stop_outcome": "clean", "stopped_at": "t1", "state": "stopped"}), ("b", 9, "", {}))
     made[0].accept(made[1], ["vm:b"])
-    rows = table(vms_csv(_report.report_data(made[0])))
+    rows = table(vms_csv(_data.report_data(made[0])))
     assert rows[0][:3] == ["uuid", "owner", "status"] and len(rows[0]) == 12
     assert rows[1] == ["a", "8", "stopped", "web", "clean", "", "t1", "", "", "", "false", "false"]
     assert rows[2] == ["b", "9", "running", "", "", "", "", "", "", "", "false", "true"]
@@ -74,7 +74,7 @@ def whole_night(made):
 def test_what_needs_attention_stands_in_its_order_with_owner_and_reason(made):
     whole_night(made)
     made[0].set_phase(made[1], "starting")
-    data = _report.report_data(made[0])
+    data = _data.report_data(made[0])
     assert {title: [(one["id"], one["owner"], one["why"]) for one in entries] for title, entries in data["attention"].items()} == {
         "Ran through the outage": [("d", "8", "look at its file system")],
         "Hosts still closed": [("h1", "", "PUT answered 500"), ("h2", "", "was closed before")],
@@ -92,18 +92,18 @@ def test_before_a_start_nobody_is_said_not_to_have_come_back(made):
     whole_night(made)
     record, token = made
     record.set_phase(token, "stopping")
-    data = _report.report_data(record)
+    data = _data.report_data(record)
     assert data["headline"] == "NOT SAFE TO TAKE CEPH DOWN"
     assert [one["id"] for one in data["attention"]["Would not stop"]] == ["d"]
     assert "Not tried yet" not in data["attention"] and "Hosts still closed" not in data["attention"]
     record.write_safe(token, "SAFE EXCEPT 1 ACCEPTED: d", ["p"])
-    assert _report.report_data(record)["headline"] == "SAFE EXCEPT 1 ACCEPTED: d"
+    assert _data.report_data(record)["headline"] == "SAFE EXCEPT 1 ACCEPTED: d"
 
 
 def test_the_text_for_a_ticket(made):
     whole_night(made)
     made[0].set_phase(made[1], "starting")
-    data = _report.report_data(made[0])
+    data = _data.report_data(made[0])
     data["maintenance"].update(id="20270115T080000Z-aaaaaa", opened_at="t0", safe_at="t1")
     assert summary_md(data).splitlines()[:18] == [
         "# Ceph maintenance 20270115T080000Z-aaaaaa: 3 of 6 VMs run again or are gone; hosts still closed: 1",
@@ -129,7 +129,7 @@ def test_the_text_for_a_ticket(made):
 
 def test_ten_thousand_vms_are_a_short_text(made):
     add(made, *((f"v{number}", number % 70, "", {"stop_outcome": "forced"}) for number in range(1000)))
-    lines = summary_md(_report.report_data(made[0])).splitlines()
+    lines = summary_md(_data.report_data(made[0])).splitlines()
     assert len(lines) < 70 and "- and 960 more; all of them are in report.json" in lines
     assert any(line.startswith("By owner: 0: 15, ") for line in lines)
 
@@ -137,7 +137,7 @@ def test_ten_thousand_vms_are_a_short_text(made):
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "[x](https://example.com)", "# head", "| a | b |", "`x` **b** _i_", "a &amp; b", "@all"])
 def test_what_a_tenant_wrote_is_no_markdown(made, name):
     add(made, ("a", 8, name, {"stop_outcome": "forced"}))
-    (line,) = [line for line in summary_md(_report.report_data(made[0])).splitlines() if line.startswith("- owner 8")]
+    (line,) = [line for line in summary_md(_data.report_data(made[0])).splitlines() if line.startswith("- owner 8")]
     shown = line.removeprefix("- owner 8: a ").removesuffix(": its file system wants a check")
     assert all(shown[place - 1] == "\\" for place, letter in enumerate(shown) if letter in "`*_[]()#|<>&@")
     assert shown.replace("\\", "") == name
@@ -145,7 +145,7 @@ def test_what_a_tenant_wrote_is_no_markdown(made, name):
 
 def test_in_a_folder_of_many_each_file_has_the_id_of_its_maintenance(made):
     add(made, ("a", 8, "web", {}))
-    data = _report.report_data(made[0])
+    data = _data.report_data(made[0])
     files, identity = named_files(data, "<p>"), made[0].maintenance["id"]
     assert sorted(files) == [f"{identity}.{name}" for name in ("report.html", "report.json", "summary.md", "vms.csv")]
     assert files[f"{identity}.report.html"] == "<p>" and json.loads(files[f"{identity}.report.json"]) == data
@@ -161,7 +161,7 @@ def test_the_page_lies_beside_its_report():
 def test_what_a_host_gives_as_the_id_leads_to_no_other_folder(made, identity):
     """The files are also written where ansible-playbook runs, under a name that the maintenance host has given."""
     add(made, ("a", 8, "web", {}))
-    data = _report.report_data(made[0])
+    data = _data.report_data(made[0])
     data["maintenance"]["id"] = identity
     with pytest.raises(ValueError, match="is no id of a maintenance"):
         named_files(data, "")

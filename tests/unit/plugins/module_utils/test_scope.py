@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _scope, _select
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import selection
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
+from ansible_collections.pilw.maintenance.plugins.module_utils._plan import scope as _scope
 
 ROWS = [
     {"uuid": "a", "user_id": 8, "name": "web", "status": "running"},
@@ -46,7 +47,7 @@ def scope(query="", exclude="", groups=(), vms=None, **lists):
 )
 def test_lists_compose_with_the_expressions(given, chosen):
     found = scope(**given)
-    assert _select.in_scope(VMS, given.get("query"), found.exclude) == set(chosen)
+    assert selection.in_scope(VMS, given.get("query"), found.exclude) == set(chosen)
     assert not found.unmatched and not found.ambiguous
 
 
@@ -54,9 +55,9 @@ def test_entry_that_matches_nothing_is_found():
     found = scope(only_owners=["8", "77"], exclude_vms=["Web 1", "A"])
     assert found.unmatched == [
         ("ceph_maint_only_owners: 77 is no owner of a VM, in any state.", "no-match:77"),
-        ("ceph_maint_exclude_vms: Web 1 is no uuid or name of a VM, in any state.", _select.no_match("Web 1")),
+        ("ceph_maint_exclude_vms: Web 1 is no uuid or name of a VM, in any state.", selection.no_match("Web 1")),
     ]
-    assert _select.no_match("Web 1") != "no-match:Web 1"
+    assert selection.no_match("Web 1") != "no-match:Web 1"
 
 
 def test_ambiguous_name_names_the_uuids():
@@ -83,7 +84,7 @@ def test_ambiguous_name_names_the_uuids():
 def test_expression_that_matches_nothing_shows_the_right_form(option, expression, words):
     (text, item), *more = scope(vms=NUMBERS, **{option: expression}).unmatched
     assert text.startswith(f"ceph_maint_{option} {expression} ") and words in text
-    assert item == _select.no_match(expression) and not more
+    assert item == selection.no_match(expression) and not more
 
 
 def test_group_that_matches_nothing_is_found_unless_it_is_optional():

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _select
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import selection
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
 
 ROWS = [
     {"uuid": "a", "user_id": 8, "name": "web", "status": "running"},
@@ -33,7 +33,7 @@ VMS = list(parse_vm_list(ROWS).vms.values())
     ],
 )
 def test_scope(query, exclude, chosen):
-    assert _select.in_scope(iter(VMS), query, exclude) == set(chosen)
+    assert selection.in_scope(iter(VMS), query, exclude) == set(chosen)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_scope(query, exclude, chosen):
 )
 def test_an_expression_that_selects_no_rows_is_refused(expression, words):
     with pytest.raises(InputError) as caught:
-        _select.in_scope(VMS, expression, None)
+        selection.in_scope(VMS, expression, None)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_the_first_group_that_matches_has_the_vm_and_a_bad_one_is_named():
     groups = [{"name": "db", "query": "[?name=='db']"}, {"name": "eight", "query": "[?user_id==`8`]"}]
-    assert _select.group_names(VMS, groups) == {"a": "eight", "b": "db", "c": "db"}
+    assert selection.group_names(VMS, groups) == {"a": "eight", "b": "db", "c": "db"}
     with pytest.raises(InputError, match="groups, bad: the JMESPath expression"):
-        _select.group_names(VMS, [{"name": "bad", "query": "]"}])
+        selection.group_names(VMS, [{"name": "bad", "query": "]"}])

@@ -10,10 +10,11 @@ import json
 import pytest
 
 import ceph_answers
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace, _serving
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import readiness
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph.command import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph.readiness import Gate, put_flags
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._serving import Gate, put_flags
 
 STATUS = {
     "health": {"status": "HEALTH_OK", "checks": {}},
@@ -23,7 +24,7 @@ STATUS = {
 SILENT = None  # in the place of an exit status
 
 
-class Clock(_pace.Pace):
+class Clock(_clock.Pace):
     """Time that passes when it is waited for. C(acts): by the number of the wait, what happens meanwhile."""
 
     def __init__(self):
@@ -42,7 +43,7 @@ class Clock(_pace.Pace):
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(_pace, "pace", made)
+    monkeypatch.setattr(_clock, "pace", made)
     return made
 
 
@@ -221,11 +222,11 @@ def test_what_was_accepted_is_said_and_silent_monitors_prove_nothing(clock):
     gate = cluster.gate("health:osd-1", "health:monitors-silent")
     assert gate.wait(60, gate.whole) == []
     assert [lack.item for lack in gate.passed_over] == ["health:osd-1"]
-    assert _serving.headline(gate.passed_over, True) == "Ceph serves, except for what was accepted."
+    assert readiness.headline(gate.passed_over, True) == "Ceph serves, except for what was accepted."
     cluster.broken = {"ceph": SILENT}
     assert gate.wait(0, gate.whole) == []
-    assert _serving.headline(gate.passed_over, True) == "Whether Ceph serves was not proved, as accepted."
-    assert [_serving.headline([], whole) for whole in (True, False)] == ["Ceph serves.", "Ceph still serves."]
+    assert readiness.headline(gate.passed_over, True) == "Whether Ceph serves was not proved, as accepted."
+    assert [readiness.headline([], whole) for whole in (True, False)] == ["Ceph serves.", "Ceph still serves."]
 
 
 def test_an_answer_by_halves_is_waited_out(clock):
@@ -379,7 +380,7 @@ def test_the_state_as_it_is_told():
         "osdmap": {"osdmap": {"num_osds": 3, "num_up_osds": 2, "num_in_osds": 3}},
         "pgmap": {"degraded_objects": 7, "misplaced_objects": 0},
     }
-    state = _serving.read_state(cluster.ceph())
+    state = readiness.read_state(cluster.ceph())
     assert (state.status, state.checks) == ("HEALTH_WARN", {"PG_DEGRADED": "some", "ODD": ""})
     assert (state.osds, state.recovery) == ("2 of 3 OSDs up, 3 in", "degraded objects 7")
 
@@ -396,7 +397,7 @@ def test_the_state_as_it_is_told():
     ],
 )
 def test_flags_are_read_as_they_are_set(dump, flags):
-    assert _serving.flags_of(dump) == flags
+    assert readiness.flags_of(dump) == flags
 
 
 # Setting and unsetting.
@@ -505,7 +506,7 @@ def test_a_flag_that_is_taken_and_not_shown_is_no_success(clock):
 
 
 def test_many_lacks_are_counted():
-    text = _serving.told([_serving.Lack(f"osd.{number} is down", f"health:osd-{number}") for number in range(14)])
+    text = readiness.told([readiness.Lack(f"osd.{number} is down", f"health:osd-{number}") for number in range(14)])
     assert text.endswith("osd.9 is down; and 4 more")
 
 

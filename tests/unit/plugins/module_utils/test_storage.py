@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _storage
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import assessment
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm
 
 
 def row(image="vms/volume-a", vm="a", client="client.4", address="10.0.0.4:0/7"):
@@ -25,16 +25,16 @@ def look(*opens, **more):
 
 
 def read(*opens, **more):
-    return _storage.read("mon1", look(*opens, **more))
+    return assessment.read("mon1", look(*opens, **more))
 
 
 def proof(storage, accepted=(), outside=(), scoped=False):
-    return _storage.proof(storage, accepted, outside, scoped)
+    return assessment.proof(storage, accepted, outside, scoped)
 
 
 def reasons(storage, vms=()):
     """Accept items of a plan's reasons."""
-    return [item for _text, items in _storage.plan_reasons(storage, dict(vms)) for item in items]
+    return [item for _text, items in assessment.plan_reasons(storage, dict(vms)) for item in items]
 
 
 def vm(uuid, status):
@@ -54,18 +54,18 @@ def test_nobody_has_an_image_open():
 @pytest.mark.parametrize(("known", "accepted", "where"), [("b", (), "against"), ("b", ("cluster:a",), "excepted"), ("a", (), ""), ("", (), "")])
 def test_another_cluster_than_that_of_an_earlier_proof(known, accepted, where):
     storage = read(fsid="a")
-    found = _storage.proof(storage, accepted, (), False, known)
+    found = assessment.proof(storage, accepted, (), False, known)
     told = {"cluster:a": "asked on mon1, another cluster answers than the one of which safe was proved: a, and not b"}
     assert {name: value for name, value in (("against", found.against), ("excepted", found.excepted)) if value} == ({where: told} if where else {})
-    planned = [items for _text, items in _storage.plan_reasons(storage, {}, known)]
+    planned = [items for _text, items in assessment.plan_reasons(storage, {}, known)]
     assert planned == ([["cluster:a"]] if known == "b" else [])
 
 
 @pytest.mark.parametrize("host", ["", None])
 def test_without_a_ceph_host_it_is_said_that_nobody_was_asked(host):
-    assert _storage.read(host, look()) is None
+    assert assessment.read(host, look()) is None
     found = proof(None)
-    assert (found.proofs, found.against, found.notes) == ([], {}, [_storage.NOT_ASKED])
+    assert (found.proofs, found.against, found.notes) == ([], {}, [assessment.NOT_ASKED])
 
 
 def test_an_open_image_stands_against_safe_with_all_that_finds_its_client():
@@ -107,7 +107,7 @@ def test_what_the_scope_leaves_out_is_told_and_not_held_against_it():
     ],
 )  # fmt: skip
 def test_what_is_not_a_whole_look_is_a_problem_with_an_item(given_look):
-    storage = _storage.read("mon1", given_look)
+    storage = assessment.read("mon1", given_look)
     found = proof(storage)
     assert [item for item in found.against if not item.startswith("watcher:")] == ["ceph:mon1"] and found.proofs == []
     assert "mon1" in found.against["ceph:mon1"] and not found.against["ceph:mon1"].endswith(": ")
@@ -160,13 +160,13 @@ def says_that_nobody(given_look, accepted):
 @example(given_look=look(row("vms/a"), count=2), accepted=["watcher:vms/a"])
 @example(given_look=look({}), accepted=["watcher:", "vm:"])
 def test_whatever_the_look_it_proves_only_what_it_says(given_look, accepted):
-    storage = _storage.read("mon1", given_look)
+    storage = assessment.read("mon1", given_look)
     found = proof(storage, accepted)
     assert not found.proofs or says_that_nobody(given_look, accepted)
     assert bool(found.proofs) != bool(found.against), "one or the other"
-    for word in [*found.proofs, *found.notes, *found.against.values(), *_storage.plan_lines(storage), _storage.plan_note(storage)]:
+    for word in [*found.proofs, *found.notes, *found.against.values(), *assessment.plan_lines(storage), assessment.plan_note(storage)]:
         assert word.isprintable() or not word
-    _storage.plan_reasons(storage, {})
+    assessment.plan_reasons(storage, {})
     try:
         held = held_back(storage, accepted)
     except Refused as exc:
@@ -192,7 +192,7 @@ def test_the_answer_says_how_it_was_asked():
 def test_a_plan_shows_what_ceph_says():
     storage = read(row())
     storage.checks["PG_DEGRADED"], storage.recovery = "some", "degraded objects 7"
-    text = "\n".join(_storage.plan_lines(storage))
+    text = "\n".join(assessment.plan_lines(storage))
     for words in ("mon1: HEALTH_OK, 3 of 3 OSDs up, 3 in; images open: 1", "PG_DEGRADED: some", "degraded objects 7", "flags: noout"):
         assert words in text
 
@@ -221,22 +221,22 @@ def test_open_images_are_those_of_running_vms():
     vms = {"a": vm("a", "running"), "s": vm("s", "stopped")}
     storage = read(row(), row("vms/volume-s", "s"), row("vms/volume-x", "x"), row("vms/iso", ""))
     assert reasons(storage, vms) == ["watcher:vms/volume-s", "watcher:vms/volume-x", "watcher:vms/iso"]
-    asked = [items for _text, items in _storage.plan_reasons(storage, vms, recorded={"s"})]
+    asked = [items for _text, items in assessment.plan_reasons(storage, vms, recorded={"s"})]
     assert asked == [["watcher:vms/volume-x", "watcher:vms/iso"]], "it has just been stopped, perhaps between the two looks"
-    assert _storage.plan_note(storage) == ""
+    assert assessment.plan_note(storage) == ""
 
 
 def test_without_a_pattern_the_plan_says_what_it_cannot_tell_and_refuses_nothing():
     storage = read(row(vm=""), row("vms/b", ""), mapped=False)
     assert reasons(storage, {"a": vm("a", "running")}) == []
-    assert "ceph_maint_rbd_image_regex would tell" in _storage.plan_note(storage)
-    assert _storage.plan_note(read(mapped=False)) == ""
+    assert "ceph_maint_rbd_image_regex would tell" in assessment.plan_note(storage)
+    assert assessment.plan_note(read(mapped=False)) == ""
 
 
 def test_a_pattern_that_finds_no_vm_of_the_platform_is_wrong():
     """One image of another cloud would be an odd one; all of them are a mistake, and cannot be accepted one by one."""
     storage = read(row(vm=""), row("vms/b", "strange"))
-    ((text, items),) = _storage.plan_reasons(storage, {"a": vm("a", "running")})
+    ((text, items),) = assessment.plan_reasons(storage, {"a": vm("a", "running")})
     assert "ceph_maint_rbd_image_regex finds the VM of none" in text and items == []
     assert reasons(storage, {"a": vm("a", "stopped")}) == ["watcher:vms/volume-a", "watcher:vms/b"], "with none running, each is odd"
 
@@ -245,7 +245,7 @@ def test_a_pattern_that_finds_no_vm_of_the_platform_is_wrong():
 def test_running_vms_without_any_open_image_have_their_disks_elsewhere(mapped):
     """A wrong pool, another cluster: a look at it proves nothing about these VMs."""
     storage = read(mapped=mapped)
-    ((text, items),) = _storage.plan_reasons(storage, {"a": vm("a", "running"), "b": vm("b", "stopped")})
+    ((text, items),) = assessment.plan_reasons(storage, {"a": vm("a", "running"), "b": vm("b", "stopped")})
     assert "1 VMs are up" in text and "the pools vms" in text and items == ["unchecked:mon1"]
     assert reasons(storage, {"b": vm("b", "stopped")}) == []
 
@@ -255,7 +255,7 @@ def test_what_was_seen_counts_also_where_not_all_could_be_asked():
     storage = read(row(), missing=["rbd status vms/b ended with status 5"])
     found = proof(storage, ["ceph:mon1"])
     assert (list(found.excepted), list(found.against)) == (["ceph:mon1"], ["watcher:vms/volume-a"])
-    assert "client.4" in "".join(_storage.plan_lines(storage))
+    assert "client.4" in "".join(assessment.plan_lines(storage))
     assert list(held_back(storage, ["start:mon1"])) == ["a"]
 
 
@@ -287,7 +287,7 @@ def test_a_wrong_pattern_beside_running_vms_is_corrected_and_not_accepted():
 
 
 def held_back(storage, accepted=(), first=True, refuse=True, known=frozenset("az"), running=()):
-    return _storage.held_back(storage, list(accepted), ["a", "b", "z"], known, running, first, refuse)
+    return assessment.held_back(storage, list(accepted), ["a", "b", "z"], known, running, first, refuse)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -339,7 +339,7 @@ def test_without_a_ceph_host_or_with_leave_nothing_is_held_back():
 def test_a_mistake_of_the_operator_is_no_answer_of_ceph():
     """It has to be corrected, and is nothing to accept."""
     with pytest.raises(InputError, match="no pool 'vmz'"):
-        _storage.read("mon1", {"problem": "", "mistake": "pools: Ceph has no pool 'vmz'."})
+        assessment.read("mon1", {"problem": "", "mistake": "pools: Ceph has no pool 'vmz'."})
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -373,22 +373,22 @@ def test_where_no_pool_could_be_read_ceph_was_not_checked():
 
 
 def test_a_plan_names_the_pools_that_the_key_may_not_read():
-    ((text, items),) = _storage.plan_reasons(read(unread=UNREAD), {})
+    ((text, items),) = assessment.plan_reasons(read(unread=UNREAD), {})
     assert items == ["unchecked:backup"] and "pools backup" in text and "ceph_maint_rbd_pools" in text
 
 
 def test_plan_and_proof_say_what_was_not_checked():
     storage = read(unchecked=["Not checked: the pools cephfs_data"])
-    assert "  Not checked: the pools cephfs_data" in _storage.plan_lines(storage)
+    assert "  Not checked: the pools cephfs_data" in assessment.plan_lines(storage)
     assert "Not checked: the pools cephfs_data." in proof(storage).notes
 
 
 def test_nothing_is_started_beside_a_pool_that_the_key_may_not_read():
     """What was accepted before safe must not lead to a second guest on one image."""
     with pytest.raises(Refused, match="may not read the pools backup") as caught:
-        _storage.held_back(read(unread=UNREAD), ["unchecked:backup"], ["a"], {"a"}, [], True, True)
+        assessment.held_back(read(unread=UNREAD), ["unchecked:backup"], ["a"], {"a"}, [], True, True)
     assert caught.value.items == ["start:mon1"]
-    assert _storage.held_back(read(unread=UNREAD), ["start:mon1"], ["a"], {"a"}, [], True, True) == {}
+    assert assessment.held_back(read(unread=UNREAD), ["start:mon1"], ["a"], {"a"}, [], True, True) == {}
 
 
 @pytest.mark.parametrize("unread", [["backup"], "backup", 3])

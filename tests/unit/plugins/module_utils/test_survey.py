@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._survey import refused_lines
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations.plan import refused_lines
 
 
 def test_reasons_are_numbered():

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._throttle import Throttle
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.throttle import Throttle
 
 
 def slowed(most):

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _client, _transport
+from ansible_collections.pilw.maintenance.plugins.module_utils._api import client, transport
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, BrokenOff
 
 TIMEOUT = 0.3
@@ -84,7 +84,7 @@ def for_ever(first, again):
 
 
 def call(url, method="POST", timeout=TIMEOUT, once=False, key="k3y-of-an-admin"):
-    one = _client.Client(url, key, backoff=0)
+    one = client.Client(url, key, backoff=0)
     return one.get("/v1/x", None, timeout, once) if method == "GET" else one.send(method, "/v1/x", {"uuid": "a"}, timeout)
 
 
@@ -160,7 +160,7 @@ def test_each_try_of_a_read_has_the_whole_time():
 
 def test_a_time_limit_of_one_call_does_not_reach_the_next_on_the_same_connection():
     with talking(answer(b"[1]"), answer(b"[2]")) as (url, asked):
-        one = _client.Client(url, "key", backoff=0)
+        one = client.Client(url, "key", backoff=0)
         for pause in (TIMEOUT / 2, TIMEOUT * 0.8, TIMEOUT * 1.5, 0):
             assert one.get("/v1/x", None, TIMEOUT) == [1]
             time.sleep(pause)
@@ -169,7 +169,7 @@ def test_a_time_limit_of_one_call_does_not_reach_the_next_on_the_same_connection
 
 def test_connections_are_kept_between_calls():
     with talking(answer(b"[1]"), answer(b"[2]")) as (url, _asked):
-        one = _client.Client(url, "key", backoff=0)
+        one = client.Client(url, "key", backoff=0)
         assert [one.get("/v1/x", None, 30) for _each in range(5)] == [[1]] * 5
         assert [one.send("POST", "/v1/x", {}, 30) for _each in range(5)] == [[1]] * 5
 
@@ -177,11 +177,11 @@ def test_connections_are_kept_between_calls():
 def test_a_connection_that_lay_idle_is_not_used_again(monkeypatch):
     """What lies between may have forgotten it without a word: the call would be sent to nobody, and count as sent."""
     with talking(answer(b"[1]"), answer(b"[2]")) as (url, _asked):
-        one = _client.Client(url, "key", backoff=0)
+        one = client.Client(url, "key", backoff=0)
         assert [one.send("POST", "/v1/x", {}, TIMEOUT) for _each in range(2)] == [[1], [1]]
         with monkeypatch.context() as later:
-            later.setattr(_transport, "_clock", lambda: time.monotonic() + _transport.MAX_IDLE)
-            assert one.send("POST", "/v1/x", {}, 2 * _transport.MAX_IDLE) == [2]
+            later.setattr(transport, "_clock", lambda: time.monotonic() + transport.MAX_IDLE)
+            assert one.send("POST", "/v1/x", {}, 2 * transport.MAX_IDLE) == [2]
         assert one.send("POST", "/v1/x", {}, TIMEOUT) == [2]
 
 
@@ -197,7 +197,7 @@ def test_call_is_not_sent_when_no_file_may_be_opened(monkeypatch):
 @METHODS
 def test_no_cookie_is_taken(method):
     with talking(answer(b"[1]", "Set-Cookie: a=1; Path=/")) as (url, asked):
-        one = _client.Client(url, "key", backoff=0)
+        one = client.Client(url, "key", backoff=0)
         for _each in range(2):
             one.get("/v1/x", None, 30) if method == "GET" else one.send(method, "/v1/x", {"uuid": "a"}, 30)
     assert len(asked) == 2
@@ -206,7 +206,7 @@ def test_no_cookie_is_taken(method):
 
 def test_what_one_request_carries_is_not_in_the_next():
     with talking(answer(b"[1]")) as (url, asked):
-        one = _client.Client(url, "key", backoff=0)
+        one = client.Client(url, "key", backoff=0)
         one.get("/v1/x", {"uuid": "first"}, 30)
         one.get("/v1/x", None, 30)
         one.get("/v1/x", {"status": "third"}, 30)
@@ -233,13 +233,13 @@ def test_a_redirect_to_nowhere_is_a_redirect(method, location):
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), UnicodeDecodeError("ascii", b"\xff", 0, 1, "no"), _transport.http.client.HTTPException("no")])
+@pytest.mark.parametrize("error", [ValueError("no"), UnicodeDecodeError("ascii", b"\xff", 0, 1, "no"), transport.http.client.HTTPException("no")])
 @METHODS
 def test_what_the_libraries_raise_is_an_error_like_others(method, error, monkeypatch):
     def fail(*given, **named):
         raise error
 
-    monkeypatch.setattr(_transport.Session, "request", fail)
+    monkeypatch.setattr(transport.Session, "request", fail)
     got = refused("http://127.0.0.1:9", method)
     assert (got.sent, got.timed_out, got.status) == (True, False, None)
 
@@ -252,12 +252,12 @@ def packed(size):
 
 
 def test_a_list_of_a_hundred_thousand_long_rows_is_not_too_large():
-    assert 100_000 * 1024 * 2 < _client.MOST_OF_A_LIST
+    assert 100_000 * 1024 * 2 < client.MOST_OF_A_LIST
 
 
 @pytest.mark.parametrize("headers", [["Content-Encoding: gzip"], []])
 def test_a_list_that_is_too_large_is_not_read_to_its_end(headers, monkeypatch):
-    monkeypatch.setattr(_client, "MOST_OF_A_LIST", 3 << 20)
+    monkeypatch.setattr(client, "MOST_OF_A_LIST", 3 << 20)
     body = packed(200 << 20) if headers else b" " * (200 << 20)
     with talking(answer(body, *headers)) as (url, _asked):
         tracemalloc.start()
@@ -281,9 +281,9 @@ def test_memory_that_is_full_is_an_error_like_others(monkeypatch):
         raise MemoryError
 
     with talking(answer(b"[]")) as (url, _asked):
-        monkeypatch.setattr(_client.json, "loads", full)
+        monkeypatch.setattr(client.json, "loads", full)
         assert "does not fit into the memory" in str(refused(url, "GET"))
-        monkeypatch.setattr(_transport, "body_of", full)
+        monkeypatch.setattr(transport, "body_of", full)
         assert "does not fit into the memory" in str(refused(url))
 
 
@@ -384,7 +384,7 @@ def test_the_key_is_not_shown_in_another_coding(coding, status):
 
 
 def test_no_part_of_the_key_is_left_where_a_detail_is_cut():
-    with talking(answer(b"x" * (_client.DETAIL_LENGTH - 5) + KEY.encode(), status=400)) as (url, _asked):
+    with talking(answer(b"x" * (client.DETAIL_LENGTH - 5) + KEY.encode(), status=400)) as (url, _asked):
         assert "abc" not in str(refused(url, key=KEY))
 
 
@@ -397,5 +397,5 @@ def test_what_looks_a_little_like_the_key_stays():
 @pytest.mark.parametrize("body", ["<", "a", "abc+def"])
 def test_a_body_that_repeats_itself_takes_no_time(body):
     began = time.monotonic()
-    _client.error_detail(body.encode() * 200_000, _client.Client("localhost", KEY)._hide)
+    client.error_detail(body.encode() * 200_000, client.Client("localhost", KEY)._hide)
     assert time.monotonic() - began < PATIENCE

@@ -9,10 +9,12 @@ import json
 import pytest
 
 import ceph_answers
-from ansible_collections.pilw.maintenance.plugins.module_utils import _leftovers, _pace, _rbd, _watchers
-from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import leftovers, rbd
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import watchers as _watchers
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph.command import Ceph
+from ansible_collections.pilw.maintenance.plugins.module_utils._ceph.watchers import AUTO, IMAGE, OSD, Watcher
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError, InputError
-from ansible_collections.pilw.maintenance.plugins.module_utils._watchers import AUTO, IMAGE, OSD, Watcher
 
 UUID = "0a1b2c3d-0000-4000-8000-00000000000a"
 # (pool, namespace, name): id
@@ -201,7 +203,7 @@ def test_names_of_every_length_and_alphabet_are_read_from_a_directory():
     names = ["x" * length for length in range(1, 70)] + ["диск-1", "|a|", "00000000 61 62", "id_x"]
     cluster = Cluster()
     cluster.images = {("vms", "", name): f"i{number}" for number, name in enumerate(names)}
-    assert _rbd.directory(cluster.ceph(), _rbd.Place("vms")) == {f"i{number}": name for number, name in enumerate(names)}
+    assert rbd.directory(cluster.ceph(), rbd.Place("vms")) == {f"i{number}": name for number, name in enumerate(names)}
 
 
 def test_a_directory_that_cannot_be_read_ends_the_look():
@@ -418,7 +420,7 @@ def test_watchers_as_older_releases_write_them():
 # Waiting for the watchers of clients that died.
 
 
-class Clock(_pace.Pace):
+class Clock(_clock.Pace):
     """Time that passes when it is waited for. C(acts): by the number of the wait, what happens meanwhile."""
 
     def __init__(self, acts=None):
@@ -435,7 +437,7 @@ class Clock(_pace.Pace):
 
 
 def wait(cluster, monkeypatch, clock, linger=35.0, expected=lambda one: False):
-    monkeypatch.setattr(_pace, "pace", clock)
+    monkeypatch.setattr(_clock, "pace", clock)
     return _watchers.look_until_free(cluster.ceph(), [], OSD, linger, expected)
 
 
@@ -526,7 +528,7 @@ class Left(Cluster):
 def test_leftovers_are_named_with_the_command_that_ends_them():
     lock = {"id": "auto 94", "locker": "client.4", "address": "10.0.0.4:0/7"}
     cluster = Left(["10.0.0.9:0/1"], {f"vms/volume-{UUID}": [lock], "vms/b": [lock]})
-    lines = _leftovers.lines(cluster.ceph(), [], "volume-([0-9a-f-]{36})", [UUID])
+    lines = leftovers.lines(cluster.ceph(), [], "volume-([0-9a-f-]{36})", [UUID])
     assert len(lines) == 2, "no lock of others"
     assert "ceph osd blocklist rm 10.0.0.9:0/1" in lines[0]
     assert f"rbd lock rm vms/volume-{UUID} 'auto 94' client.4" in lines[1]
@@ -547,19 +549,19 @@ def test_blocklisted_ranges_are_named_with_the_command_that_clears_them(text, co
     """C(ceph osd blocklist range rm) takes an address and a prefix, without what the list writes around them (seen on 16.2.15)."""
     cluster = Left()
     cluster.blocklist = text
-    lines = _leftovers.lines(cluster.ceph(), [], None, [])
+    lines = leftovers.lines(cluster.ceph(), [], None, [])
     assert [line.rpartition("ceph osd blocklist ")[2] for line in lines] == commands
 
 
 def test_a_blocklist_in_an_unknown_form_is_not_passed_over():
     cluster = Left()
     cluster.blocklist = b'[{"address": "10.0.0.1"}]'
-    (line,) = _leftovers.lines(cluster.ceph(), [], None, [])
+    (line,) = leftovers.lines(cluster.ceph(), [], None, [])
     assert "10.0.0.1" in line
 
 
 def test_many_leftovers_are_counted():
-    lines = _leftovers.lines(Left([f"10.0.0.{n}:0/1" for n in range(25)]).ceph(), [], None, [UUID])
+    lines = leftovers.lines(Left([f"10.0.0.{n}:0/1" for n in range(25)]).ceph(), [], None, [UUID])
     assert len(lines) == 21 and "and 5 more" in lines[-1]
 
 
@@ -569,11 +571,11 @@ def test_locks_that_cannot_be_looked_for_are_said():
     locks = {f"vms/volume-{UUID}": [lock]}
     cluster = Left([], locks, broken={"rbd namespace ls other": 1, f"rbd lock ls vms/blue/volume-{UUID}": 13})
     cluster.images["vms", "blue", f"volume-{UUID}"] = "b5"
-    lines = _leftovers.lines(cluster.ceph(), [], "volume-([0-9a-f-]{36})", [UUID])
+    lines = leftovers.lines(cluster.ceph(), [], "volume-([0-9a-f-]{36})", [UUID])
     assert len(lines) == 3
     assert "the pools other could not" in lines[0] and "rbd lock rm" in lines[1] and "vms/blue" in lines[2]
 
 
 def test_leftovers_that_cannot_be_looked_for_fail_nothing():
-    lines = _leftovers.lines(Left(broken={"ceph osd blocklist": 13}).ceph(), [], None, [])
+    lines = leftovers.lines(Left(broken={"ceph osd blocklist": 13}).ceph(), [], None, [])
     assert len(lines) == 1 and "could not be looked for" in lines[0]

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _module
-from ansible_collections.pilw.maintenance.plugins.module_utils._beside import COPY_NOTE
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._module import runner
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.exports import COPY_NOTE
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 
 
 @pytest.mark.parametrize("copied", [True, False])
@@ -20,6 +20,6 @@ def test_the_second_copy_follows_unless_the_next_step_brings_it(tmp_path, copied
     record = Record.create(str(folder / "record.sqlite"), api_host="h", location="", reason="")
     token = record.begin_run("ann", "prepare")
     record.close()
-    with _module.working_on({"record": record.path, "run": token}, "a step", copied=copied) as again:
+    with runner.working_on({"record": record.path, "run": token}, "a step", copied=copied) as again:
         again.note_told(token, "before", ["a"])
     assert (there / "record.sqlite").exists() is copied

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import LeaseLost
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import Caller
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._proof import Pause
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import SAFE, STOPPING, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._operations.verify import Pause
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.lock import Caller
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import SAFE, STOPPING, Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance
 
 PARAMS = {"proof_interval": 0.0, "settle_timeout": 0.0, "ceph_host": "", "ceph": None, "osd_flags": None, "api_host": "h", "location": ""}

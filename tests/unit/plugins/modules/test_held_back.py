@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm, parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import FELL, Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import FELL, Change, Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_power
 
 

@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _flags, _pace
-from ansible_collections.pilw.maintenance.plugins.module_utils._api import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import HostList
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_host
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, AuthError, LeaseLost, PilwError
-from ansible_collections.pilw.maintenance.plugins.module_utils._lock import FOREGROUND, Caller
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_host
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._power import host_flags
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.lock import FOREGROUND, Caller
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_host_flags
 
 
@@ -103,15 +104,15 @@ def test_only_hosts_that_we_closed_are_opened_again(made):
 @pytest.fixture(autouse=True)
 def one_after_the_other(monkeypatch):
     """Writes of a group go out in their order, so that a test can read it."""
-    monkeypatch.setattr(_pace.pace, "workers", lambda count: ThreadPoolExecutor(max_workers=1))
+    monkeypatch.setattr(_clock.pace, "workers", lambda count: ThreadPoolExecutor(max_workers=1))
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Time passes by being slept. Gives the seconds slept so far."""
     slept = [0.0]
-    monkeypatch.setattr(_pace.pace, "monotonic", lambda: slept[0])
-    monkeypatch.setattr(_pace.pace, "sleep", lambda seconds: slept.__setitem__(0, slept[0] + seconds))
+    monkeypatch.setattr(_clock.pace, "monotonic", lambda: slept[0])
+    monkeypatch.setattr(_clock.pace, "sleep", lambda seconds: slept.__setitem__(0, slept[0] + seconds))
     return slept
 
 
@@ -153,13 +154,13 @@ def test_trying_again_has_an_end(made, quick):
     cloud.errors = {uuid: ApiError("PUT", "/x", timed_out=True) for uuid in cloud.shown}
     cloud.on_call = lambda uuid: quick.__setitem__(0, quick[0] + 30.0)
     result = close(cloud, made)
-    assert quick[0] <= _flags.LIMIT + 30.0 * _flags.POOL
+    assert quick[0] <= host_flags.LIMIT + 30.0 * host_flags.POOL
     assert len(result["failed_hosts"]) == 100, "those that were not even tried are named too"
 
 
 @pytest.mark.parametrize("asked_for", [0, 1, 3])
 def test_nothing_more_is_sent_once_nobody_asks_for_it(made, quick, asked_for, monkeypatch):
-    monkeypatch.setattr(_flags, "POOL", 1)
+    monkeypatch.setattr(host_flags, "POOL", 1)
     cloud = Cloud(a=True, b=True, c=True, d=True)
     cloud.errors["a"] = ApiError("PUT", "/x", status=503)
 
@@ -197,7 +198,7 @@ def test_the_way_on_keeps_what_was_accepted_before(made):
 
 
 def test_a_refused_key_ends_it_at_once(made, monkeypatch):
-    monkeypatch.setattr(_flags, "POOL", 1)
+    monkeypatch.setattr(host_flags, "POOL", 1)
     cloud = Cloud(a=True, b=True)
     cloud.errors["a"] = AuthError("PUT", "/x", status=403)
     cloud.on_call = lambda uuid: setattr(cloud, "list_error", AuthError("GET", "/hosts", status=403))
@@ -364,7 +365,7 @@ def test_an_error_of_no_known_kind_loses_no_answer_of_the_others(made, raised):
 
 
 def test_many_hosts_are_counted_while_they_are_closed(made, monkeypatch):
-    monkeypatch.setattr(_flags, "RETRIES", 0)
+    monkeypatch.setattr(host_flags, "RETRIES", 0)
     cloud, said = Cloud(**{f"h{number:02}": True for number in range(12)}), []
     cloud.errors["h03"] = ApiError("PUT", "host_flags", status=500)
     params = {"is_accepting_workloads": False, "restored": False, "hosts": None, "query": None, "keep_closed": None, "run": made[1]}

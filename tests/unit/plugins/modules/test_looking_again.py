@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pilw.maintenance.plugins.module_utils import _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils import _clock as _pace
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import StillWaiting
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record, RecordedVm, now_text, steady_now
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record, RecordedVm, now_text, steady_now
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_status
 
 

@@ -8,10 +8,10 @@ import os
 
 import pytest
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import VmList, parse_vm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError, Refused
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import VmList, parse_vm
-from ansible_collections.pilw.maintenance.plugins.module_utils._power import Orders
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Change, Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._power.engine import Orders
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_power
 
 STATES = {"a": "running", "b": "running", "c": "stopped", "d": "running"}

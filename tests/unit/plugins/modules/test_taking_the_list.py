@@ -8,9 +8,9 @@ import os
 
 import pytest
 
+from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import Refused, StillWaiting
-from ansible_collections.pilw.maintenance.plugins.module_utils._model import parse_vm_list
-from ansible_collections.pilw.maintenance.plugins.module_utils._record import Record
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Record
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_list
 
 

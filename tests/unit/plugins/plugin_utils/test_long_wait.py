@@ -12,7 +12,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.pilw.maintenance.plugins.action import pilw_maintenance
-from ansible_collections.pilw.maintenance.plugins.module_utils import _patience
+from ansible_collections.pilw.maintenance.plugins.module_utils import _waiting
 from ansible_collections.pilw.maintenance.plugins.plugin_utils import long_wait
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LongWait
 
@@ -68,9 +68,9 @@ def test_call_that_lasts_shows_what_it_waits_for(monkeypatch):
 
 
 def test_what_a_wait_is_told_is_read_from_the_environment(monkeypatch):
-    assert _patience.from_environment() == {}
-    monkeypatch.setenv(_patience.VARIABLE, _patience.text_of({"waited": 12.5, "piece": 15.0}))
-    assert _patience.from_environment() == {"waited": 12.5, "piece": 15.0}
+    assert _waiting.from_environment() == {}
+    monkeypatch.setenv(_waiting.VARIABLE, _waiting.text_of({"waited": 12.5, "piece": 15.0}))
+    assert _waiting.from_environment() == {"waited": 12.5, "piece": 15.0}
 
 
 def test_a_very_long_wait_fills_no_screen(monkeypatch):
