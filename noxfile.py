@@ -177,7 +177,7 @@ def properties(session: nox.Session, *args: str) -> None:
     """Random maintenances in virtual time: the promises hold whatever happens."""
     install(session, MAIN)
     # One test takes minutes, and Python dies where it is to show the stacks of greenlets: no limit for a single test.
-    run_pytest(session, "tests/properties", "-n", "2", "-o", "faulthandler_timeout=0", *args)
+    run_pytest(session, "tests/stateful", "-n", "2", "-o", "faulthandler_timeout=0", *args)
 
 
 def awx(session: nox.Session, core: str, *args: str) -> None:
@@ -335,9 +335,9 @@ def soak(session: nox.Session) -> None:
     """The random tests for longer, with seeds of their own: arguments are minutes, and seeds to begin with."""
     install(session, MAIN)
     minutes, *seeds = session.posargs or ["30"]
-    session.run("python", "tests/properties/soak.py", minutes, *seeds, env=environment(session))
+    session.run("python", "tests/stateful/soak.py", minutes, *seeds, env=environment(session))
     session.posargs.clear()
-    run_pytest(session, "tests/scenarios/test_killed_anywhere.py", PILW_TEST_KILLED_MINUTES=minutes)
+    run_pytest(session, "tests/scenarios/test_kill_each_phase.py", PILW_TEST_KILLED_MINUTES=minutes)
 
 
 def bench(session: nox.Session) -> None:

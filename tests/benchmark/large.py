@@ -76,7 +76,7 @@ class Desk:
 
     def module(self, name: str, **given: Any) -> dict[str, Any]:
         """One module from its options to its result."""
-        import crew
+        from harness import in_process as crew
 
         module = import_module(f"ansible_collections.pilw.maintenance.plugins.modules.{name}")
         module.AnsibleModule = crew.Bench  # type: ignore[attr-defined]
@@ -260,10 +260,10 @@ def peak() -> int:
 
 def prepared(folder: Path, count: int) -> None:
     """The answers of the platform, as files."""
-    from cloud.backend import Host
-    from cloud.estate import make_vm, seeded_uuid
-    from cloud.options import Options
-    from cloud.rows import host_row, location_rows, vm_row
+    from simulator.backends.base import Host
+    from simulator.config import Options
+    from simulator.data_center import make_vm, seeded_uuid
+    from simulator.serializers import host_row, location_rows, vm_row
 
     options = Options(owners=max(3, count // 20))
     hosts = [host_row(Host(seeded_uuid(options, "host", number), f"hv-{number:02}", "tll01"), options) for number in range(HOSTS)]

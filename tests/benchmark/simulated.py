@@ -20,7 +20,7 @@ PATIENCE = 120.0  # seconds for its start, and for anything asked of it
 
 
 class Platform:
-    """A context manager. Takes the fields of cloud.options.Options."""
+    """A context manager. Takes the fields of simulator.config.Options."""
 
     def __init__(self, tls: bool = False, **options: t.Any) -> None:
         self._options = {"admin_keys": [KEY], **options}
@@ -46,7 +46,7 @@ class Platform:
 
     def __enter__(self) -> Platform:
         folder = Path(self._folder.name)
-        command = [sys.executable, str(TESTS / "cloud"), "--port-file", str(folder / "port"), "--options", json.dumps(self._options)]
+        command = [sys.executable, str(TESTS / "simulator"), "--port-file", str(folder / "port"), "--options", json.dumps(self._options)]
         if self._tls:
             command += ["--tls-dir", str(folder)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)

@@ -10,7 +10,7 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 vms=${1:-2000}
-python "$root/tests/cloud" --vms "$vms" --owners 120 --hosts 40 --closed-hosts 1 --deaf 6 --fail-start 2 \
+python "$root/tests/simulator" --vms "$vms" --owners 120 --hosts 40 --closed-hosts 1 --deaf 6 --fail-start 2 \
     --time-scale 0.1 --key demo-key --port-file "$work/port" \
     --options '{"seed": 7, "host_name_shown": true, "fail_start_times": 4}' >"$work/cloud.log" 2>&1 &
 cloud=$!

@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 from types import TracebackType
 
-from e2e.pocket import PocketCloud
+from e2e.real_platform import PocketCloud
 
 PLAYBOOK = Path(__file__).parent / "ceph_work.yml"
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
-from e2e.desk import PocketOperator
-from e2e.disks import Verdict
-from e2e.pocket import PocketCloud
+from e2e.operators import PocketOperator
+from e2e.rbd_images import Verdict
+from e2e.real_platform import PocketCloud
 from e2e.waits import wait_for
-from scenarios.desk import Run
+from harness.operator import Run
 
 
 def wrote_on(cloud: PocketCloud, name: str, records: int = 3) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from e2e.ceph import Cluster
-from e2e.desk import PocketOperator, StorageOperator
+from e2e.cluster import Cluster
 from e2e.guest_image import GuestImage, build
 from e2e.holders import Holders
-from e2e.pocket import PocketCloud
+from e2e.operators import PocketOperator, StorageOperator
+from e2e.real_platform import PocketCloud
 
 HERE = Path(__file__).parent
 GUEST = HERE.parents[1] / ".build" / "guest"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from e2e.ceph import Cluster
+from e2e.cluster import Cluster
 from e2e.processes import Brood, gone
 from e2e.waits import wait_for
 

@@ -12,8 +12,8 @@ import subprocess
 import typing as t
 from pathlib import Path
 
-from e2e import disks
-from e2e.ceph import POOL, Cluster
+from e2e import rbd_images as disks
+from e2e.cluster import POOL, Cluster
 from e2e.guest_image import GuestImage
 from e2e.processes import Brood, gone
 

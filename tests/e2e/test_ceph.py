@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.ceph import Cluster
+from e2e.cluster import Cluster
 from e2e.processes import run
 
 LOOKER = {"mon": "allow r", "osd": "profile rbd-read-only", "mgr": "allow r"}

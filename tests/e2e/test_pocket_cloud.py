@@ -10,12 +10,12 @@ import typing as t
 import pytest
 import requests
 
-from e2e.ceph import Cluster
 from e2e.claims import assert_kept, wrote_on
-from e2e.desk import PocketOperator
-from e2e.pocket import PocketCloud, image_of
+from e2e.cluster import Cluster
+from e2e.operators import PocketOperator
+from e2e.real_platform import PocketCloud, image_of
 from e2e.waits import wait_for
-from scenarios.desk import open_hosts
+from harness.operator import open_hosts
 
 Pocket = t.Callable[..., PocketCloud]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from cloud.server import Cloud
 from e2e.processes import run
 from e2e.ssh_host import ACCOUNT, PYTHON, SshHost
 from e2e.waits import wait_for
-from scenarios.desk import open_hosts
-from scenarios.runner_desk import Job, RunnerOperator
+from harness.operator import open_hosts
+from harness.runner_jobs import Job, RunnerOperator
+from simulator.server import Cloud
 
 LEASE = 12
 OPTIONS = {"vms": 26, "running": 24, "owners": 3, "hosts": 3, "closed_hosts": 1, "time_scale": 0.1}

@@ -11,14 +11,14 @@ import typing as t
 import pytest
 import requests
 
-from e2e.ceph import MON, Cluster
 from e2e.ceph_work import CephWork, timeline
 from e2e.claims import assert_back, assert_kept, assert_named, assert_not_safe, assert_safe, started, wrote_on
-from e2e.desk import StorageOperator
+from e2e.cluster import MON, Cluster
 from e2e.holders import Holders
-from e2e.pocket import PocketCloud, image_of
+from e2e.operators import StorageOperator
+from e2e.real_platform import PocketCloud, image_of
 from e2e.waits import wait_for
-from scenarios.desk import open_hosts
+from harness.operator import open_hosts
 
 Storage = t.Callable[..., StorageOperator]
 AT_ONCE = {"ceph_maint_watchers_linger": 2}  # for watchers that would not go away either

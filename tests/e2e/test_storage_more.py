@@ -9,12 +9,12 @@ import typing as t
 
 import pytest
 
-from e2e.ceph import MGR, MON, Cluster
 from e2e.claims import assert_back, assert_named, assert_not_safe, assert_safe, started, wrote_on
-from e2e.desk import CEPH_HOST, StorageOperator
-from e2e.pocket import image_of
+from e2e.cluster import MGR, MON, Cluster
+from e2e.operators import CEPH_HOST, StorageOperator
+from e2e.real_platform import image_of
 from e2e.waits import wait_for
-from scenarios.desk import open_hosts
+from harness.operator import open_hosts
 
 pytestmark = pytest.mark.full
 

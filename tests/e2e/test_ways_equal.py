@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.ceph import Cluster
-from e2e.desk import CAPS, IMAGE_REGEX
+from e2e.cluster import Cluster
 from e2e.holders import Holders
+from e2e.operators import CAPS, IMAGE_REGEX
 from e2e.processes import run
 from e2e.waits import wait_for
 

@@ -17,13 +17,13 @@ from unittest import mock
 import jinja2
 import yaml
 
-import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import readiness, watchers
 from ansible_collections.pilw.maintenance.plugins.module_utils._ceph.command import Ceph
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import CephError
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_ceph_check, pilw_ceph_flags, pilw_maintenance
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import LINE
-from scenarios.ceph_stand_in import Failure, Hanging, StandIn, answer
+from harness import in_process as crew
+from harness.fake_ceph_cli import Failure, Hanging, StandIn, answer
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 HOLDING = ("pause", "nodown", "noup")  # as the gate of the restore role has them

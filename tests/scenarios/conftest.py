@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud.server import Cloud
-from scenarios.desk import SCALE, Operator
-from scenarios.quick import QuickOperator
-from scenarios.runner_desk import RunnerOperator
-from scenarios.storage_desk import QuickStorageOperator, StorageOperator
+from harness.ceph_operator import QuickStorageOperator, StorageOperator
+from harness.in_process_operator import QuickOperator
+from harness.operator import SCALE, Operator
+from harness.runner_jobs import RunnerOperator
+from simulator.server import Cloud
 
 PLAYBOOK_FIXTURES = {"platform", "runner"}
 

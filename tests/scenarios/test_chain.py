@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from scenarios.desk import ROOT, Operator, Run, open_hosts
+from harness.operator import ROOT, Operator, Run, open_hosts
 
 Platform = t.Callable[..., Operator]
 LOCAL = "ansible_connection=local ansible_python_interpreter='{{ ansible_playbook_python }}'"

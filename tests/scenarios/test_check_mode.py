@@ -10,10 +10,10 @@ from types import ModuleType
 
 import pytest
 
-import crew
-from cloud.server import Cloud
-from scenarios.desk import Operator
+from harness import in_process as crew
+from harness.operator import Operator
 from scenarios.record.fire import content
+from simulator.server import Cloud
 
 Platform = t.Callable[..., Operator]
 SHORT = {**crew.Crew.FAST, "stop_timeout": 0.5, "max_fail_percentage": 100}

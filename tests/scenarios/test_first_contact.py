@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils._api import client
-from scenarios.fault_desk import SETTINGS, GiveDesk, desks
+from harness import in_process as crew
+from harness.fast_clock import SETTINGS, GiveDesk, desks
 
 desk = pytest.fixture(desks)
 NAME = "api.example.invalid"

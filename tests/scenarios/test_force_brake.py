@@ -9,7 +9,7 @@ import re
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import force_limit
-from scenarios.fault_desk import NOT_SAFE, Desk, GiveDesk, desks
+from harness.fast_clock import NOT_SAFE, Desk, GiveDesk, desks
 
 desk = pytest.fixture(desks)
 QUICK = {"deaf_seconds": 5, "poll_interval": 0.02, "stop_timeout": 0.4, "force_timeout": 0.6}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import crew
-from cloud.server import Cloud
-from scenarios.desk import Operator
+from harness import in_process as crew
+from harness.operator import Operator
 from scenarios.test_security import assert_inert
+from simulator.server import Cloud
 
 Platform = t.Callable[..., Operator]
 CANARY = "{{ lookup('pipe','touch ~/canary') }}"

@@ -8,10 +8,10 @@ import typing as t
 
 import pytest
 
-import crew
-from scenarios.desk import Operator
-from scenarios.fault_desk import Desk, GiveDesk, desks
-from scenarios.quick import QuickOperator
+from harness import in_process as crew
+from harness.fast_clock import Desk, GiveDesk, desks
+from harness.in_process_operator import QuickOperator
+from harness.operator import Operator
 
 desk = pytest.fixture(desks)
 ARGUMENT = "To use it: -e ceph_maint_location=tll01"

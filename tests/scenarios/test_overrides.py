@@ -11,8 +11,8 @@ import typing as t
 
 import pytest
 
-import crew
-from scenarios.desk import Operator
+from harness import in_process as crew
+from harness.operator import Operator
 
 Platform = t.Callable[..., Operator]
 KINDS = ["vm:x", "list:row-x", "watcher:pool/image", "open-host:x", "start-left:x", "lost:x", "old:x", "takeover:x", "health:osd-1", "health:A"]

@@ -9,7 +9,7 @@ import typing as t
 import pytest
 import yaml
 
-from scenarios.desk import ROOT, Operator, open_hosts
+from harness.operator import ROOT, Operator, open_hosts
 
 Platform = t.Callable[..., Operator]
 

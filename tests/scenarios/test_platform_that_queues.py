@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.fault_desk import Desk, GiveDesk, desks
+from harness.fast_clock import Desk, GiveDesk, desks
 
 # Seconds of the platform, of which ten are one second here: two stops at once of 1 s each, a gateway of 2 s, a stop timeout of 8 s.
 QUEUE = {"vms": 60, "stop_seconds": 1, "force_seconds": 0.2, "power_queue": 2, "time_scale": 0.1}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.fault_desk import GiveDesk, desks
+from harness.fast_clock import GiveDesk, desks
 
 desk = pytest.fixture(desks)
 

@@ -11,10 +11,10 @@ import re
 import typing as t
 from pathlib import Path
 
-from cloud.server import Cloud
-from scenarios.desk import Operator, open_hosts
-from scenarios.quick import QuickOperator
-from scenarios.test_prepare_and_restore import assert_safe
+from harness.in_process_operator import QuickOperator
+from harness.operator import Operator, open_hosts
+from scenarios.test_full_cycle import assert_safe
+from simulator.server import Cloud
 
 Platform = t.Callable[..., Operator]
 FORMS = ("report.html", "report.json", "summary.md", "vms.csv")

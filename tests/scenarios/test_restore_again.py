@@ -8,8 +8,8 @@ import typing as t
 
 import pytest
 
-from scenarios.desk import Operator, open_hosts
-from scenarios.fault_desk import Desk, GiveDesk, desks
+from harness.fast_clock import Desk, GiveDesk, desks
+from harness.operator import Operator, open_hosts
 
 desk = pytest.fixture(desks)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 import typing as t
 
-from scenarios.desk import open_hosts, wait_until
-from scenarios.runner_desk import Job, RunnerOperator
+from harness.operator import open_hosts, wait_until
+from harness.runner_jobs import Job, RunnerOperator
 from scenarios.test_security import files_with
 
 STATS = "ceph_maint_stats"

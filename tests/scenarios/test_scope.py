@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 
-from scenarios.desk import Operator, open_hosts
+from harness.operator import Operator, open_hosts
 
 Platform = t.Callable[..., Operator]
 

@@ -25,8 +25,8 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api.client impor
 from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints import Api
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import ApiError, InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._record.paths import folder_for
-from cloud.server import Cloud
-from scenarios.desk import Operator, wait_until
+from harness.operator import Operator, wait_until
+from simulator.server import Cloud
 
 Platform = t.Callable[..., Operator]
 # Short enough to be shown whole, and evaluated with the operator's HOME.

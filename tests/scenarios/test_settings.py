@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pilw.maintenance.plugins.plugin_utils.variable_check import options
-from cloud.server import Cloud
-from crew import Crew
-from scenarios.desk import Operator
+from harness.in_process import Crew
+from harness.operator import Operator
+from simulator.server import Cloud
 
 
 def test_a_blank_after_the_host_is_in_nothing_that_is_to_be_pasted(tmp_path: Path) -> None:

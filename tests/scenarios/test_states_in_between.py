@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.fault_desk import NOT_SAFE, STOP_TIMEOUT, Desk, GiveDesk, desks
+from harness.fast_clock import NOT_SAFE, STOP_TIMEOUT, Desk, GiveDesk, desks
 
 ONE = "vm-0"
 ASYNCHRONOUS = {"power_mode": "early", "transitional_states": True}

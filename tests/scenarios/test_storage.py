@@ -11,8 +11,8 @@ import typing as t
 
 import pytest
 
-from scenarios.desk import open_hosts
-from scenarios.storage_desk import HOST, REGEX, StorageOperator
+from harness.ceph_operator import HOST, REGEX, StorageOperator
+from harness.operator import open_hosts
 
 Storage = t.Callable[..., StorageOperator]
 SAFE = '"SAFE TO TAKE CEPH DOWN"'

@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 
-from scenarios.storage_desk import HOST, StorageOperator
+from harness.ceph_operator import HOST, StorageOperator
 
 Storage = t.Callable[..., StorageOperator]
 SAFE = "SAFE TO TAKE CEPH DOWN"

@@ -12,11 +12,11 @@ from types import ModuleType
 
 import pytest
 
-import crew
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_vm_status
-from scenarios.desk import open_hosts
-from scenarios.quick import QuickOperator
-from scenarios.storage_desk import StorageOperator
+from harness import in_process as crew
+from harness.ceph_operator import StorageOperator
+from harness.in_process_operator import QuickOperator
+from harness.operator import open_hosts
 
 Storage = t.Callable[..., StorageOperator]
 WELL = {"osds": {"0": "up", "1": "up", "2": "up"}, "groups": {"2.0": "active+clean", "3.0": "active+clean"}}

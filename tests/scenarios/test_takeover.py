@@ -11,12 +11,12 @@ import typing as t
 
 import pytest
 
-import crew
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import controller as _controller
 from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import steady_now
+from harness import in_process as crew
 from harness.ceph_in_process import AsksCeph
-from scenarios.desk import Operator, open_hosts
-from scenarios.storage_desk import QuickStorageOperator
+from harness.ceph_operator import QuickStorageOperator
+from harness.operator import Operator, open_hosts
 
 Platform = t.Callable[..., Operator]
 HOOK = "telling owners through ceph_maint_notify_tasks, for at most "

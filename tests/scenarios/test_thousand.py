@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 import typing as t
 
-from scenarios.desk import Operator, open_hosts
-from scenarios.quick import QuickOperator
+from harness.in_process_operator import QuickOperator
+from harness.operator import Operator, open_hosts
 
 Platform = t.Callable[..., Operator]
 AT_ONCE = 64

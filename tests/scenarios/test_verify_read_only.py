@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.desk import Operator
-from scenarios.fault_desk import NOT_SAFE, Desk, GiveDesk, desks
-from scenarios.quick import Rehearsal
+from harness.fast_clock import NOT_SAFE, Desk, GiveDesk, desks
+from harness.in_process_operator import Rehearsal
+from harness.operator import Operator
 from scenarios.record.fire import content
 
 desk = pytest.fixture(desks)
@@ -99,7 +99,7 @@ def test_check_makes_the_proof_beside_a_living_run(desk: GiveDesk, monkeypatch: 
         if notice["event"] == "before" and not beside:
             beside.append(untouched(at, rehearsing(at).verify))
 
-    from crew import telling
+    from harness.in_process import telling
 
     at.crew.settings.update(telling(hook))
     assert at.crew.prepare().safe, "the living run goes on"

@@ -7,7 +7,7 @@
 set -eu
 root=$(pwd)
 work=$(mktemp -d)
-python "$root/tests/cloud" --vms 120 --owners 12 --hosts 6 --closed-hosts 1 --deaf 5 --fail-start 1 \
+python "$root/tests/simulator" --vms 120 --owners 12 --hosts 6 --closed-hosts 1 --deaf 5 --fail-start 1 \
     --time-scale 0.02 --key demo-key --port-file "$work/port" --options '{"running": 0.9, "host_name_shown": true}' &
 cloud=$!
 trap 'kill "$cloud"; rm -rf "$work"' EXIT

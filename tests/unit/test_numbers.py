@@ -11,7 +11,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._ceph import comm
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._module import options
 from ansible_collections.pilw.maintenance.plugins.modules import pilw_maintenance_info
-from crew import MODULES, run_module
+from harness.in_process import MODULES, run_module
 
 UUID = "5b0cfa4e-0000-4000-8000-000000000001"
 NEEDED = {

@@ -17,7 +17,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._module import ru
 from ansible_collections.pilw.maintenance.plugins.module_utils._module.options import native
 from ansible_collections.pilw.maintenance.plugins.module_utils._operations import plan
 from ansible_collections.pilw.maintenance.plugins.module_utils._operations.open_run import opened
-from cloud.server import Cloud
+from simulator.server import Cloud
 
 PLACE = "api.example.com"
 HAND = {"running_vms": "", "open_hosts": None}
