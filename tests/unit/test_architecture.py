@@ -131,6 +131,16 @@ def test_neither_packages_nor_files_have_a_cycle():
     without_cycle({place: own_imports(path) for place, path in OWN.items()})
 
 
+# What can send a write, say safe, or choose what is started or forced.
+CORE = ("_errors", "_accept", "_clock", "_defaults", "_api/", "_record/", "_power/", "_operations/verify", "_ceph/assessment")
+
+
+def test_core_imports_nothing_outside():
+    inside = {place for place in OWN if place.startswith(CORE)}
+    assert {needed for place in inside for needed in own_imports(OWN[place])} <= inside
+    assert all(name.strip("/") in (PLUGINS.parent / "docs" / "how_it_works.md").read_text(encoding="utf-8") for name in CORE)
+
+
 @pytest.mark.parametrize("library", DOORS)
 def test_each_library_has_its_door(library):
     users = {place for place, path in OWN.items() if any(name.split(".")[0] == library for name in imports(path))}
