@@ -377,7 +377,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     if verdict.clean:
         verdict.notes += _accept.notes(accepted.unused(_accept.PROOF), record.given_to(run))
     # What did not obey a moment ago is named; only what came up since is worth another round.
-    tried = {uuid for uuid, vm in recorded.items() if vm.columns["stop_outcome"] in (model.WOULD_NOT_STOP, model.REFUSED)}
+    tried = {uuid for uuid, vm in recorded.items() if vm.stop.outcome in (model.WOULD_NOT_STOP, model.REFUSED)}
     stuck = [vm for vm in verdict.holding.values() if vm.uuid in recorded and vm.state != model.RUNNING and not is_passing(vm.state)]
     again = [vm for vm in [*verdict.to_stop, *stuck] if vm.uuid not in tried]
     headline = verdict.headline()
@@ -459,7 +459,7 @@ def known_vms(record: Record, before: Earlier) -> list[str]:
     """Every VM that a list must show, or whose own detail must say that it is gone. C(before): see C(standing_against)."""
     states = record.seen()
     seen = [uuid for uuid, state in states.items() if state != model.DELETED]
-    recorded = [vm.uuid for vm in record.vms() if vm.columns["stop_outcome"] != model.VANISHED]
+    recorded = [vm.uuid for vm in record.vms() if vm.stop.outcome != model.VANISHED]
     started = [uuid for uuid in [*before.uuids, *before.lost] if states.get(uuid) != model.DELETED]
     return list(dict.fromkeys([*seen, *recorded, *started]))
 

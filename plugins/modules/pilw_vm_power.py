@@ -280,7 +280,7 @@ def to_start(
     elif params["which"] == "fallen":
         fell = record.named_in(params["run"], FELL)
         targets = [vm for vm in targets if vm.uuid in fell]
-    nothing_yet = all(vm.columns["start_sent_at"] is None for vm in recorded)
+    nothing_yet = all(vm.start.sent_at is None for vm in recorded)
     storage = assessment.read(params["ceph_host"], params["ceph"])
     known = {*(vm.uuid for vm in recorded), *running, *record.seen()}
     wanted = [vm.uuid for vm in targets]

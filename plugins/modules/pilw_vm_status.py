@@ -163,7 +163,7 @@ def corrections(recorded: list[RecordedVm], states: dict[str, str]) -> list[Chan
     """What the record has to learn after the starts from what each VM is now."""
     changes = []
     for vm in recorded:
-        state, outcome = states[vm.uuid], vm.columns["start_outcome"]
+        state, outcome = states[vm.uuid], vm.start.outcome
         if state == model.RUNNING and not vm.start_done:
             columns = {"start_outcome": model.STARTED, "start_error": None, "started_at": now_text()}
             changes.append(Change(vm.uuid, columns, "seen running after all"))

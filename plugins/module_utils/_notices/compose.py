@@ -79,9 +79,9 @@ def of_record(vms: list[RecordedVm], accepted: t.Container[str], told: dict[str,
     """
     found: dict[str, list[Told]] = {kind: [] for kind in kinds}
     for vm in vms:
-        outcome = vm.columns["start_outcome"]
+        outcome = vm.start.outcome
         if BEFORE in found:
-            kind = BEFORE if vm.columns["stop_outcome"] != VANISHED and VM(vm.uuid) not in accepted else ""
+            kind = BEFORE if vm.stop.outcome != VANISHED and VM(vm.uuid) not in accepted else ""
         elif outcome == STARTED or (outcome == ALREADY_RUNNING and VM(vm.uuid) not in accepted):
             kind = AFTER
         else:

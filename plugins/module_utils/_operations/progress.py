@@ -82,22 +82,22 @@ def progress(
     failed = unanswered = answered = recent = 0
     done, span, took, waiting = done_before, 0.0, 0.0, []
     for vm in vms:
+        attempt = vm.start if starting else vm.stop
         sent_at, open_since = _sent(vm, starting)
         if vm.start_done if starting else vm.stop_done:
             done += 1
-            at = vm.columns["started_at" if starting else "stopped_at"]
+            at = attempt.done_at
             if sent_at and at and age(at) <= RECENT:
                 recent += 1
                 span = max(span, age(sent_at))
                 took += age(sent_at) - age(at)
         elif open_since:
             waiting.append((vm.label(), age(open_since)))
-            answer_at = vm.columns["start_answered_at" if starting else "stop_answered_at"]
-            if answer_at and answer_at >= open_since:
+            if attempt.answered_at and attempt.answered_at >= open_since:
                 answered += 1
             else:
                 unanswered += 1
-        elif vm.columns["start_outcome" if starting else "stop_outcome"]:
+        elif attempt.outcome:
             failed += 1
     a_minute = recent / min(RECENT, span) * 60 if span else 0.0
     usual = took / recent if recent else 0.0
@@ -115,10 +115,9 @@ def totals(starting: bool, counts: dict[str, int], unsettled: int, calls: int, s
 
 def _sent(vm: RecordedVm, starting: bool) -> tuple[str | None, str | None]:
     """When its last call was sent, and the same while that is not settled."""
-    columns = vm.columns
     if starting:
-        return columns["start_sent_at"], None if columns["start_outcome"] else columns["start_sent_at"]
-    forced_at = columns["force_sent_at"]
-    if forced_at and vm.outlived:  # until its power cut is settled it is what its stop was
-        return forced_at, forced_at if columns["outlived_at"] <= forced_at else None
-    return forced_at or columns["stop_sent_at"], None if columns["stop_outcome"] else columns["stop_sent_at"]
+        return vm.start.sent_at, None if vm.start.outcome else vm.start.sent_at
+    forced_at = vm.force_sent_at
+    if forced_at and vm.outlived_at:  # until its power cut is settled it is what its stop was
+        return forced_at, forced_at if vm.outlived_at <= forced_at else None
+    return forced_at or vm.stop.sent_at, None if vm.stop.outcome else vm.stop.sent_at

@@ -113,8 +113,8 @@ def _told(record: Record, now: VmList | ApiError) -> dict[str, t.Any]:
         },
         "vms": {
             "recorded": len(vms),
-            "stop": count_by(vm.columns["stop_outcome"] or "" for vm in vms),
-            "start": count_by(vm.columns["start_outcome"] or "" for vm in vms),
+            "stop": count_by(vm.stop.outcome or "" for vm in vms),
+            "start": count_by(vm.start.outcome or "" for vm in vms),
             # Those that may be forced off.
             "outlived": sum(1 for vm in vms if vm.outlived and vm.uuid not in spared),
         },

@@ -89,7 +89,7 @@ def not_safe_lines(verdict: Verdict, record: Record) -> list[str]:
         )
     if outlived:
         lines.append(f"{outlived} of them outlived their stop timeout. To cut their power, at once: -e ceph_maint_force=true")
-    refused = sum(1 for vm in record.vms() if vm.columns["stop_outcome"] == model.REFUSED and vm.uuid in verdict.holding)
+    refused = sum(1 for vm in record.vms() if vm.stop.outcome == model.REFUSED and vm.uuid in verdict.holding)
     if refused:
         lines.append(f"The stop of {refused} of them was refused, so their guests were never asked and their power is not cut.")
     lines.append(

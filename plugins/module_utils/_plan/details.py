@@ -62,7 +62,7 @@ def restore_data(plan: Plan, record: RecordFacts | None, accepted: t.Container[s
     def of_vm(vm: RecordedVm) -> str:
         if vm.uuid not in start:
             return "runs_already"
-        if vm.columns["start_outcome"] == VANISHED:
+        if vm.start.outcome == VANISHED:
             return "gone"
         return "given_up" if LOST(vm.uuid) in accepted else "start"
 

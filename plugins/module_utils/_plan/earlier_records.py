@@ -89,10 +89,10 @@ def _lately(path: str) -> bool:
 def _read(record: Record, found: Earlier) -> None:
     identity, accepted = record.maintenance["id"], set(record.accepted())
     for vm in record.vms():
-        sent_at, started_at = vm.columns["start_sent_at"], vm.columns["started_at"]
+        sent_at, started_at = vm.start.sent_at, vm.start.done_at
         seen_up = started_at and sent_at and started_at >= sent_at
         found.names[vm.uuid] = vm.name
-        if vm.may_come_up and not seen_up and age_seconds(sent_at) <= AT_WORK:
+        if vm.may_come_up and sent_at and not seen_up and age_seconds(sent_at) <= AT_WORK:
             text = f"VM {vm.label()}: the ended maintenance {identity} sent it a start at {sent_at}"
             if _accept.LOST(vm.uuid) in accepted and not vm.start_unclear:
                 found.lost[vm.uuid] = text  # its start failed, and the operator has said to end without it

@@ -87,7 +87,7 @@ def ended_of(record: Record, prefix: str) -> Ended:
         recorded=len(outcome.vms),
         down=outcome.left,
         closed=outcome.ours,
-        running=[vm for vm in outcome.vms if vm.start_done and vm.columns["start_outcome"] != VANISHED],
+        running=[vm for vm in outcome.vms if vm.start_done and vm.start.outcome != VANISHED],
         hosts=record.hosts(),
     )
 

@@ -59,14 +59,14 @@ def to_start(
     targets, changes = [], []
     for vm in recorded:
         if vm.uuid in running:
-            if not vm.start_done or vm.columns["start_outcome"] == model.VANISHED:
+            if not vm.start_done or vm.start.outcome == model.VANISHED:
                 # Running after a start of ours that nobody saw end: that start did it.
-                word = model.STARTED if vm.columns["start_sent_at"] else model.ALREADY_RUNNING
+                word = model.STARTED if vm.start.sent_at else model.ALREADY_RUNNING
                 columns = {"start_outcome": word, "start_error": None, "started_at": now_text(), "outlived_at": None}
                 changes.append(Change(vm.uuid, columns, f"start: {word}"))
-        elif vm.columns["start_outcome"] != model.VANISHED and _accept.LOST(vm.uuid) not in accepted:
+        elif vm.start.outcome != model.VANISHED and _accept.LOST(vm.uuid) not in accepted:
             targets.append(vm)
-    targets.sort(key=lambda vm: vm.columns["start_sent_at"] is not None)
+    targets.sort(key=lambda vm: vm.start.sent_at is not None)
     return targets, changes
 
 
@@ -98,9 +98,9 @@ def vanished(vm: RecordedVm) -> Change:
 
 def down(vm: RecordedVm) -> Change:
     """A VM that is down while the record does not know why: a call of ours that nobody saw end, or its owner."""
-    if vm.columns["force_sent_at"]:
+    if vm.force_sent_at:
         word = model.FORCED
-    elif vm.columns["stop_sent_at"]:
+    elif vm.stop.sent_at:
         word = model.CLEAN
     else:
         word = model.ALREADY_STOPPED
@@ -140,7 +140,7 @@ def canaries(vms: list[RecordedVm], groups: list[dict], count: int, named: t.Seq
     chosen = [vm for vm in vms if vm.uuid in named or vm.name in named]
     if chosen:
         return chosen
-    vms = [vm for vm in vms if vm.columns["start_sent_at"] is None]
+    vms = [vm for vm in vms if vm.start.sent_at is None]
     if not vms:
         return []
     names = group_of(vms, groups)
@@ -200,5 +200,5 @@ def _target(vm: RecordedVm, states: States, stop: bool) -> Target:
 def _at_work(vm: RecordedVm, state: str, stop: bool) -> bool:
     """Whether the platform shows that it works on a call of an earlier run, so that a second one would be one too many."""
     if stop:
-        return state == "stopping" and vm.stop_pending and not vm.columns["stop_outcome"] and not vm.start_unclear
-    return is_coming_up(state) and not vm.columns["start_outcome"]
+        return state == "stopping" and vm.stop_pending and not vm.stop.outcome and not vm.start_unclear
+    return is_coming_up(state) and not vm.start.outcome

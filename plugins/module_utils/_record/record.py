@@ -172,13 +172,12 @@ class Record(SparedVms):
         """The running set, in the order in which it was first seen. C(rows): with the platform's rows, which are most of it."""
         if self._at_rest is not None and not rows:
             return self._at_rest
-        return self._vms([*_COLUMNS, "api_row"] if rows else _COLUMNS)
+        if not rows:
+            return self._vms()
+        return [RecordedVm.of(row, row["api_row"]) for row in self._all(f"SELECT {', '.join(_COLUMNS)}, api_row FROM vms ORDER BY rowid")]
 
-    def _vms(self, columns: t.Iterable[str], where: str = "1", *values: t.Any) -> list[RecordedVm]:
-        return [
-            RecordedVm(row["uuid"], row["owner"], row["name"], bool(row["late"]), row["state"], row)
-            for row in self._all(f"SELECT {', '.join(columns)} FROM vms WHERE {where} ORDER BY rowid", *values)
-        ]
+    def _vms(self, where: str = "1", *values: t.Any) -> list[RecordedVm]:
+        return [RecordedVm.of(row) for row in self._all(f"SELECT {', '.join(_COLUMNS)} FROM vms WHERE {where} ORDER BY rowid", *values)]
 
     def vms_at_work(self, starting: bool, since: str) -> tuple[list[RecordedVm], list[str], list[str]]:
         """The running set in three parts: those of which a look tells more than a count, and the uuids of the others.
@@ -190,7 +189,7 @@ class Record(SparedVms):
         idle = f"({verb}_outcome IS NULL AND {verb}_sent_at IS NULL{'' if starting else ' AND force_sent_at IS NULL'})"
         values = (*good, since)
         others = self._all(f"SELECT uuid, {done} AS done FROM vms WHERE {done} OR {idle}", *values, *values)
-        vms = self._vms(_COLUMNS, f"NOT ({done} OR {idle})", *values)
+        vms = self._vms(f"NOT ({done} OR {idle})", *values)
         asked = {vm.uuid for vm in vms}  # some of them between the two
         parts = [[row["uuid"] for row in others if bool(row["done"]) is wanted and row["uuid"] not in asked] for wanted in (True, False)]
         return vms, parts[0], parts[1]

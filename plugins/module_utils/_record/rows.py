@@ -65,56 +65,88 @@ class Change:
     detail: str = ""
 
 
+class Attempt(t.NamedTuple):
+    """What the record knows of the stop, or of the start, of one VM. Times are those of C(now_text); each is None until it happened."""
+
+    outcome: str | None = None
+    error: str | None = None
+    sent_at: str | None = None
+    answered_at: str | None = None
+    done_at: str | None = None  # when a state showed that it is stopped, or running
+
+
 @dataclass
 class RecordedVm:
-    """One VM of the running set as the record has it. C(columns) can be asked by name; the platform's row is among them where it was asked for."""
+    """One VM of the running set as the record has it."""
 
     uuid: str
     owner: str
     name: str
     late: bool
     state: str
-    columns: t.Any = field(repr=False)
+    stop: Attempt = Attempt()
+    start: Attempt = Attempt()
+    force_sent_at: str | None = None
+    outlived_at: str | None = None  # when it was seen to run on past the time limit of its stop
+    stop_sent_clock: str | None = None  # of C(steady_now)
+    api_row: str = field(default="", repr=False)  # the platform's row as JSON, empty where it was not asked for
+
+    @classmethod
+    def of(cls, row: t.Any, api_row: str = "") -> RecordedVm:
+        """Return the VM of a row of the table."""
+        return cls(
+            row["uuid"],
+            row["owner"],
+            row["name"],
+            bool(row["late"]),
+            row["state"],
+            Attempt(row["stop_outcome"], row["stop_error"], row["stop_sent_at"], row["stop_answered_at"], row["stopped_at"]),
+            Attempt(row["start_outcome"], row["start_error"], row["start_sent_at"], row["start_answered_at"], row["started_at"]),
+            row["force_sent_at"],
+            row["outlived_at"],
+            row["stop_sent_clock"],
+            api_row,
+        )
 
     @property
     def stop_done(self) -> bool:
-        return self.columns["stop_outcome"] in STOP_DONE
+        return self.stop.outcome in STOP_DONE
 
     @property
     def start_done(self) -> bool:
-        return self.columns["start_outcome"] in START_DONE
+        return self.start.outcome in START_DONE
 
     @property
     def outlived(self) -> bool:
         """Its graceful stop was accepted or unclear, and it ran on past its own time limit."""
-        return self.columns["outlived_at"] is not None
+        return self.outlived_at is not None
 
     @property
     def start_unclear(self) -> bool:
         """A start was sent and nobody knows what came of it."""
-        return self.columns["start_sent_at"] is not None and self.columns["start_outcome"] is None
+        return self.start.sent_at is not None and self.start.outcome is None
 
     @property
     def may_come_up(self) -> bool:
         """A start was sent, and it is not known to have ended well or to have done nothing."""
-        return self.start_unclear or (self.columns["start_sent_at"] is not None and self.columns["start_outcome"] == FAILED)
+        return self.start_unclear or (self.start.sent_at is not None and self.start.outcome == FAILED)
 
     @property
     def stop_pending(self) -> bool:
         """A stop was sent and the guest may still obey it."""
-        return self.columns["stop_sent_at"] is not None and not self.stop_done and not self.outlived
+        return self.stop.sent_at is not None and not self.stop_done and not self.outlived
 
     @property
     def stop_sent_ago(self) -> float:
         """Seconds since its last stop was sent, also when the wall clock was set meanwhile."""
-        boot, _blank, moment = (self.columns["stop_sent_clock"] or "").partition(" ")
+        boot, _blank, moment = (self.stop_sent_clock or "").partition(" ")
         if boot and boot == _clock.pace.boot():
             return max(0.0, _clock.monotonic() - float(moment))
-        return age_seconds(self.columns["stop_sent_at"])
+        return age_seconds(self.stop.sent_at) if self.stop.sent_at else 0.0
 
     @property
     def row(self) -> dict:
-        return json.loads(self.columns["api_row"])
+        return json.loads(self.api_row)
 
     def label(self) -> str:
         return f"{self.uuid} ({self.name or 'no name'}, owner {self.owner})"

@@ -89,12 +89,12 @@ class Outcome:
         self.ours = [host for host in self.closed if host["ours"]]
         down = [vm for vm in self.vms if not vm.start_done]
         self.left = [vm for vm in down if _accept.LOST(vm.uuid) not in accepted]
-        self.tried = [vm for vm in self.left if vm.columns["start_outcome"]]
-        self.untried = [vm for vm in self.left if not vm.columns["start_outcome"]]
+        self.tried = [vm for vm in self.left if vm.start.outcome]
+        self.untried = [vm for vm in self.left if not vm.start.outcome]
         self.without = [vm for vm in down if _accept.LOST(vm.uuid) in accepted]
-        self.untouched = [vm for vm in self.vms if vm.columns["start_outcome"] == model.ALREADY_RUNNING and not vm.stop_done]
+        self.untouched = [vm for vm in self.vms if vm.start.outcome == model.ALREADY_RUNNING and not vm.stop_done]
         self.ran_through = self.untouched if ceph_may_have_been_down(record) else []
-        self.disobeying = [vm for vm in self.vms if vm.columns["stop_outcome"] in (model.WOULD_NOT_STOP, model.REFUSED)]
+        self.disobeying = [vm for vm in self.vms if vm.stop.outcome in (model.WOULD_NOT_STOP, model.REFUSED)]
 
     @property
     def complete(self) -> bool:
@@ -109,11 +109,11 @@ class Outcome:
     @property
     def stay_down(self) -> list[RecordedVm]:
         """VMs that stay down when the maintenance ends now, accepted ones too."""
-        return [vm for vm in [*self.left, *self.without] if vm.stop_done or vm.columns["start_outcome"]]
+        return [vm for vm in [*self.left, *self.without] if vm.stop_done or vm.start.outcome]
 
 
 def why_down(vm: RecordedVm) -> str:
-    return vm.columns["start_error"] or WORDS[vm.columns["start_outcome"] or ""]
+    return vm.start.error or WORDS[vm.start.outcome or ""]
 
 
 def why_untried(vm: RecordedVm) -> str:
@@ -134,7 +134,7 @@ def left_items(record: Record, untried: bool = False) -> list[str]:
 def report_data(record: Record) -> dict[str, t.Any]:
     """The whole maintenance, as report.json holds it."""
     maintenance, events = record.maintenance, record.events()
-    accepted = set(record.accepted())
+    accepted, recorded = set(record.accepted()), record.vms()
     vms = [
         {
             "uuid": vm.uuid,
@@ -142,15 +142,15 @@ def report_data(record: Record) -> dict[str, t.Any]:
             "status": vm.state,
             "name": vm.name,
             "late": vm.late,
-            "stop": vm.columns["stop_outcome"],
-            "stop_error": vm.columns["stop_error"],
-            "stopped_at": vm.columns["stopped_at"],
-            "start": vm.columns["start_outcome"],
-            "start_error": vm.columns["start_error"],
-            "started_at": vm.columns["started_at"],
+            "stop": vm.stop.outcome,
+            "stop_error": vm.stop.error,
+            "stopped_at": vm.stop.done_at,
+            "start": vm.start.outcome,
+            "start_error": vm.start.error,
+            "started_at": vm.start.done_at,
             "accepted": bool({_accept.VM(vm.uuid), _accept.LOST(vm.uuid)} & accepted),
         }
-        for vm in record.vms()
+        for vm in recorded
     ]
     return {
         "headline": headline(record),
@@ -163,9 +163,9 @@ def report_data(record: Record) -> dict[str, t.Any]:
         "accepted": sorted(accepted),
         "counts": {
             "vms": len(vms),
-            "late": sum(1 for vm in vms if vm["late"]),
-            "stop": count_by(vm["stop"] or "" for vm in vms),
-            "start": count_by(vm["start"] or "" for vm in vms),
+            "late": sum(1 for vm in recorded if vm.late),
+            "stop": count_by(vm.stop.outcome or "" for vm in recorded),
+            "start": count_by(vm.start.outcome or "" for vm in recorded),
         },
         "osd_flags": record.osd_flags(),
         "hosts": record.hosts(),
@@ -214,7 +214,7 @@ def attention(record: Record) -> dict[str, list[dict[str, str]]]:
         DISOBEYED: told([] if starting else outcome.disobeying, lambda vm: why_left(vm, False, spared)),
         WITHOUT: told(outcome.without, why_down),
         CUT: told(
-            (vm for vm in outcome.vms if vm.columns["stop_outcome"] == model.FORCED), lambda vm: "its file system wants a check"
+            (vm for vm in outcome.vms if vm.stop.outcome == model.FORCED), lambda vm: "its file system wants a check"
         ),
     }
     return {title: entries for title, entries in found.items() if entries}
@@ -243,14 +243,14 @@ def why_left(vm: RecordedVm, starting: bool, spared: t.Mapping[str, str]) -> str
     """Why a VM does not run again, or did not stop. C(spared): VMs that are never forced off, each with why."""
     if starting:
         return why_down(vm)
-    why = f"{WORDS[vm.columns['stop_outcome']]}: {vm.columns['stop_error'] or 'no answer kept'}"
+    why = f"{WORDS[vm.stop.outcome or '']}: {vm.stop.error or 'no answer kept'}"
     return f"{why}; never forced off: {spared[vm.uuid]}" if vm.uuid in spared else why
 
 
 def stop_lines(record: Record) -> list[str]:
     """What became of the stop, with those that do not obey by owner."""
     vms = record.vms()
-    counts = count_by(vm.columns["stop_outcome"] or "" for vm in vms)
+    counts = count_by(vm.stop.outcome or "" for vm in vms)
     lines = [*origin_lines(record), f"VMs recorded {len(vms)}: {counts_text(counts)}"]
     up = [vm for vm in vms if vm.stop_done and vm.state == model.RUNNING]
     if up:
@@ -281,7 +281,7 @@ def start_lines(record: Record, ending: bool = False) -> list[str]:
         lines += by_owner(outcome.ran_through, lambda vm: "running")
     elif untouched:
         lines.append(f"Called off before it was safe: {len(untouched)} VMs were not stopped and run on")
-    slow = [vm for vm in untouched if vm.columns["stop_outcome"] == model.WOULD_NOT_STOP and vm.state == model.RUNNING]
+    slow = [vm for vm in untouched if vm.stop.outcome == model.WOULD_NOT_STOP and vm.state == model.RUNNING]
     if slow:
         lines.append(f"Outlived their stop and run, so they may still obey it: {len(slow)}. Look at them again later")
         lines += by_owner(slow, lambda vm: "running")
@@ -290,7 +290,7 @@ def start_lines(record: Record, ending: bool = False) -> list[str]:
     if again:
         lines.append(f"Went down again after they ran, and were started once more: {len(again)}. Look at their file systems")
         lines += by_owner(again, lambda vm: "running")
-    lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.columns['start_outcome'] or '' for vm in vms))}")
+    lines.append(f"VMs recorded {len(vms)}: {counts_text(count_by(vm.start.outcome or '' for vm in vms))}")
     if outcome.tried:
         lines += [f"Did not come back: {len(outcome.tried)}", *by_owner(outcome.tried, why_down)]
     if outcome.untried:

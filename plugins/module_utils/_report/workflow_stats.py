@@ -27,7 +27,7 @@ def of_record(record: Record) -> dict[str, t.Any]:
         "hosts_left_closed": len(outcome.ours),
         "vms_recorded": len(outcome.vms),
         "vms_down": sum(1 for vm in outcome.vms if vm.stop_done),
-        "vms_forced": sum(1 for vm in outcome.vms if vm.columns["stop_outcome"] == model.FORCED),
+        "vms_forced": sum(1 for vm in outcome.vms if vm.stop.outcome == model.FORCED),
         "vms_outlived": sum(1 for vm in outcome.vms if vm.outlived and vm.uuid not in spared),
         "vms_left": len(outcome.left),
     }

@@ -44,13 +44,13 @@ def tell(made, uuid, event, **columns):
 def test_only_those_whose_disk_is_free_are_started(made):
     assert to_start(made, look("b")) == "acd"
     row = next(vm for vm in made[0].vms() if vm.uuid == "b")
-    assert row.columns["start_outcome"] == "failed" and "is open at client.4 (10.0.0.4:0/7)" in row.columns["start_error"]
+    assert row.start.outcome == "failed" and "is open at client.4 (10.0.0.4:0/7)" in row.start.error
 
 
 def test_what_runs_has_its_disk_open_and_is_not_held_back(made):
     assert to_start(made, look("b"), running="b") == "acd"
     row = next(vm for vm in made[0].vms() if vm.uuid == "b")
-    assert row.columns["start_outcome"] == "already_running"
+    assert row.start.outcome == "already_running"
 
 
 def test_what_is_held_back_stays_so_in_the_next_waves(made):
@@ -80,7 +80,7 @@ def test_an_image_of_no_known_vm_may_be_the_disk_of_any(made, ceph):
         ceph["watchers"]["count"] = len(ceph["watchers"]["open"])
         assert to_start(made, ceph, running="a", which="untried") == ""
     row = next(vm for vm in made[0].vms() if vm.uuid == "b")
-    assert "held back" in row.columns["start_error"] and "ceph_maint_accept=start:vms/" in row.columns["start_error"]
+    assert "held back" in row.start.error and "ceph_maint_accept=start:vms/" in row.start.error
 
 
 def test_a_rerun_without_a_pattern_starts_nothing_beside_open_images_unless_accepted(made):

@@ -14,14 +14,14 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import
 from ansible_collections.pilw.maintenance.plugins.module_utils._errors import InputError
 from ansible_collections.pilw.maintenance.plugins.module_utils._notices import compose, deliver
 from ansible_collections.pilw.maintenance.plugins.module_utils._notices.compose import AFTER, BEFORE, KINDS, NOT_STARTED, About, Told
-from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import RecordedVm
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import Attempt, RecordedVm
 
 ABOUT = About("20261122T120227Z-39e6b3", "disks", "api.example.com", "tll01")
 (OWN,) = LookupModule().run([""])
 
 
 def vm(uuid, owner="8", state="running", stop=None, start=None, name="web"):
-    return RecordedVm(uuid, owner, name, False, state, {"stop_outcome": stop, "start_outcome": start, "start_error": "no disk" if start == FAILED else None})
+    return RecordedVm(uuid, owner, name, False, state, Attempt(stop), Attempt(start, "no disk" if start == FAILED else None))
 
 
 def found(vms, *kinds, accepted=(), told=None):

@@ -13,7 +13,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._operations.progr
 from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import Change, Record, RecordedVm, age_seconds, now_text
 
 COLUMNS = (
-    "stop_sent_at stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
+    "stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
     "start_sent_at start_answered_at start_outcome start_error started_at"
 ).split()
 NOW = 1000  # times of these records are four digits
@@ -22,7 +22,7 @@ NOW = 1000  # times of these records are four digits
 def vm(uuid, **columns):
     """Times are given as seconds before now."""
     texts = {name: f"{NOW - value:04d}" if isinstance(value, int) else value for name, value in columns.items()}
-    return RecordedVm(uuid, "7", f"name-{uuid}", False, "running", {**dict.fromkeys(COLUMNS), **texts})
+    return RecordedVm.of({**dict.fromkeys(COLUMNS), "uuid": uuid, "owner": "7", "name": f"name-{uuid}", "late": 0, "state": "running", **texts})
 
 
 def line(*vms, starting=False):

@@ -20,6 +20,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import plan
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import restore as _restore
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan.plan import LocationFacts, RecordFacts, Settings
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import force_limit
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import Attempt
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -67,7 +68,7 @@ class Recorded:
     def __init__(self, uuid, owner="8", name=""):
         self.uuid, self.owner, self.name = uuid, owner, name
         self.row = {"uuid": uuid, "status": "running"}
-        self.columns = {"start_sent_at": None}
+        self.start = Attempt()
 
     def label(self):
         return f"{self.uuid} ({self.name}, owner {self.owner})"

@@ -485,10 +485,10 @@ def test_the_record_has_it_all(made):
     result = run(cloud, "abc", into(record, token), timeout=0.05)
     first, second, _third = record.vms()
     assert outcomes(result) == {"a": "clean", "b": "would_not_stop", "c": "clean"}
-    assert (first.stop_done, first.outlived, first.columns["stopped_at"] is not None) == (True, False, True)
+    assert (first.stop_done, first.outlived, first.stop.done_at is not None) == (True, False, True)
     assert "Of these run now" not in "".join(data.stop_lines(record))
     assert (second.stop_done, second.outlived) == (False, True)
-    assert second.columns["stop_error"] == "not done 0.05 s after its graceful stop was taken"
+    assert second.stop.error == "not done 0.05 s after its graceful stop was taken"
     assert [event["what"] for event in record.events() if event["uuid"] == "a"] == ["recorded", "stop sent", "stop answered", "stop: clean"]
 
 
@@ -618,7 +618,7 @@ def test_only_a_stop_that_worked_makes_an_earlier_start_past(tmp_path, start):
     record.write(token, [Change("a", {"start_sent_at": "2026-01-01T00:00:00Z"})])
     engine = Engine(Cloud([] if start else ["a"]), Orders(start=start, **FAST), into(record, token))
     engine.run([Wave("all", [Target("a", "a")])])
-    assert (record.vms()[0].columns["start_sent_at"] is not None) is start
+    assert (record.vms()[0].start.sent_at is not None) is start
 
 
 def test_the_delay_of_the_last_group_is_not_waited_for(monkeypatch):

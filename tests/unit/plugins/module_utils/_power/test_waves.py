@@ -13,7 +13,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._power import wav
 from ansible_collections.pilw.maintenance.plugins.module_utils._record.record import RecordedVm
 
 COLUMNS = (
-    "stop_sent_at stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
+    "stop_sent_at stop_sent_clock stop_answered_at stop_outcome stop_error stopped_at outlived_at force_sent_at "
     "start_sent_at start_answered_at start_outcome start_error started_at"
 ).split()
 GROUPS = [
@@ -24,7 +24,7 @@ GROUPS = [
 
 def vm(uuid, owner="8", kind="", name="", **columns):
     row = json.dumps({"uuid": uuid, "kind": kind})
-    return RecordedVm(uuid, owner, name, False, "", {**dict.fromkeys(COLUMNS), "api_row": row, **columns})
+    return RecordedVm.of({**dict.fromkeys(COLUMNS), "uuid": uuid, "owner": owner, "name": name, "late": 0, "state": "", **columns}, row)
 
 
 def uuids(vms):
