@@ -119,13 +119,13 @@ from ..module_utils._plan.plan import choose_hosts, hosts_named, none_open
 from ..module_utils._power.host_flags import Flags, moved_away
 from ..module_utils._record.lock import FOREGROUND, Caller
 from ..module_utils._record.record import OPENING, Record
+from ..module_utils._record.rows import RecordedHost
 from ..module_utils._report.data import NOT_LISTED
 
 
-def told(host: Host | dict, why: str) -> dict[str, str]:
+def told(host: Host | RecordedHost, why: str) -> dict[str, str]:
     """How a result names a host."""
-    uuid, name = (host["uuid"], host["name"]) if isinstance(host, dict) else (host.uuid, host.name)
-    return {"uuid": uuid, "name": name, "why": why}
+    return {"uuid": host.uuid, "name": host.name, "why": why}
 
 
 def choose(params: dict[str, t.Any], listed: HostList) -> list[Host]:
@@ -141,9 +141,9 @@ def choose(params: dict[str, t.Any], listed: HostList) -> list[Host]:
 def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record) -> tuple[list[Host], list[dict]]:
     """The hosts that the record says are to be opened, and those that cannot be."""
     chosen, failed = [], []
-    for host in sorted(record.hosts_to_open(), key=lambda host: (host["error"] is not None, host["at"])):
-        if host["uuid"] in listed.hosts:
-            chosen.append(listed.hosts[host["uuid"]])
+    for host in sorted(record.hosts_to_open(), key=lambda host: (host.error is not None, host.at)):
+        if host.uuid in listed.hosts:
+            chosen.append(listed.hosts[host.uuid])
         else:
             failed.append(told(host, NOT_LISTED))
     return chosen, failed
@@ -152,9 +152,9 @@ def choose_remembered(params: dict[str, t.Any], listed: HostList, record: Record
 def keep_closed(params: dict[str, t.Any], listed: HostList, record: Record) -> list[str]:
     """The uuids of the hosts that the operator wants to stay closed: of a name, all that have it or had it."""
     names, recorded = params["keep_closed"] or [], record.hosts()
-    known = {name for host in recorded for name in (host["uuid"], host["name"])}
+    known = {name for host in recorded for name in (host.uuid, host.name)}
     shown = {name for uuid, host in listed.hosts.items() for name in (uuid, host.name)}
-    found = {host["uuid"] for host in recorded if host["uuid"] in names or host["name"] in names}
+    found = {host.uuid for host in recorded if host.uuid in names or host.name in names}
     # A host that is not listed any more is known from the record; a name that is in neither is an error.
     return sorted(found | hosts_named(listed, [name for name in names if name in shown or name not in known], "keep_closed"))
 
@@ -178,7 +178,7 @@ def unread(params: dict[str, t.Any], record: Record, why: str, check_mode: bool)
     if not check_mode:
         record.set_phase(params["run"], OPENING)
         for host in left:
-            record.host_written(params["run"], host["uuid"], host["now"], why)
+            record.host_written(params["run"], host.uuid, host.now, why)
     failed = [told(host, why) for host in left]
     return {"changed": False, "changed_hosts": [], "failed_hosts": failed, "skipped_hosts": [], "diff": {"before": {}, "after": {}}}
 

@@ -365,7 +365,7 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     standing = {item: text for item, text in standing.items() if item.partition(":")[2] not in named}
     verdict.also = {item: text for item, text in standing.items() if item not in accepted}
     verdict.excepted.update({item.partition(":")[2]: text for item, text in standing.items() if item in accepted})
-    known_names = [(vm.uuid, vm.name) for vm in recorded.values()] + [(host["uuid"], host["name"]) for host in record.hosts()]
+    known_names = [(vm.uuid, vm.name) for vm in recorded.values()] + [(host.uuid, host.name) for host in record.hosts()]
     verdict.names = {**before.names, **dict(known_names), **verdict.names}
     storage = assessment.read(params["ceph_host"], params["ceph"])
     told = assessment.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
@@ -437,11 +437,11 @@ def note_open_hosts(api: Api, record: Record, run: str) -> list[str]:
     Returns what to report of open hosts that are not on record: new VMs can come up there.
     """
     shown, recorded = api.hosts().hosts, record.hosts()
-    known = {host["uuid"] for host in recorded}
+    known = {host.uuid for host in recorded}
     for host in recorded:
-        listed = shown.get(host["uuid"])
-        if host["closed_by_us"] and host["now"] is not True and listed and listed.accepting and not listed.untouchable:
-            record.host_seen(run, host["uuid"], True)
+        listed = shown.get(host.uuid)
+        if host.closed_by_us and host.now is not True and listed and listed.accepting and not listed.untouchable:
+            record.host_seen(run, host.uuid, True)
     joined = [host.label() for uuid, host in shown.items() if uuid not in known and host.accepting and not host.untouchable]
     if not joined:
         return []
@@ -474,9 +474,9 @@ def standing_against(params: dict[str, t.Any], record: Record, before: Earlier, 
     if not record.seen():
         found[_accept.LIST(f"empty-{place}")] = f"the platform {place} shows no VM at all"
     for host in record.hosts():
-        if host["closed_by_us"] and host["now"] is True:
-            label = f"{host['uuid']} {host['name']}".strip()
-            found[_accept.OPEN_HOST(host["uuid"])] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
+        if host.closed_by_us and host.now is True:
+            label = f"{host.uuid} {host.name}".strip()
+            found[_accept.OPEN_HOST(host.uuid)] = f"host {label} is open again, so that new VMs can come up; prepare closes it"
     for vm in record.vms():
         if vm.may_come_up:
             found[_accept.VM(vm.uuid)] = f"VM {vm.label()}: a start was sent and nobody knows what came of it; prepare stops it"

@@ -363,7 +363,8 @@ from ..module_utils._plan import preconditions
 from ..module_utils._record import files
 from ..module_utils._record.lock import Lease, Lock
 from ..module_utils._record.paths import Places
-from ..module_utils._record.record import STARTING, STOPPING, Record, age_seconds, now_text
+from ..module_utils._record.record import STARTING, STOPPING, Record
+from ..module_utils._record.rows import age_seconds, now_text
 
 # What of a plan goes into its file, beside every host and VM.
 IN_FILE = ("counts", "refusals", "refused_items", "accepted", "osd_flags", "worst_seconds", "whole_seconds", "lines")

@@ -218,7 +218,8 @@ from ..module_utils._power.engine import Engine, Journal, Orders, Result, Target
 from ..module_utils._power.polls import read_states
 from ..module_utils._power.settlement import is_done
 from ..module_utils._record import force_limit
-from ..module_utils._record.record import FELL, HELD, STARTING, STOPPING, Change, Record, RecordedVm
+from ..module_utils._record.record import FELL, HELD, STARTING, STOPPING, Record
+from ..module_utils._record.rows import Change, RecordedVm
 
 MAX_EXCEPTIONS = 100
 

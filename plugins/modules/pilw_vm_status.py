@@ -114,7 +114,8 @@ from ..module_utils._api.model import VmList, check_uuids
 from ..module_utils._api.selection import longest
 from ..module_utils._errors import ApiError, PilwError
 from ..module_utils._module import options, runner
-from ..module_utils._record.record import FELL, Change, Record, RecordedVm, now_text
+from ..module_utils._record.record import FELL, Record
+from ..module_utils._record.rows import Change, RecordedVm, now_text
 
 GONE = "gone"
 UNREAD = "unreadable"  # missing from the list, and its own detail does not tell

@@ -207,7 +207,7 @@ class Session:
             NotConnected: nothing was sent.
             One of ``FAILURES``: there is no usable answer.
         """
-        return self.pool().urlopen(
+        return self.pool().request(
             method,
             self._path + path + (f"?{urlencode(params)}" if params else ""),
             body=urlencode(form) if form else None,

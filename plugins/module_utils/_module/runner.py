@@ -22,7 +22,8 @@ from .._api.selection import JMESPATH_IMPORT_ERROR
 from .._errors import PilwError, disk_errors
 from .._record.exports import copy_of
 from .._record.lock import Caller, Lease, Lock
-from .._record.record import Record, now_text
+from .._record.record import Record
+from .._record.rows import now_text
 from . import options
 
 

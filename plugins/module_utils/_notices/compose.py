@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from .._accept import VM
 from .._api.model import ALREADY_RUNNING, RELEASED, STARTED, VANISHED, printable
 from .._errors import InputError
-from .._record.record import RecordedVm
+from .._record.rows import RecordedVm
 from .._report.data import why_down
 
 BEFORE, AFTER, NOT_STARTED = KINDS = ("before", "after", "not_started")

@@ -30,8 +30,9 @@ from .._record.exports import COPY_NOTE, copy_of
 from .._record.lock import Handover, Lease, Lock, wait_for_former_run
 from .._record.other_names import elsewhere_text
 from .._record.paths import Places
-from .._record.record import DONE, Record, age_seconds
+from .._record.record import DONE, Record
 from .._record.recovery import Salvage, accepted_in, find, look
+from .._record.rows import age_seconds
 from .._report.data import give_up_refusal
 
 # Most seconds that the lock is watched when the former run never said that it ended: it may be between two steps.

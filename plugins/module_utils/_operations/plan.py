@@ -33,8 +33,9 @@ from .._plan.scope import LISTS, Scope, check, given_lines, scope_of
 from .._record import files, force_limit, paths
 from .._record.other_names import elsewhere_text
 from .._record.paths import Places
-from .._record.record import DONE, Record, age_seconds
+from .._record.record import DONE, Record
 from .._record.recovery import accepted_in, find, find_whole, look
+from .._record.rows import age_seconds
 from .._report import workflow_stats
 from .locations import listed_hosts, look_at_locations, wait_for_api
 

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from .._plan.estimates import minutes
-from .._record.record import RecordedVm, age_seconds
+from .._record.rows import RecordedVm, age_seconds
 from .._report.data import counts_text
 
 # Seconds over which the rate is taken.

@@ -43,7 +43,7 @@ def safe_lines(verdict: Verdict, api: Api, record: Record, is_open: bool = True)
     if not is_open:
         return [*lines, NO_RECORD]
     lines += data.stop_lines(record)
-    closed = sum(1 for host in record.hosts() if host["closed_by_us"] and host["now"] is not True)
+    closed = sum(1 for host in record.hosts() if host.closed_by_us and host.now is not True)
     down = sum(1 for vm in record.vms() if vm.stop_done)
     lines.append(
         f"If this run ends here: {closed} hosts are closed by us and {down} VMs are down. Nothing comes back by itself."

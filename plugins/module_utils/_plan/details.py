@@ -13,7 +13,7 @@ from .._accept import LOST, VM
 from .._api.endpoints import HostList
 from .._api.model import CREATING, DELETED, STOPPED, VANISHED, Host, Vm, VmList
 from .._api.selection import in_scope
-from .._record.record import RecordedVm
+from .._record.rows import RecordedVm
 from .plan import Plan, RecordFacts, Settings, choose_hosts
 
 
@@ -57,7 +57,7 @@ def prepare_data(plan: Plan, settings: Settings, hosts: HostList, vms: VmList, m
 
 def restore_data(plan: Plan, record: RecordFacts | None, accepted: t.Container[str] = ()) -> dict[str, t.Any]:
     """C(what) is one of: open, left_as_it_is; and of VMs: start, runs_already, gone, given_up. Nothing of a hand-made list."""
-    opened, start = {host["uuid"] for host in plan.open_hosts}, {vm.uuid for vm in plan.start}
+    opened, start = {host.uuid for host in plan.open_hosts}, {vm.uuid for vm in plan.start}
 
     def of_vm(vm: RecordedVm) -> str:
         if vm.uuid not in start:
@@ -68,7 +68,7 @@ def restore_data(plan: Plan, record: RecordFacts | None, accepted: t.Container[s
 
     return {
         "hosts": [
-            {"uuid": host["uuid"], "name": host["name"], "what": "open" if host["uuid"] in opened else "left_as_it_is"}
+            {"uuid": host.uuid, "name": host.name, "what": "open" if host.uuid in opened else "left_as_it_is"}
             for host in (record.hosts if record else [])
         ],
         "vms": [

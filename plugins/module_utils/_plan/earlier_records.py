@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from .. import _accept, _clock
 from .._errors import DamagedRecord, RecordError
 from .._record.paths import RECORD_NAME
-from .._record.record import DONE, Record, age_seconds
+from .._record.record import DONE, Record
+from .._record.rows import age_seconds
 
 # No platform is thought to be at work on one start for longer. In seconds.
 AT_WORK = 24 * 3600.0

@@ -18,7 +18,8 @@ from .._api.model import RUNNING, VANISHED, VmList
 from .._errors import RecordError
 from .._record.exports import RUNNING_VMS
 from .._record.paths import RECORD_NAME
-from .._record.record import DONE, Record, RecordedVm, age_seconds
+from .._record.record import DONE, Record
+from .._record.rows import RecordedHost, RecordedVm, age_seconds
 from .._report import data
 from .earlier_records import kept_records
 
@@ -37,7 +38,7 @@ class Ended:
     down: list[RecordedVm] = field(default_factory=list)
     closed: list[dict[str, t.Any]] = field(default_factory=list)
     running: list[RecordedVm] = field(default_factory=list)
-    hosts: list[dict[str, t.Any]] = field(default_factory=list)
+    hosts: list[RecordedHost] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -64,12 +65,11 @@ class Ended:
             if state != RUNNING:
                 lines.append(f"VM {vm.label()} was left running and is {state} now")
         for host in self.hosts:
-            shown = hosts.hosts.get(host["uuid"])
-            label = f"{host['uuid']} {host['name']}".strip()
+            shown = hosts.hosts.get(host.uuid)
             if shown is None:
-                lines.append(f"host {label} is not listed any more")
-            elif None not in (host["now"], shown.accepting) and host["now"] is not shown.accepting:
-                lines.append(f"host {label} was left {_word(host['now'])} and is {_word(shown.accepting)} now")
+                lines.append(f"host {host.label()} is not listed any more")
+            elif None not in (host.now, shown.accepting) and host.now is not shown.accepting:
+                lines.append(f"host {host.label()} was left {_word(host.now)} and is {_word(shown.accepting)} now")
         return lines
 
 

@@ -19,7 +19,7 @@ from .._defaults import DEFAULTS
 from .._environment.machine import matches
 from .._errors import InputError
 from .._record import force_limit
-from .._record.record import RecordedVm
+from .._record.rows import RecordedHost, RecordedVm
 from .estimates import STOP_TIME, likely, prepare_seconds, settled_seconds, time_line, window_note
 from .limits import SHOWN, group_lines, left_lines, owner_lines, spared_lines
 from .preconditions import Refusal
@@ -84,7 +84,7 @@ class RecordFacts:
     safe_at: str | None
     age: float
     adopted_from: str | None
-    hosts: list[dict]
+    hosts: list[RecordedHost]
     vms: list[RecordedVm]
     accepted: list[str] = field(default_factory=list)
     osd_flags: list[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Plan:
     stop: list[Vm] = field(default_factory=list)
     start: list[RecordedVm] = field(default_factory=list)
     close_hosts: list[Host] = field(default_factory=list)
-    open_hosts: list[dict] = field(default_factory=list)
+    open_hosts: list[RecordedHost] = field(default_factory=list)
     worst_seconds: float = 0.0  # until all that is known now is stopped, or started
     whole_seconds: float = 0.0  # until the run has ended, whatever comes up meanwhile
 
@@ -239,7 +239,7 @@ def none_open(hosts: HostList) -> bool:
 def _plan_hosts(plan: Plan, settings: Settings, hosts: HostList, record: RecordFacts | None) -> None:
     chosen = choose_hosts(hosts, settings.hosts_query)
     keep = hosts_named(hosts, settings.keep_closed or [], "hosts_keep_closed")
-    remembered = {host["uuid"]: host for host in record.hosts} if record else {}
+    remembered = {host.uuid: host for host in record.hosts} if record else {}
     plan.close_hosts = [host for host in chosen if not host.untouchable and host.accepting is not False]
     if hosts.hosts and not chosen:
         plan.refuse(

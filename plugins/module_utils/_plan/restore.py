@@ -14,7 +14,6 @@ from .._api.endpoints import HostList
 from .._api.model import STOPPED, VmList, parse_vm
 from .._api.selection import longest
 from .._power import waves
-from .._record.record import to_open
 from .estimates import START_TIME, likely, restore_seconds, settled_seconds, time_line, trial_seconds, window_note
 from .history import Ended
 from .limits import SHOWN, group_lines
@@ -70,15 +69,15 @@ def plan_restore(
         return plan
     if (record.safe_at or record.adopted_from) and not ceph_is_back:
         plan.refuse(CEPH_NOT_BACK, ())
-    plan.open_hosts = [host for host in record.hosts if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+    plan.open_hosts = [host for host in record.hosts if host.to_open_by_us]
     kept_closed = _kept_closed(plan, settings, record, listed)
-    gone = [host for host in plan.open_hosts if listed is not None and host["uuid"] not in listed.hosts]
-    plan.open_hosts = [host for host in plan.open_hosts if host["uuid"] not in kept_closed and host not in gone]
+    gone = [host for host in plan.open_hosts if listed is not None and host.uuid not in listed.hosts]
+    plan.open_hosts = [host for host in plan.open_hosts if host.uuid not in kept_closed and host not in gone]
     if gone:
-        items = [_accept.LOST(host["uuid"]) for host in gone]
+        items = [_accept.LOST(host.uuid) for host in gone]
         plan.warnings.append(
             f"{len(gone)} hosts that this maintenance closed are not listed by the platform any more and cannot be opened: "
-            f"{', '.join(_host_label(host) for host in gone[:SHOWN])}. If they were removed for good: "
+            f"{', '.join(host.label() for host in gone[:SHOWN])}. If they were removed for good: "
             f"{_accept.accept_argument(settings.accept, items)}"
         )
     plan.start = [vm for vm in record.vms if running is None or vm.uuid not in running.vms]
@@ -102,8 +101,8 @@ def plan_restore(
         f"Platform: {settings.place}",
         f"Record: {record.identity}, phase {record.phase}, since {record.opened_at}",
         f"Hosts to open: {len(plan.open_hosts)} of {len(record.hosts)} recorded",
-        *named_lines([_host_label(host) for host in plan.open_hosts], "  to open: "),
-        *named_lines([_host_label(host) for host in record.hosts if host["uuid"] in kept_closed], "  to stay closed: "),
+        *named_lines([host.label() for host in plan.open_hosts], "  to open: "),
+        *named_lines([host.label() for host in record.hosts if host.uuid in kept_closed], "  to stay closed: "),
         f"VMs to start: {len(plan.start)} of {len(record.vms)} recorded"
         + (" (the API does not answer yet)" if running is None else ""),
         *([f"Started first, alone, as a trial: {len(first)} VMs"] if first else []),
@@ -128,16 +127,12 @@ def note_ended(plan: Plan, ended: Ended | None, vms: VmList, hosts: HostList) ->
         )
 
 
-def _host_label(host: dict) -> str:
-    return f"{host['uuid']} {host['name']}".strip()
-
-
 def _kept_closed(plan: Plan, settings: Settings, record: RecordFacts, listed: HostList | None) -> set[str]:
     """The uuids of recorded hosts that are to stay closed, as said now or in the prepare. A name that fits no host is refused."""
-    known = {name for host in record.hosts for name in (host["uuid"], host["name"])}
+    known = {name for host in record.hosts for name in (host.uuid, host.name)}
     shown = {name for uuid, host in listed.hosts.items() for name in (uuid, host.name)} if listed else set()
     names = settings.keep_closed or []
     unknown = [name for name in names if listed is not None and name not in known | shown]
     if unknown:
         plan.refuse(f"hosts_keep_closed: no host has the uuid or name {', '.join(unknown)}. Correct ceph_maint_hosts_keep_closed.", ())
-    return {host["uuid"] for host in record.hosts if host["keep_closed"] or {host["uuid"], host["name"]} & set(names)}
+    return {host.uuid for host in record.hosts if host.keep_closed or {host.uuid, host.name} & set(names)}

@@ -22,7 +22,7 @@ from .._api import model
 from .._api.endpoints import POWER_TIMEOUT, Api
 from .._defaults import DEFAULTS
 from .._errors import ApiError, AuthError, PilwError, of_ours
-from .._record.record import Change, now_text, steady_now
+from .._record.rows import Change, now_text, steady_now
 from .backlog import Backlog
 from .batch import LAST_POLL, OUTAGE_LIMIT, TOO_MUCH, Answer, Batch, Brake, Item, KeyDoubt, Settled, sending_seconds
 from .polls import POLL_SECONDS, Polls

@@ -23,6 +23,7 @@ LIMIT = 600.0
 # Writes open at once, so that a few hosts that hang do not hold up the others.
 POOL = 8
 
+
 def moved_away(host: Host) -> str:
     """Why a host gets no write."""
     return f"the platform has it as {host.state}"

@@ -16,7 +16,8 @@ from .._api import model
 from .._api.model import parse_vm
 from .._api.selection import group_names, in_scope, longest
 from .._errors import InputError
-from .._record.record import HELD, Change, RecordedVm, now_text
+from .._record.record import HELD
+from .._record.rows import Change, RecordedVm, now_text
 from .engine import Target, Wave
 from .settlement import States, is_coming_up
 

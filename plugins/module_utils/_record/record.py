@@ -20,7 +20,7 @@ from .._errors import DamagedRecord, RecordError, StaleRun, disk_errors
 from . import rows as _recorded
 from . import schema
 from .exports import HOSTS_TO_OPEN, REPORT, RUNNING_VMS, SUMMARY, VMS, Beside
-from .rows import Change, RecordedVm, age_seconds, now_text, steady_now
+from .rows import Change, RecordedHost, RecordedVm, age_seconds, now_text, steady_now
 from .spared_vms import SparedVms
 
 PHASES = ("closing", "recorded", "stopping", "safe", "opening", "starting", "done")
@@ -159,14 +159,12 @@ class Record(SparedVms):
         # The first records have no column for it.
         return {now: dict(row).get("reason", "") for row in self._all("SELECT * FROM accepted ORDER BY rowid") if (now := _accept.current(row["item"]))}
 
-    def hosts(self) -> list[dict[str, t.Any]]:
-        """C(before) and C(now) as bool or None (not readable); C(keep_closed) and C(closed_by_us) as bool."""
-        flags = ("before", "now", "keep_closed", "closed_by_us")
-        return [{**dict(row), **{flag: _bool(row[flag]) for flag in flags}} for row in self._all("SELECT * FROM hosts ORDER BY rowid")]
+    def hosts(self) -> list[RecordedHost]:
+        return [RecordedHost.of(row) for row in self._all("SELECT * FROM hosts ORDER BY rowid")]
 
-    def hosts_to_open(self) -> list[dict[str, t.Any]]:
-        """Hosts that this maintenance closed and has not opened. One that it opened may have been closed by somebody else since."""
-        return [host for host in self.hosts() if host["closed_by_us"] and to_open(host) and host["now"] is not True]
+    def hosts_to_open(self) -> list[RecordedHost]:
+        """Hosts that this maintenance closed and has not opened."""
+        return [host for host in self.hosts() if host.to_open_by_us]
 
     def vms(self, rows: bool = False) -> list[RecordedVm]:
         """The running set, in the order in which it was first seen. C(rows): with the platform's rows, which are most of it."""
@@ -514,7 +512,7 @@ class Record(SparedVms):
 
     def export(self) -> None:
         """Rewrite running_vms.json and hosts_to_open.json beside the record, and the second copy of all."""
-        hosts = [{"uuid": host["uuid"], "name": host["name"]} for host in self.hosts() if to_open(host)]
+        hosts = [{"uuid": host.uuid, "name": host.name} for host in self.hosts() if host.to_open]
         self._write_beside({RUNNING_VMS: self._row_lines, HOSTS_TO_OPEN: hosts})
         self.copy()
 
@@ -547,18 +545,9 @@ class Record(SparedVms):
         schema.copy(self._db, self.path, path)
 
 
-def to_open(host: dict[str, t.Any]) -> bool:
-    """Whether a recorded host is to be opened at the end: it took workloads before (or nobody knows), and may again."""
-    return host["before"] is not False and not host["keep_closed"]
-
-
 def _pieces(rows: list[t.Any]) -> t.Iterator[list[t.Any]]:
     return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
 
 
 def _marks(values: t.Sized) -> str:
     return ",".join("?" * len(values))
-
-
-def _bool(value: int | None) -> bool | None:
-    return None if value is None else bool(value)

@@ -190,7 +190,7 @@ class Salvage:
             record = Record.create(path, api_host=place, location=location, reason="")
         token = record.begin_run(actor, purpose, controller)
         hosts = [host for host in map(parse_host, self.hosts or []) if host is not None]
-        known = {host["uuid"] for host in record.hosts()}
+        known = {host.uuid for host in record.hosts()}
         record.remember_hosts(token, [host for host in hosts if host.uuid not in known], (), ours=True)
         if self.vms:
             record.add_running(token, parse_vm_list(self.vms).vms.values(), late=False)

@@ -65,6 +65,39 @@ class Change:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class RecordedHost:
+    """One host as the record has it."""
+
+    uuid: str
+    name: str
+    before: bool | None  # whether it took workloads before it was touched; None where that could not be read
+    now: bool | None
+    keep_closed: bool
+    closed_by_us: bool
+    error: str | None
+    at: str
+
+    @classmethod
+    def of(cls, row: t.Any) -> RecordedHost:
+        """Return the host of a row of the table."""
+        before, now = (None if row[name] is None else bool(row[name]) for name in ("before", "now"))
+        return cls(row["uuid"], row["name"], before, now, bool(row["keep_closed"]), bool(row["closed_by_us"]), row["error"], row["at"])
+
+    @property
+    def to_open(self) -> bool:
+        """Whether it is to be opened at the end: it took workloads before (or nobody knows), and may again."""
+        return self.before is not False and not self.keep_closed
+
+    @property
+    def to_open_by_us(self) -> bool:
+        """This maintenance closed it and has not opened it. One that it opened may have been closed by somebody else since."""
+        return self.closed_by_us and self.to_open and self.now is not True
+
+    def label(self) -> str:
+        return f"{self.uuid} {self.name}".strip()
+
+
 class Attempt(t.NamedTuple):
     """What the record knows of the stop, or of the start, of one VM. Times are those of C(now_text); each is None until it happened."""
 

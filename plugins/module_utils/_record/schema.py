@@ -182,8 +182,8 @@ def writing_error(path: str, exc: sqlite3.Error) -> RecordError:
 
 
 def _is_damage(exc: sqlite3.Error) -> bool:
-    """The file itself is wrong; a busy, full or failing disk is another class (error codes came with Python 3.11)."""
-    return type(exc) is sqlite3.DatabaseError or any(words in str(exc) for words in ("no such ", "decode to UTF-8"))
+    """The file itself is wrong; a busy, full or failing disk is a subclass (error codes came with Python 3.11)."""
+    return exc.__class__ is sqlite3.DatabaseError or any(words in str(exc) for words in ("no such ", "decode to UTF-8"))
 
 
 def _uri_path(path: str) -> str:

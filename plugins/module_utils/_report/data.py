@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .. import _accept
 from .._api import model
 from .._api.model import count_by
-from .._record.record import CLOSING, DONE, FELL, OPENING, RECORDED, SAFE, STARTING, STOPPING, Record, RecordedVm, now_text, to_open
+from .._record.record import CLOSING, DONE, FELL, OPENING, RECORDED, SAFE, STARTING, STOPPING, Record
+from .._record.rows import RecordedHost, RecordedVm, now_text
 from .timeline import phases, running_over_time
 
 # Titles of what needs attention.
@@ -52,26 +54,26 @@ def hosts_left_closed(record: Record) -> list[dict[str, t.Any]]:
     found = []
     accepted = set(record.accepted())
     for host in record.hosts():
-        if host["now"] is True:
+        if host.now is True:
             continue
-        if host["error"]:
-            why = host["error"]
-        elif host["keep_closed"]:
+        if host.error:
+            why = host.error
+        elif host.keep_closed:
             why = "kept closed as asked"
-        elif host["before"] is False:
+        elif host.before is False:
             why = "was closed before"
-        elif host["closed_by_us"]:
+        elif host.closed_by_us:
             why = "closed by this maintenance, not opened yet"
-        elif host["now"] is None and not host["closed_by_us"]:
+        elif host.now is None and not host.closed_by_us:
             continue
         else:
             why = "not touched by this maintenance"
-        found.append({"uuid": host["uuid"], "name": host["name"], "why": why, "ours": _ours(host, accepted)})
+        found.append({"uuid": host.uuid, "name": host.name, "why": why, "ours": _ours(host, accepted)})
     return found
 
 
-def _ours(host: dict[str, t.Any], accepted: t.Container[str]) -> bool:
-    return bool(host["closed_by_us"]) and to_open(host) and _accept.LOST(host["uuid"]) not in accepted
+def _ours(host: RecordedHost, accepted: t.Container[str]) -> bool:
+    return host.closed_by_us and host.to_open and _accept.LOST(host.uuid) not in accepted
 
 
 class Outcome:
@@ -168,7 +170,7 @@ def report_data(record: Record) -> dict[str, t.Any]:
             "start": count_by(vm.start.outcome or "" for vm in recorded),
         },
         "osd_flags": record.osd_flags(),
-        "hosts": record.hosts(),
+        "hosts": [dataclasses.asdict(host) for host in record.hosts()],
         "hosts_left_closed": hosts_left_closed(record),
         "vms": vms,
         "events": events,

@@ -96,7 +96,7 @@ def check_rebuilt(found: dict[str, t.Any], source: str) -> Record:
     assert not any(one.outlived for one in record.vms()), "no power is cut on the word of an old copy"
     assert all(one.stop_pending and one.stop_sent_ago < 60 for one in record.vms()), "each may have been asked to stop just now"
     assert not [item for item in record.accepted() if not item.startswith("damaged:")]
-    assert [(one["uuid"], one["closed_by_us"], one["now"]) for one in record.hosts()] == [("h1", True, None), ("h2", True, None)]
+    assert [(one.uuid, one.closed_by_us, one.now) for one in record.hosts()] == [("h1", True, None), ("h2", True, None)]
     assert record.maintenance["adopted_from"] == source
     assert record.phase in ("recorded", "stopping")
     assert record.maintenance["headline"] == ""

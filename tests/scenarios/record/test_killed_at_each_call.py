@@ -104,7 +104,7 @@ def rows_of(path: Path) -> set[str]:
     record = Record(str(path))
     with contextlib.closing(record):
         record.check()
-        assert [one["uuid"] for one in record.hosts() if one["closed_by_us"]] == ["h1"]
+        assert [one.uuid for one in record.hosts() if one.closed_by_us] == ["h1"]
         return {one.uuid for one in record.vms()}
 
 

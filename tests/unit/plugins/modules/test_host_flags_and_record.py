@@ -83,7 +83,7 @@ def test_the_former_flag_is_on_disk_before_the_write_is_sent(made):
 
     def look(uuid):
         other = Record(made[0].path)
-        seen.extend((host["uuid"], host["before"], host["closed_by_us"]) for host in other.hosts())
+        seen.extend((host.uuid, host.before, host.closed_by_us) for host in other.hosts())
         other.close()
 
     cloud.on_call = look
@@ -131,7 +131,7 @@ def test_a_flag_that_is_taken_in_words_only_is_found_out(made, quick):
     result = close(cloud, made)
     assert result["failed"] and result["changed_hosts"] == ["b"]
     assert "and the host list still shows the flag as it was" in result["msg"]
-    assert [host["now"] for host in made[0].hosts()] == [True, False]
+    assert [host.now for host in made[0].hosts()] == [True, False]
 
 
 def test_a_lost_answer_is_settled_by_reading(made, quick):
@@ -140,7 +140,7 @@ def test_a_lost_answer_is_settled_by_reading(made, quick):
     cloud.on_call = lambda uuid: cloud.shown.__setitem__("a", False)
     assert close(cloud, made)["changed_hosts"] == ["a"]
     assert cloud.sent == [("a", False)]
-    assert [(host["now"], host["error"]) for host in made[0].hosts()] == [(False, None)]
+    assert [(host.now, host.error) for host in made[0].hosts()] == [(False, None)]
 
 
 def test_a_refused_flag_is_not_tried_again(made):
@@ -186,7 +186,7 @@ def test_a_host_that_cannot_be_closed_fails_with_the_item_and_the_others_are_clo
     made[0].accept(made[1], ["open-host:a"])
     assert "failed" not in close(cloud, made)
     flags(cloud, made, restored=True)
-    assert [host["now"] for host in made[0].hosts()] == [True, True]
+    assert [host.now for host in made[0].hosts()] == [True, True]
 
 
 def test_the_way_on_keeps_what_was_accepted_before(made):
@@ -227,7 +227,7 @@ def test_hosts_whose_list_cannot_be_read_are_no_reason_to_leave_vms_down(made):
     result = flags(cloud, made, restored=True)
     assert "failed" not in result
     assert result["failed_hosts"] == [{"uuid": "a", "name": "n-a", "why": "the host list cannot be read: GET /hosts answered 502: bad gateway"}]
-    assert made[0].hosts()[0]["error"]
+    assert made[0].hosts()[0].error
     cloud.list_error = None
     assert flags(cloud, made, restored=True)["changed_hosts"] == ["a"]
 
@@ -282,7 +282,7 @@ def test_a_host_that_is_answered_as_opened_and_cannot_be_read_back_is_named_and_
     cloud.on_call = away
     result = flags(cloud, made, restored=True)
     assert [host["uuid"] for host in result["failed_hosts"]] == ["a"] and not result.get("failed")
-    assert made[0].hosts()[0]["now"] is None
+    assert made[0].hosts()[0].now is None
     cloud.on_call = cloud.list_error = None
     cloud.idle.clear()
     assert flags(cloud, made, restored=True)["changed_hosts"] == ["a"] and cloud.shown == {"a": True}
@@ -341,10 +341,10 @@ def test_a_name_means_all_hosts_of_that_name_each_time(made):
     cloud.names = {"a": "hv", "b": "hv", "d": "hv"}
     del cloud.shown["d"]
     close(cloud, made, keep_closed=["hv"])
-    assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b"}
+    assert {host.uuid for host in record.hosts() if host.keep_closed} == {"a", "b"}
     cloud.shown["d"] = True  # came while we were at it
     close(cloud, made, keep_closed=["hv"])
-    assert {host["uuid"] for host in record.hosts() if host["keep_closed"]} == {"a", "b", "d"}
+    assert {host.uuid for host in record.hosts() if host.keep_closed} == {"a", "b", "d"}
     del cloud.shown["a"]  # not listed any more, and still known by its name
     assert set(pilw_host_flags.keep_closed({"keep_closed": ["hv"]}, cloud.hosts(), record)) == {"a", "b", "d"}
     result = flags(cloud, made, restored=True, keep_closed=["hv"])
@@ -359,9 +359,9 @@ def test_an_error_of_no_known_kind_loses_no_answer_of_the_others(made, raised):
     with pytest.raises(PilwError, match=r"RuntimeError: no thread\. Nothing more is sent|gone"):
         close(cloud, made)
     assert sorted(uuid for uuid, _accepting in cloud.sent) == ["a", "b", "c"]
-    kept = {row["uuid"]: row for row in record.hosts()}
-    assert (kept["b"]["now"], kept["c"]["now"]) == (0, 0)
-    assert kept["a"]["before"] == 1 and kept["a"]["closed_by_us"], "nobody knows, so the restore opens it"
+    kept = {row.uuid: row for row in record.hosts()}
+    assert (kept["b"].now, kept["c"].now) == (0, 0)
+    assert kept["a"].before == 1 and kept["a"].closed_by_us, "nobody knows, so the restore opens it"
 
 
 def test_many_hosts_are_counted_while_they_are_closed(made, monkeypatch):

@@ -12,7 +12,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._api.endpoints im
 from ansible_collections.pilw.maintenance.plugins.module_utils._api.model import parse_host, parse_vm_list
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import plan as _plan
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan.details import prepare_data, restore_data
-from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import Attempt
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import Attempt, RecordedHost
 
 HOSTS = [
     {"uuid": "open", "name": "rack1", "is_accepting_workloads": True},
@@ -51,11 +51,11 @@ def test_of_a_prepare_every_host_and_vm_has_its_lot():
 
 @pytest.mark.parametrize("known", [True, False])
 def test_of_a_restore_too(known):
-    host = {"uuid": "h", "name": "rack1"}
+    host, other = (RecordedHost(uuid, "rack1", True, False, False, True, None, "") for uuid in ("h", "i"))
     outcomes = {"a": None, "b": "running", "c": "vanished", "d": "failed"}
     vms = [types.SimpleNamespace(uuid=uuid, owner="8", name="n", start=Attempt(one)) for uuid, one in outcomes.items()]
     plan = _plan.Plan(open_hosts=[host], start=[vm for vm in vms if vm.uuid != "b"])
-    record = types.SimpleNamespace(hosts=[host, {"uuid": "i", "name": ""}], vms=vms)
+    record = types.SimpleNamespace(hosts=[host, other], vms=vms)
     data = restore_data(plan, record if known else None, ["lost:d"])
     assert what(data["hosts"]) == ({"h": "open", "i": "left_as_it_is"} if known else {})
     assert what(data["vms"]) == ({"a": "start", "b": "runs_already", "c": "gone", "d": "given_up"} if known else {})

@@ -20,7 +20,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._plan import plan
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan import restore as _restore
 from ansible_collections.pilw.maintenance.plugins.module_utils._plan.plan import LocationFacts, RecordFacts, Settings
 from ansible_collections.pilw.maintenance.plugins.module_utils._record import force_limit
-from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import Attempt
+from ansible_collections.pilw.maintenance.plugins.module_utils._record.rows import Attempt, RecordedHost
 
 CALM = settings(deadline=None, database=None, derandomize=True)
 
@@ -61,7 +61,8 @@ def facts(**more):
 
 
 def recorded_host(uuid, **more):
-    return {"uuid": uuid, "name": "", "before": True, "now": False, "keep_closed": False, "closed_by_us": True, **more}
+    as_usual = {"name": "", "before": True, "now": False, "keep_closed": False, "closed_by_us": True, "error": None, "at": ""}
+    return RecordedHost(uuid, **{**as_usual, **more})
 
 
 class Recorded:
@@ -463,7 +464,7 @@ def test_only_hosts_that_we_closed_are_opened_and_only_what_does_not_run_is_star
         recorded_host("open-again", now=True),
     ]
     plan = restore(facts(hosts=hosts, vms=[Recorded("a"), Recorded("b")]), running=[RUNNING])
-    assert [host["uuid"] for host in plan.open_hosts] == ["ours", "unknown"]
+    assert [host.uuid for host in plan.open_hosts] == ["ours", "unknown"]
     assert [vm.uuid for vm in plan.start] == ["b"]
     assert plan.lines == [
         "Platform: api.example.com",

@@ -164,15 +164,15 @@ def test_what_a_host_was_before_is_never_overwritten(made):
     record.host_written(token, "h", False)
     record.remember_hosts(token, [host("h", False), host("k", False)], {"k"})
     first, second = record.hosts()
-    assert (first["before"], first["now"], first["closed_by_us"]) == (True, False, True)
-    assert (second["before"], second["keep_closed"]) == (None, True)
+    assert (first.before, first.now, first.closed_by_us) == (True, False, True)
+    assert (second.before, second.keep_closed) == (None, True)
 
 
 @pytest.mark.parametrize(
     ("before", "keep", "opened"), [(True, False, True), (None, False, True), (False, False, False), (True, True, False)]
 )
 def test_which_hosts_are_to_be_opened(before, keep, opened):
-    assert _record.to_open({"before": before, "keep_closed": keep}) is opened
+    assert _rows.RecordedHost("h", "", before, False, keep, True, None, "").to_open is opened
 
 
 def test_a_copy_of_all_is_kept(tmp_path):
@@ -324,7 +324,7 @@ def test_a_rebuilt_record_takes_nothing_for_true_that_may_be_past(made):
     assert (record.phase, record.maintenance["headline"], record.maintenance["adopted_from"]) == ("stopping", "", "/copy")
     assert record.maintenance["safe_at"], "the gate of a restore knows that Ceph may have been down"
     assert [(one.outlived, one.start_done) for one in record.vms()] == [(False, False)] * 2
-    assert [one["closed_by_us"] for one in record.hosts()] == [True, True, False], "a list that says open counts more than an old flag"
+    assert [one.closed_by_us for one in record.hosts()] == [True, True, False], "a list that says open counts more than an old flag"
     assert all(one.stop_pending and one.stop_sent_ago < 60 for one in record.vms()), "a stop may have been sent a moment ago"
 
 
