@@ -54,6 +54,7 @@ RECORD_OF = Kind("record-of", "PLATFORM", "Use a record that was made under this
 DAMAGED = Kind("damaged", "DIGEST", "Continue from what is left of a damaged record", HOUSEKEEPING, once=True)
 LOST = Kind("lost", "UUID", "End the maintenance without this VM or host", HOUSEKEEPING, once=True)
 GIVE_UP = Kind("give-up", "RECORD", "End the maintenance before its restore is done", HOUSEKEEPING)
+SAME_DISK = Kind("same-disk", "FOLDER", "Keep the second copy on the disk of the record", HOUSEKEEPING, (PREPARE,))
 LIST = Kind("list", "WHAT", "Rely on lists of the platform that are empty or doubtful: a location, a row without a uuid", INCOMPLETE, (PREPARE,))
 OPEN_HOST = Kind("open-host", "UUID or PLATFORM", "Leave this host, or all, open to new VMs during the maintenance", INCOMPLETE)
 START_LEFT = Kind("start-left", "UUID or RECORD", "A start of an earlier maintenance may still bring up this VM", INCOMPLETE, (PREPARE, PROOF))

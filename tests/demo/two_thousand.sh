@@ -32,6 +32,7 @@ export API_HOST ADMIN_APIKEY ANSIBLE_COLLECTIONS_PATH ANSIBLE_LOCALHOST_WARNING 
 cat >"$work/night.yml" <<END
 ceph_maint_record_dir: $work/records
 ceph_maint_record_copy: $work/copy
+ceph_maint_accept: same-disk:$work/copy
 ceph_maint_reason: replace monitor disks
 ceph_maint_concurrency: 64
 ceph_maint_window: 30

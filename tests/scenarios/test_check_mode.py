@@ -79,7 +79,7 @@ def test_no_module_writes_in_check_mode_wherever_a_run_stands(tmp_path: Path, mo
     monkeypatch.setattr(crew, "run_module", both)
     with Cloud(vms=4, deaf=1, fail_start=1, time_scale=0.01) as cloud:
         operator = crew.Crew(tmp_path, cloud.url, cloud.key, record_copy=str(tmp_path / "copies"), **SHORT)
-        assert operator.prepare().rc == 2
+        assert operator.prepare(accept=[f"same-disk:{tmp_path / 'copies'}"]).rc == 2
         assert operator.force().rc == 0
         assert operator.verify().rc == 0
         assert operator.restore().rc == 2

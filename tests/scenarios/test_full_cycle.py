@@ -541,7 +541,7 @@ def test_the_files_beside_the_record_serve_the_shell_runbook(quick: Platform) ->
     op = quick(vms=5, running=3, closed_hosts=1)
     hosts = open_hosts(op.cloud)
     before = op.cloud.in_state("running")
-    assert_safe(op.prepare(ceph_maint_record_copy=op.folder / "copy"))
+    assert_safe(op.prepare(ceph_maint_record_copy=op.folder / "copy", ceph_maint_accept=f"same-disk:{op.folder / 'copy'}"))
     for folder in (op.place, op.folder / "copy" / op.place.name):
         rows = json.loads((folder / "running_vms.json").read_text())
         assert {row["uuid"] for row in rows} == before

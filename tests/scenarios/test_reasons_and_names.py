@@ -107,7 +107,7 @@ def test_headline_names_what_was_accepted(desk: GiveDesk, kind: str) -> None:
 
 def test_lost_record_with_a_good_copy_is_called_missing(desk: GiveDesk, tmp_path: Path) -> None:
     at = desk(record_copy=str(tmp_path / "copies"))
-    assert at.crew.prepare().safe
+    assert at.crew.prepare(accept=[f"same-disk:{tmp_path / 'copies'}"]).safe
     (folder,) = [path.parent for path in at.folder.glob("records/*/record.sqlite")]
     for path in folder.iterdir():
         path.unlink()

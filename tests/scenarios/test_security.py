@@ -165,7 +165,7 @@ def test_a_maintenance_shows_no_key_and_runs_no_tenants_text(platform: Platform)
     given: dict[str, t.Any] = {
         "ceph_maint_ca_path": op.cloud.ca_path,
         "ceph_maint_record_copy": op.folder / "copy",
-        "ceph_maint_accept": [f"vm:{odd['uuid']}"],
+        "ceph_maint_accept": [f"vm:{odd['uuid']}", f"same-disk:{op.folder / 'copy'}"],
         **private_tmp(op),
     }
     # Short: Ansible puts a socket there, whose path has to fit into 108 bytes.

@@ -86,8 +86,10 @@ def _opened(params: dict[str, t.Any], places: Places, tmpdir: str, now: list[str
             f"There is no open record in {folder}; nothing was changed. Set ceph_maint_host, ceph_maint_record_dir, "
             f"ceph_maint_api_host and ceph_maint_location as they were in the prepare.{elsewhere_text(params)}"
         )
-    copy = places.record_copy
-    notes = list(filter(None, [paths.copy_disk_problem(copy, folder, paths.read_mounts()) if copy else ""]))
+    copy_on_same_disk = preconditions.copy_disk(places)
+    if record is None and (salvage is None or params["running_vms"]):
+        preconditions.check(copy_on_same_disk, accept)
+    notes = [text for text, item in copy_on_same_disk if item not in accept]
     for one in (params["record_dir"], folder):
         paths.ensure_private_folder(one)
     lock, new = Lock(folder), record is None

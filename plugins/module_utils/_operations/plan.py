@@ -56,7 +56,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     if record and record.accepted != recorded:  # that of a damaged one is read from its copy
         recorded = record.accepted
         settings = dataclasses.replace(settings, accept=_accept.effective(recorded, now))
-    check_copy(head, places)
+    check_copy(head, places, settings.accepted, record is None and (preparing or bool(params["running_vms"])))
     if preparing:
         locations = look_at_locations(api, head, params)
         here = machine.identity()
@@ -323,8 +323,8 @@ def check_folders(plan: Plan, places: Places, preparing: bool, settings: Setting
         plan.lines.append(f"Record: {places.path} (private to user id {os.geteuid()}; a team shares it by running as one account)")
 
 
-def check_copy(plan: Plan, places: Places) -> None:
-    """Show where the second copy lies, and warn of one that would be lost with the record."""
+def check_copy(plan: Plan, places: Places, accepted: t.Container[str], new: bool) -> None:
+    """Show where the second copy lies. One that would be lost with the record is refused before a record is made, and noted on an open one."""
     copy, folder, mounts = places.record_copy, places.folder, paths.read_mounts()
     if not copy:
         return
@@ -332,7 +332,11 @@ def check_copy(plan: Plan, places: Places) -> None:
         f"Second copy of the record: {copy} (on {paths.describe_disk(copy, mounts)}); the record: {folder} "
         f"(on {paths.describe_disk(folder, mounts)})"
     )
-    plan.warnings += filter(None, [paths.copy_disk_problem(copy, folder, mounts)])
+    found = preconditions.copy_disk(places)
+    if new:
+        plan.collect(found, accepted)
+    else:
+        plan.warnings += [text for text, item in found if item not in accepted]
     mount = paths.mount_of(copy, mounts)
     if mount and mount.in_memory:
         plan.warnings.append(f"ceph_maint_record_copy {copy} lies in memory ({mount.kind} at {mount.point}): a restart of this machine loses it.")

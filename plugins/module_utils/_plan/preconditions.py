@@ -54,6 +54,13 @@ def folders(places: Places) -> list[Refusal]:
     return [Refusal(text) for text in found if text]
 
 
+def copy_disk(places: Places) -> list[Refusal]:
+    """A second copy that one failure would lose together with the record."""
+    copy = places.record_copy
+    problem = paths.copy_disk_problem(copy, places.folder, paths.read_mounts()) if copy else ""
+    return [Refusal(problem, _accept.SAME_DISK(copy))] if problem else []
+
+
 def old(identity: str, phase: str, vms: int, age: float, max_age: float, accepted: t.Iterable[str]) -> list[Refusal]:
     """An open record that nothing was done with for longer than C(max_age) hours, with each next step."""
     item = _accept.OLD(identity)

@@ -118,15 +118,19 @@ def test_a_nearly_full_disk_with_an_open_record_is_a_note(quick, small_disk) -> 
 # A second copy on the record's own disk.
 
 
-def test_copy_on_the_disk_of_the_record_is_a_warning(quick, one_disk) -> None:
+def test_copy_on_the_disk_of_the_record_is_rejected(quick, one_disk) -> None:
     op = quick(vms=3)
     copy = op.folder / "usb" / "copy"
     operator = crew.Crew(op.folder, op.cloud.url, op.cloud.key, record_copy=str(copy), **crew.Crew.FAST)
     run = operator.prepare()
-    assert run.safe and f"Note: ceph_maint_record_copy {copy} lies on the file system of the record (" in run.text, run.text
+    assert (run.refused, run.items, op.cloud.journal.writes()) == (True, [f"same-disk:{copy}"], [])
+    assert f"ceph_maint_record_copy {copy} lies on the file system of the record (" in run.text
     mount = next(line for line in run.lines if line.startswith(f"Second copy of the record: {copy} (on "))
     assert paths.describe_disk(str(op.folder), paths.read_mounts()) in mount
-    assert copy.exists()
+    # A play of somebody's own opens the record and shows no plan.
+    assert f"To accept this: -e ceph_maint_accept=same-disk:{copy}" in refused(op.records, record_copy=str(copy))
+    assert not copy.exists() and not op.place.exists()
+    assert operator.prepare(accept=run.accept_argument()).safe
 
 
 def test_copy_on_the_disk_of_an_open_record_is_a_warning(quick, one_disk) -> None:
