@@ -11,4 +11,4 @@ from ansible_collections.pilw.maintenance.plugins.plugin_utils.long_wait import 
 
 class ActionModule(LongWait):
     def wait(self, args, task_vars):
-        return self._execute_module(module_args=args, task_vars=task_vars)
+        return self._execute_module(module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val))

@@ -52,15 +52,15 @@ TAKEOVER = Kind("takeover", "RUN", "End a run that is still alive, and continue 
 NO_MATCH = Kind("no-match", "NAME", "Run although this variable, entry, expression or host pattern matches nothing", HOUSEKEEPING)
 RECORD_OF = Kind("record-of", "PLATFORM", "Use a record that was made under this other name of the platform", HOUSEKEEPING)
 DAMAGED = Kind("damaged", "DIGEST", "Continue from what is left of a damaged record", HOUSEKEEPING, once=True)
-LOST = Kind("lost", "UUID", "End the maintenance without this VM or host", HOUSEKEEPING, once=True)
+LOST = Kind("lost", "UUID", "End the maintenance without this VM or host", HOUSEKEEPING, (RESTORE,), once=True)
 GIVE_UP = Kind("give-up", "RECORD", "End the maintenance before its restore is done", HOUSEKEEPING)
 SAME_DISK = Kind("same-disk", "FOLDER", "Keep the second copy on the disk of the record", HOUSEKEEPING, (PREPARE,))
 LIST = Kind("list", "WHAT", "Rely on lists of the platform that are empty or doubtful: a location, a row without a uuid", INCOMPLETE, (PREPARE,))
 OPEN_HOST = Kind("open-host", "UUID or PLATFORM", "Leave this host, or all, open to new VMs during the maintenance", INCOMPLETE)
 START_LEFT = Kind("start-left", "UUID or RECORD", "A start of an earlier maintenance may still bring up this VM", INCOMPLETE, (PREPARE, PROOF))
 CEPH = Kind("ceph", "HOST", "Ceph cannot be asked on this host which images are open", INCOMPLETE, (PROOF,))
-UNCHECKED = Kind("unchecked", "POOL or HOST", "The images of this pool, or those of the VMs that run, were not found by Ceph", INCOMPLETE)
-HEALTH = Kind("health", "WHAT", "Ceph is not healthy in this one way, before it goes down or before VMs are started", INCOMPLETE)
+UNCHECKED = Kind("unchecked", "POOL or host-HOST", "The images of this pool, or those of the VMs that run, were not found by Ceph", INCOMPLETE, (PREPARE,))
+HEALTH = Kind("health", "WHAT", "Ceph is not healthy in this one way, before it goes down or before VMs are started", INCOMPLETE, (PREPARE,))
 VM = Kind("vm", "UUID", "Leave this VM as it is: one that runs loses its disks with Ceph", DESTRUCTIVE, (PREPARE, PROOF))
 WATCHER = Kind("watcher", "POOL/IMAGE", "Leave this image open: its client loses the disk with Ceph", DESTRUCTIVE, (PROOF,))
 START = Kind("start", "POOL/IMAGE@CLIENT or HOST", "Start a VM although its image is, or may be, open at another client", DESTRUCTIVE)
@@ -71,7 +71,7 @@ _NONE = Kind("", "", "", HOUSEKEEPING)
 # The kinds of earlier versions, which an open record may hold, each with what its overrides begin with today.
 _FORMER: dict[str, str] = {
     **dict.fromkeys(("inventory", "variable"), "no-match:"),
-    **dict.fromkeys(("no-images", "unread-pool"), "unchecked:"),
+    **{"no-images": "unchecked:host-", "unread-pool": "unchecked:"},
     **dict.fromkeys(("on-ceph", "own-disk"), "disk:"),
     **{name: f"list:{name}-" for name in ("empty", "location", "row", "same-rows")},
     **{name: f"health:{name}-" for name in ("answer", "flag", "full", "manager", "monitors", "osd", "pgs", "probe", "slow")},
@@ -94,13 +94,22 @@ def destructive(items: t.Iterable[str]) -> list[str]:
     return [item for item in items if kind_of(item).category == DESTRUCTIVE]
 
 
+def is_of_plan(item: str, hosts: t.Container[str]) -> bool:
+    """Whether the plan alone asks for an override that makes the proof incomplete. ``hosts``: the uuids of the recorded ones."""
+    what = item.partition(":")[2]
+    if kind_of(item) is LIST:
+        return not what.startswith(("row-", "empty-"))
+    return (kind_of(item) is UNCHECKED and what.startswith("host-")) or (kind_of(item) is OPEN_HOST and what not in hosts)
+
+
 def known(items: list[str]) -> list[str]:
     """Return the overrides, each of which must be of a known kind."""
     for item in items:
         name, _colon, what = item.partition(":")
         if name not in KINDS or not what:
             near = [KINDS[one](KINDS[one].of) for one in difflib.get_close_matches(name, KINDS, 1, 0.5)]
-            hint = f"Did you mean {current(what and item) or near[0]}?" if near or name in _FORMER else f"The kinds are {', '.join(KINDS)}."
+            meant = (current(item) if what else "") or (VM(what) if name == "self" and what else "") or (near[0] if near else "")
+            hint = f"Did you mean {meant}?" if meant else f"The kinds are {', '.join(KINDS)}."
             raise InputError(f"ceph_maint_accept: {item} is not an override of this collection. {hint} Nothing was changed.")
     return items
 

@@ -371,6 +371,9 @@ def proven(params: dict[str, t.Any], api: Api, record: Record, pause: Pause, is_
     told = assessment.proof(storage, accepted, set(verdict.outside), bool(verdict.outside), maintenance["ceph_fsid"])
     verdict.also.update(told.against)
     verdict.excepted.update(told.excepted)
+    # The plan asked for these, and nothing of the proof does.
+    known_hosts = {host.uuid for host in record.hosts()}
+    verdict.excepted.update({item: _accept.kind_of(item).accepts for item in accepted if _accept.is_of_plan(item, known_hosts)})
     verdict.proofs += told.proofs
     verdict.notes += told.notes
     verdict.ceph_checked = told.checked

@@ -36,10 +36,21 @@ _JOB_KEYS = frozenset(("ansible_job_id", "stderr"))
 def wait_command(file, seconds):
     """Return the shell command that prints a result file as soon as there is a result in it, or after ``seconds``.
 
-    Its first content is that the job has started. The result replaces it by a rename.
+    Its first content is that the job has started. The result replaces it by a rename. The time is that of one process, as on a host under
+    load each look may take long, and the lease is renewed after it.
     """
-    started = f"grep -q '^..started.: ' {file}"
-    return f"n=0; while [ $n -lt {max(1, int(seconds * 10))} ] && {{ [ ! -e {file} ] || {started}; }}; do sleep 0.1; n=$((n+1)); done; cat {file}"
+    unfinished = f"{{ [ ! -e {file} ] || grep -q '^..started.: ' {file}; }}"
+    clock = f"sleep {seconds:g} >/dev/null 2>&1 </dev/null & p=$!"
+    return f"{clock}; while kill -0 $p 2>/dev/null && {unfinished}; do sleep 0.1; done; kill $p 2>/dev/null; cat {file}"
+
+
+def lease_of(args):
+    """Return the seconds of the lease, or 0 for what cannot be one: the module says what is wrong with it."""
+    try:
+        lease = float(args.get("lease", 30))
+    except (TypeError, ValueError):
+        return 0.0
+    return lease if 0 < lease < JOB_SECONDS else 0.0
 
 
 class LeasedJob(LongWait):
@@ -58,14 +69,15 @@ class LeasedJob(LongWait):
 
     def wait(self, args, task_vars):
         playbook = playbook_pid()
-        if self._task.check_mode or self._task.async_val or not args.get("record") or not self.lasts(args):
+        lease = lease_of(args)
+        if self._task.check_mode or self._task.async_val or not args.get("record") or not lease or not self.lasts(args):
             return self.run_plain(args, task_vars)
         job = self._start_job(args, task_vars)
         if not job.get("ansible_job_id"):
             return job
         file, result = self._connection._shell.quote(job["results_file"]), {}
         try:
-            result = self._follow(file, args, task_vars, playbook)
+            result = self._follow(file, args, task_vars, playbook, lease)
             return result
         finally:
             # What happened is worth more than a file that the next run removes, and a host that is gone is not tried again for it.
@@ -86,9 +98,8 @@ class LeasedJob(LongWait):
             shell.set_option("async_dir", former[0])
             self._task.async_val = former[1]
 
-    def _follow(self, file, args, task_vars, playbook):
+    def _follow(self, file, args, task_vars, playbook, lease):
         """Wait for the result of the job, and renew its lease at least three times within it. A lost connection is retried for one lease."""
-        lease = float(args.get("lease") or 30)
         began = shown_at = heard_at = busy_at = time.monotonic()
         while True:
             try:
@@ -128,9 +139,11 @@ class LeasedJob(LongWait):
     def _wait(self, file, seconds):
         """Return the result of the job as soon as there is one, or an empty one after ``seconds``. One plain command, which costs little."""
         text = self._low_level_execute_command(wait_command(file, seconds))["stdout"]
-        with contextlib.suppress(ValueError):
-            result = DECODER().raw_decode(text, text.index("{"))[0]  # a login shell may print before it
-            return {} if "started" in result and "ansible_job_id" in result else result
+        for line in reversed(text.splitlines()):  # a login shell may print before it
+            with contextlib.suppress(ValueError):
+                result = DECODER().raw_decode(line)[0]
+                if isinstance(result, dict):
+                    return {} if "started" in result and "ansible_job_id" in result else result
         return {}
 
     def _progress(self, args, task_vars, lease):

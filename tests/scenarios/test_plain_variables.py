@@ -38,6 +38,7 @@ PLAIN = {
     "ceph_maint_confirm": "true",
     "ceph_maint_reason": "'two words'",
     "ceph_maint_accept": "none",
+    "ceph_maint_accept_reason": "",
     "ceph_maint_ceph_is_back": "true",
     "ceph_maint_playbook": "",
     "ceph_maint_query": "[?vcpu]",

@@ -192,13 +192,15 @@ def test_a_look_in_the_wrong_place_is_refused(quick_storage: Storage) -> None:
     op = quick_storage(vms=2, hosts=1)
     run = op.prepare(ceph_maint_rbd_pools="backup")
     assert run.rc != 0 and "2 VMs are up, and no client has an image open in the pools backup" in run.text, run.text
-    assert run.accept_argument() == f"ceph_maint_accept=unchecked:{HOST}"
+    assert run.accept_argument() == f"ceph_maint_accept=unchecked:host-{HOST}"
     assert "Not checked, as ceph_maint_rbd_pools leaves them out: the pools vms" in run.text
     run = op.prepare(ceph_maint_rbd_pools="vmz")
     assert run.rc != 0 and "Ceph has no pool 'vmz'" in run.text and "ceph_maint_accept=" not in run.text, run.text
     assert not op.cloud.journal.writes()
     run = op.play("ceph_maint_plan", ceph_maint_ceph_host="")
     assert run.rc == 0 and "Ceph, asked on" not in run.text, run.text
+    run = op.prepare(ceph_maint_rbd_pools="backup", ceph_maint_accept=f"unchecked:host-{HOST}")
+    assert f"SAFE EXCEPT 1 ACCEPTED: unchecked:host-{HOST}" in run.text, run.text
 
 
 def test_a_flag_that_somebody_sets_during_the_proof_is_left_to_him(quick_storage: Storage) -> None:

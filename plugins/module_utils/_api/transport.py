@@ -122,11 +122,16 @@ def _bounded(kind: t.Any) -> type:
                 super().connect()
             except FAILURES as exc:
                 raise _not_connected(exc, self, _clock() - began) from exc
+            if _clock() - began > RESOLVER_TIMEOUT:
+                # Whoever asked may have given it up, and must not see it done later.
+                self.close()
+                raise NotConnected(f"{self.host} port {self.port} did not accept a connection in time", 2, timed_out=True)
 
         def send(self, data: t.Any) -> None:
             if self.sock and _clock() - self.idle_since > MAX_IDLE:
                 self.sock.close()
-                self.sock = None  # connected anew by http.client
+                self.sock = None
+                self.connect()  # urllib3 1.26 keeps http.client from doing so behind a proxy
             self.idle_since = math.inf
             super().send(data)
 
@@ -269,5 +274,5 @@ def retry_after_seconds(value: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for (a number or a date), capped; None when absent or unreadable."""
     try:
         return min(Retry().parse_retry_after(value or ""), MAX_RETRY_AFTER)
-    except (InvalidHeader, ValueError, OverflowError):
+    except (InvalidHeader, ValueError, OverflowError, IndexError, TypeError):  # the last two of odd dates, with Python 3.9
         return None

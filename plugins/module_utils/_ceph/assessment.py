@@ -260,7 +260,7 @@ def plan_reasons(
     up = {uuid for uuid, vm in vms.items() if vm.holds_storage}
     if up and not storage.opens:
         text = f"{len(up)} VMs are up, and no client has an image open in {storage.where}: their disks are not where Ceph was asked."
-        found.append((f"{text} Correct ceph_maint_rbd_pools or ceph_maint_ceph_command.", [_accept.UNCHECKED(storage.host)]))
+        found.append((f"{text} Correct ceph_maint_rbd_pools or ceph_maint_ceph_command.", [_accept.UNCHECKED(f"host-{storage.host}")]))
     if not storage.mapped or not storage.opens:
         return found
     if up and not any(one.vm in vms for one in storage.opens):

@@ -51,6 +51,8 @@ _MORE_THAN_NONE = (
     *("request_timeout", "call_timeout", "ceph_timeout", "ceph_wait", "notify_timeout"),
 )
 
+_LEAST = {"concurrency": 1, "awx_job_timeout": -1}  # -1 is no limit
+
 
 def tidy(params: dict[str, t.Any]) -> None:
     """Take off the blanks that came along when the platform's name was copied: it is part of what is printed to be pasted."""
@@ -61,7 +63,7 @@ def tidy(params: dict[str, t.Any]) -> None:
 
 def limit_problem(name: str, number: float) -> str:
     """Return why a number cannot be the value of this option, or an empty text. Times in seconds."""
-    least = 1 if name == "concurrency" else 0
+    least = _LEAST.get(name, 0)
     # Asked so that one that is no number at all (nan) does not pass.
     if name in _MORE_THAN_NONE and not number > 0:
         return f"{name} must be more than 0 seconds, and is {number:g}."

@@ -82,7 +82,7 @@ def plan(params: dict[str, t.Any], api: Api) -> dict[str, t.Any]:
     if record:  # what was accepted at an earlier run does not count: it may have become old again
         old = preconditions.old(record.identity, record.phase, len(record.vms), record.age, params["max_age"], settings.accept)
         made.collect(old, settings.accepted if any(refusal.item in (now or ()) for refusal in old) else ())
-    known = {vm.uuid for vm in record.vms} if record else set()
+    known = {*(vm.uuid for vm in record.vms), *(host.uuid for host in record.hosts)} if record else set()
     unused = [item for item in settings.accepted.unused(params["purpose"]) if item.partition(":")[2] not in known]
     head.lines += _accept.plan_lines(recorded, now, SHOWN)
     if not head.refusals and not made.refusals:

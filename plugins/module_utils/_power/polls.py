@@ -112,7 +112,7 @@ class Polls:
             if not isinstance(error, ApiError):
                 raise of_ours(error)
             self.ok = False
-            self.next_at = now + self._interval
+            self.next_at = self.allowed_at = now + self._interval
             return False
         running, began, took = done.result()
         self.ok, self.last_good, self._running = True, now, (running, began)

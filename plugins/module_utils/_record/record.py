@@ -290,14 +290,22 @@ class Record(SparedVms):
             db.execute("UPDATE runs SET window=? WHERE token=?", (seconds, token))
 
     def accept(self, token: str, now: list[str] | None, reason: str = "") -> None:
-        """Remember what the operator accepts from now on, as C(_accept.effective) says. C(now): C(None) when nothing was given."""
+        """Remember what the operator accepts from now on, as C(_accept.effective) says. C(now): C(None) when nothing was given.
+
+        C(reason): of what may destroy data and has none yet. A recorded reason stays: it was given for that one.
+        """
+        reason = "" if reason == _accept.REASON else reason
         with self._transaction(token) as db:
             kept = _accept.effective(recorded := self.reasons(), now)
-            for item in sorted(row["item"] for row in self._all("SELECT item FROM accepted") if _accept.current(row["item"]) not in kept):
+            former = [] if now is None else sorted(row["item"] for row in self._all("SELECT item FROM accepted"))
+            for item in [item for item in former if _accept.current(item) not in kept]:
                 db.execute("DELETE FROM accepted WHERE item=?", (item,))
                 self._event(token, "override withdrawn", detail=item)
+            for row in self._all("SELECT item FROM accepted WHERE reason=''") if reason else ():
+                if _accept.destructive([_accept.current(row["item"])]):
+                    db.execute("UPDATE accepted SET reason=? WHERE item=?", (reason, row["item"]))
             for item in dict.fromkeys(now or ()):
-                db.execute(_NEW_OVERRIDE, (item, now_text(), token, reason or recorded.get(item, "")))
+                db.execute(_NEW_OVERRIDE, (item, now_text(), token, recorded.get(item) or reason))
                 if item not in recorded:
                     self._event(token, "accepted", detail=item)
 

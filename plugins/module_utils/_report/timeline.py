@@ -34,14 +34,14 @@ def running_over_time(events: t.Iterable[dict[str, t.Any]], opened_at: str, ran_
     """
     events = list(events)
     up = {event["uuid"] for event in events if event["what"] == "recorded"} if ran_before else set()
-    points = {opened_at: len(up)}
+    first, points = {"at": opened_at, "running": len(up)}, {}  # all of a short stop may come in the second in which it was opened
     for event in events:
         if event["what"] in _DOWN:
             up.discard(event["uuid"])
         elif event["what"] in _UP or (event["what"] == "recorded late" and ran_before):
             up.add(event["uuid"])
         points[event["at"]] = len(up)
-    return _thinned([{"at": at, "running": running} for at, running in sorted(points.items())])
+    return _thinned([first, *({"at": at, "running": running} for at, running in sorted(points.items()))])
 
 
 def _thinned(points: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:

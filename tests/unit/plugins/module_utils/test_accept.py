@@ -24,6 +24,7 @@ from ansible_collections.pilw.maintenance.plugins.module_utils._accept import (
     destructive,
     effective,
     given,
+    is_of_plan,
     notes,
     plan_lines,
 )
@@ -52,6 +53,8 @@ def test_what_is_given_is_given_back(items):
         ("host:a", "Did you mean lost:a?"),
         ("osd:3", "Did you mean health:osd-3?"),
         ("room:x", "The kinds are old, takeover"),
+        ("flag", "The kinds are old, takeover"),
+        ("self:a", "Did you mean vm:a?"),
     ],
 )
 def test_unknown_kind_is_rejected_with_the_nearest_one(item, hint):
@@ -65,6 +68,23 @@ def test_what_may_destroy_data_needs_a_reason(reason):
         given(["old:x", "watcher:rbd/a"], reason)
     assert str(caught.value).endswith("-e ceph_maint_accept=old:x,watcher:rbd/a -e \"ceph_maint_accept_reason='REASON'\"")
     assert given(["old:x", "watcher:rbd/a"], "a backup") == ["old:x", "watcher:rbd/a"]
+
+
+@pytest.mark.parametrize(
+    ("item", "named"),
+    [
+        ("unchecked:host-mon1", True),
+        ("unchecked:vms", False),
+        ("list:location-tll01", True),
+        ("list:row-abc", False),
+        ("open-host:api.example.com", True),
+        ("open-host:h1", False),
+        ("vm:a", False),
+    ],
+)
+def test_what_only_a_plan_asks_for_is_known(item, named):
+    """The headline names it, whatever the proof finds."""
+    assert is_of_plan(item, {"h1"}) is named
 
 
 def test_what_is_recorded_with_a_reason_needs_none_again():
@@ -123,7 +143,7 @@ def test_override_that_was_asked_for_has_an_effect():
     accepted = Accepted(["vm:a", "vm:b", "watcher:i", "health:osd-1", "later:x"])
     assert "vm:a" in accepted and "vm:c" not in accepted
     assert list(accepted) == ["vm:a", "vm:b", "watcher:i", "health:osd-1", "later:x"] and len(accepted) == 5
-    assert accepted.unused(_accept.PREPARE) == ["vm:b"], "the plan does not ask for the others"
+    assert accepted.unused(_accept.PREPARE) == ["vm:b", "health:osd-1"], "the plan does not ask for the others"
     assert accepted.unused(_accept.PROOF) == ["vm:b", "watcher:i"]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import time
 import types
 
 import pytest
@@ -82,13 +83,13 @@ class Task:
 def test_a_job_that_ends_at_once_costs_no_module_call(monkeypatch):
     task = Task(monkeypatch, ['banner of the host\n{"changed": true, "line": "all done", "stderr": "x"}\n'])
     assert task.run() == {"changed": True, "line": "all done"}
-    assert (task.calls, task.shown) == (["n=0;", "rm"], ["  all done"])
+    assert (task.calls, task.shown) == (["sleep", "rm"], ["  all done"])
 
 
 def test_progress_is_shown_and_the_lease_renewed_while_it_works(monkeypatch):
     task = Task(monkeypatch, [STARTED, "", STARTED, '{"changed": false}'])
     assert task.run() == {"changed": False}
-    assert task.calls == ["n=0;", INFO] * 3 + ["n=0;", "rm"]
+    assert task.calls == ["sleep", INFO] * 3 + ["sleep", "rm"]
     assert task.shown == ["  3 of 9"] * 3
 
 
@@ -118,16 +119,32 @@ def test_it_ends_with_the_playbook(monkeypatch):
     assert INFO not in task.calls, "the lease was renewed"
 
 
+@pytest.mark.parametrize("shell", ["sh", "bash"])
 @pytest.mark.parametrize(
-    ("content", "sleeps"), [('{"changed": false, "counts": {"started": 1}}', 0), (STARTED, 3), (STARTED.replace("1", "true"), 3), (None, 3)]
+    ("content", "wait"), [('{"changed": false, "counts": {"started": 1}}', 0), (STARTED, 1), (STARTED.replace("1", "true"), 1), (None, 1)]
 )
-def test_the_wait_ends_as_soon_as_there_is_a_result(tmp_path, content, sleeps):
-    """Its sleeps are counted, and take no time."""
-    file, slept = tmp_path / "j1.7", tmp_path / "slept"
+def test_the_wait_ends_as_soon_as_there_is_a_result(tmp_path, shell, content, wait):
+    """However long each look takes: a lease is renewed in between. The seconds of its clock are made short ones."""
+    file = tmp_path / "j1.7"
     if content:
         file.write_text(content, encoding="utf-8")
-    command = wait_command(shlex.quote(str(file)), 0.3)
-    fast = f"sleep() {{ echo >> {shlex.quote(str(slept))}; }}; {command}"
-    done = subprocess.run(["sh", "-c", fast], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    slow = f"sleep() {{ if [ $1 = 60 ]; then command sleep 0.4; else command sleep 0.3; fi; }}; {wait_command(shlex.quote(str(file)), 60)}"
+    began = time.monotonic()
+    done = subprocess.run([shell, "-c", slow], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, timeout=50)
     assert done.stdout == (content or "")
-    assert len(slept.read_text().splitlines() if slept.exists() else []) == sleeps
+    assert (time.monotonic() - began >= 0.4) is bool(wait)
+
+
+@pytest.mark.parametrize("lead", ["", "Welcome {user}\n", "{ hello }\n"])
+def test_what_a_login_shell_prints_hides_no_result(monkeypatch, lead):
+    task = Task(monkeypatch, [lead + '{"changed": true}'])
+    assert task.run() == {"changed": True}
+
+
+@pytest.mark.parametrize("lease", ["abc", "nan", 0, -1])
+def test_lease_that_is_none_is_left_to_the_module(monkeypatch, lease):
+    """Its own words tell what is wrong, before any job is started."""
+    task = Task(monkeypatch, [""])
+    task.action._task.args["lease"] = lease
+    task.run()
+    assert task.calls == [task.action.MODULE]

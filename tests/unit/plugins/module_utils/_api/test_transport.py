@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
+import http.client
 import json
 import re
 import socket
@@ -174,13 +175,18 @@ def test_connections_are_kept_between_calls():
         assert [one.send("POST", "/v1/x", {}, 30) for _each in range(5)] == [[1]] * 5
 
 
-def test_a_connection_that_lay_idle_is_not_used_again(monkeypatch):
-    """What lies between may have forgotten it without a word: the call would be sent to nobody, and count as sent."""
+@pytest.mark.parametrize("auto_open", [1, 0])
+def test_a_connection_that_lay_idle_is_not_used_again(monkeypatch, auto_open):
+    """What lies between may have forgotten it without a word: the call would be sent to nobody, and count as sent.
+
+    urllib3 1.26 forbids the library below to connect anew by itself where the connection goes through a tunnel.
+    """
     with talking(answer(b"[1]"), answer(b"[2]")) as (url, _asked):
         one = client.Client(url, "key", backoff=0)
         assert [one.send("POST", "/v1/x", {}, TIMEOUT) for _each in range(2)] == [[1], [1]]
         with monkeypatch.context() as later:
             later.setattr(transport, "_clock", lambda: time.monotonic() + transport.MAX_IDLE)
+            later.setattr(http.client.HTTPConnection, "auto_open", auto_open)
             assert one.send("POST", "/v1/x", {}, 2 * transport.MAX_IDLE) == [2]
         assert one.send("POST", "/v1/x", {}, TIMEOUT) == [2]
 

@@ -246,7 +246,7 @@ def test_running_vms_without_any_open_image_have_their_disks_elsewhere(mapped):
     """A wrong pool, another cluster: a look at it proves nothing about these VMs."""
     storage = read(mapped=mapped)
     ((text, items),) = assessment.plan_reasons(storage, {"a": vm("a", "running"), "b": vm("b", "stopped")})
-    assert "1 VMs are up" in text and "the pools vms" in text and items == ["unchecked:mon1"]
+    assert "1 VMs are up" in text and "the pools vms" in text and items == ["unchecked:host-mon1"]
     assert reasons(storage, {"b": vm("b", "stopped")}) == []
 
 

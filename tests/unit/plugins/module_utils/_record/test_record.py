@@ -302,6 +302,24 @@ def test_a_record_that_an_earlier_version_made_can_be_gone_on_with(made):
     old.close()
 
 
+def test_reason_of_an_override_stays_its_own(made):
+    """Printed arguments name all that was accepted, with a placeholder for the reason."""
+    record, token = made
+    record.accept(token, ["vm:a", "old:x"])
+    record.accept(token, None, "asked by phone")
+    assert record.reasons() == {"vm:a": "asked by phone", "old:x": ""}, "a reason alone is for what has none"
+    record.accept(token, ["vm:a", "vm:b", "old:x"], "is mine")
+    record.accept(token, ["vm:a", "vm:b", "old:x"], "REASON")
+    assert record.reasons() == {"vm:a": "asked by phone", "vm:b": "is mine", "old:x": "is mine"}
+
+
+def test_override_that_means_nothing_any_more_was_not_withdrawn(made):
+    record, token = made
+    record._db.execute("INSERT INTO accepted (item, at, run) VALUES ('self:u', 'then', 'former')")
+    record.accept(token, None)
+    assert "override withdrawn" not in [event["what"] for event in record.events()]
+
+
 def test_what_is_never_forced_stays_until_it_is_given_anew(made):
     record, token = made
     record.add_running(token, [vm("a"), vm("b", user_id=9)], late=False)
