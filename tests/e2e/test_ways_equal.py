@@ -78,6 +78,7 @@ def held(ceph: Cluster, holders: Holders) -> t.Iterator[Held]:
     try:
         ceph.ceph("osd", "pool", "create", "second", "8")
         ceph.ceph("osd", "pool", "application", "enable", "second", "volumes")
+        ceph.wait_clean()  # until then no OSD can tell of every image
         for pool in ("rbd", "second"):
             ceph.rbd("namespace", "create", f"{pool}/team")
         for image in IMAGES:
