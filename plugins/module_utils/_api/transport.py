@@ -123,7 +123,7 @@ def _bounded(kind: t.Any) -> type:
             except FAILURES as exc:
                 raise _not_connected(exc, self, _clock() - began) from exc
             if _clock() - began > RESOLVER_TIMEOUT:
-                # Whoever asked may have given it up, and must not see it done later.
+                # The caller may have abandoned the call, and it must not be sent later.
                 self.close()
                 raise NotConnected(f"{self.host} port {self.port} did not accept a connection in time", 2, timed_out=True)
 
